@@ -1,0 +1,195 @@
+"""What a speech model must offer a server: open a stream, step many streams at once, close one.
+
+Every method of an engine runs on the engine's own thread, one call at a time, so an engine needs no
+locks. A step is the unit of cancellation: it should take tens of milliseconds, not a whole utterance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from nemotron_speech.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word and where it is: milliseconds from the start of the stream (ASR) or segment (TTS)."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float | None = None
+
+
+class Flush(StrEnum):
+    """What a work item asks for beyond taking in its audio."""
+
+    NONE = "none"
+    SOFT = "soft"
+    """Report the text so far, keep all decoder state."""
+    HARD = "hard"
+    """Finish the utterance, the last word included, then start afresh."""
+
+
+# ------------------------------------------------------------------------------- recognition
+
+
+@dataclass(frozen=True, slots=True)
+class AsrInfo:
+    """What a recogniser is and how much it holds."""
+
+    name: str
+    model: str
+    languages: tuple[str, ...] = ("en",)
+    sample_rate: int = 16000
+    capacity: int = 8
+    """Streams open at once; the next one is refused."""
+    max_batch: int = 8
+    """Streams in one step."""
+
+
+class AsrStream(Protocol):
+    """The bounded state of one caller. Only its engine looks inside."""
+
+    @property
+    def wanted_samples(self) -> int:
+        """How many samples the next step without a flush takes; less is not worth a step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AsrWork:
+    """One stream's share of a step."""
+
+    stream: AsrStream
+    pcm: bytes
+    """PCM16LE mono at `AsrInfo.sample_rate`: `wanted_samples` of them, fewer only with a flush."""
+    flush: Flush = Flush.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class AsrResult:
+    """The transcript of the utterance so far (of the whole utterance after a hard flush)."""
+
+    text: str
+    words: tuple[Word, ...] = ()
+    """With times on the stream's clock; filled on a flush where the model knows them."""
+
+
+class AsrEngine(Protocol):
+    """A streaming recogniser."""
+
+    @property
+    def info(self) -> AsrInfo: ...
+
+    def load(self) -> None:
+        """Load the model; called once, before anything else. Raises ConfigurationError."""
+        ...
+
+    def open(self, language: str | None) -> AsrStream:
+        """Start a stream. Raises BadRequest for a language outside `info.languages`."""
+        ...
+
+    def step(self, work: Sequence[AsrWork]) -> Sequence[AsrResult | EngineError]:
+        """Advance each stream by its work; one answer per item, in order.
+
+        An item that fails answers with an EngineError and costs no other item. A failed stream is closed
+        by the caller and replaced.
+        """
+        ...
+
+    def close(self, stream: AsrStream) -> None:
+        """Give the stream's state back. Closing twice is harmless."""
+        ...
+
+    def unload(self) -> None:
+        """Release the model, threads and processes."""
+        ...
+
+
+# --------------------------------------------------------------------------------- synthesis
+
+
+@dataclass(frozen=True, slots=True)
+class TtsInfo:
+    """What a synthesiser is, what it can say, and how much it holds."""
+
+    name: str
+    model: str
+    sample_rate: int
+    """The true rate of the audio, from the model."""
+    voices: tuple[str, ...]
+    languages: tuple[str, ...] = ("en",)
+    presets: tuple[str, ...] = ("aggressive", "balanced", "conservative")
+    capacity: int = 8
+    """Segments being synthesised at once."""
+    max_batch: int = 8
+    """Segments in one step."""
+    max_text: int = 4000
+    """Characters in one segment."""
+
+
+class SynthesisMode(StrEnum):
+    """When audio of a segment leaves the engine."""
+
+    STREAM = "stream"
+    """Step by step, as soon as there is some."""
+    BATCH = "batch"
+    """At once, when the segment is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One text to speak."""
+
+    text: str
+    voice: str
+    language: str = "en"
+    mode: SynthesisMode = SynthesisMode.STREAM
+    preset: str = "balanced"
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TtsResult:
+    """What one step made of one segment."""
+
+    pcm: bytes
+    """PCM16LE mono at `TtsInfo.sample_rate`; may be empty."""
+    done: bool = False
+    words: tuple[Word, ...] = field(default=())
+    """On the last result, where the model knows them: milliseconds within the segment."""
+
+
+class TtsStream(Protocol):
+    """The state of one segment being spoken. Only its engine looks inside."""
+
+
+class TtsEngine(Protocol):
+    """A streaming synthesiser."""
+
+    @property
+    def info(self) -> TtsInfo: ...
+
+    def load(self) -> None:
+        """Load the model; called once, before anything else. Raises ConfigurationError."""
+        ...
+
+    def open(self, segment: Segment) -> TtsStream:
+        """Start a segment. Raises BadRequest for an unknown voice or language."""
+        ...
+
+    def step(self, streams: Sequence[TtsStream]) -> Sequence[TtsResult | EngineError]:
+        """Make the next audio of each segment; one answer per stream, in order."""
+        ...
+
+    def close(self, stream: TtsStream) -> None:
+        """Stop the segment, finished or not. Closing twice is harmless."""
+        ...
+
+    def unload(self) -> None:
+        """Release the model, threads and processes."""
+        ...
