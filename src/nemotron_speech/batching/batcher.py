@@ -1,0 +1,115 @@
+"""The step loop of one engine: plan who steps, step them together on the engine's thread, apply.
+
+A seat is one caller's place in the batch. It says when it is ready, hands over its work and takes back the
+outcome. A seat that leaves while its step runs is not told the outcome, so nothing reaches a caller after a
+cancel was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, ParamSpec, Protocol, TypeVar
+
+from loguru import logger
+
+from nemotron_speech.batching.policy import choose
+from nemotron_speech.errors import EngineError
+
+WorkT = TypeVar("WorkT")
+OutcomeT = TypeVar("OutcomeT")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Seat(Protocol[WorkT, OutcomeT]):
+    """One caller's place in the batch."""
+
+    def ready(self) -> bool:
+        """Whether there is work for a step."""
+        ...
+
+    def due(self) -> float:
+        """How urgent the work is; see `policy.choose`."""
+        ...
+
+    def take(self) -> WorkT:
+        """Hand over the work of one step."""
+        ...
+
+    def apply(self, outcome: OutcomeT | EngineError) -> None:
+        """Take back what the step made of it."""
+        ...
+
+
+class Batcher(Generic[WorkT, OutcomeT]):
+    """Steps every ready seat, at most `max_batch` at a time.
+
+    Args:
+        step: The engine's step: one outcome per work item, in order.
+        max_batch: Seats in one step.
+        observe: Called after each step with the number of seats and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Sequence[WorkT]], Sequence[OutcomeT | EngineError]],
+        max_batch: int,
+        observe: Callable[[int, float], None] = lambda seats, seconds: None,
+    ) -> None:
+        self._step = step
+        self._max_batch = max_batch
+        self._observe = observe
+        self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` on the engine's thread, between steps."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def notify(self, seat: Seat[WorkT, OutcomeT]) -> None:
+        """Say that `seat` may have become ready."""
+        if seat.ready():
+            self._ready[seat] = None
+            self._wake.set()
+
+    def leave(self, seat: Seat[WorkT, OutcomeT]) -> None:
+        """Forget `seat`; a step in flight completes without it being told."""
+        self._ready.pop(seat, None)
+
+    async def run(self) -> None:
+        """Step until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._ready:
+                    await self._step_once()
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _step_once(self) -> None:
+        seats = choose(self._ready, self._max_batch)
+        for seat in seats:
+            del self._ready[seat]
+        work = [seat.take() for seat in seats]
+        started = time.perf_counter()
+        outcomes = await self._outcomes(work)
+        self._observe(len(seats), time.perf_counter() - started)
+        for seat, outcome in zip(seats, outcomes, strict=True):
+            seat.apply(outcome)
+            self.notify(seat)
+
+    async def _outcomes(self, work: list[WorkT]) -> Sequence[OutcomeT | EngineError]:
+        try:
+            outcomes = await self.call(self._step, work)
+        except Exception as error:  # noqa: BLE001  whatever a model raises costs this batch, not the loop
+            logger.opt(exception=error).error("a step of {} failed", len(work))
+            return [EngineError(f"the model failed: {error}")] * len(work)
+        if len(outcomes) != len(work):
+            return [EngineError(f"the model answered {len(outcomes)} of {len(work)} items")] * len(work)
+        return outcomes

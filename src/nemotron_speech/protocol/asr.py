@@ -1,0 +1,209 @@
+"""Streaming recognition on the wire (docs/protocols.md, section 1): messages, and both ends as machines.
+
+The one rule everything hangs on: each reset is answered by exactly one final, which covers exactly the
+audio sent before it. Resets travel in order with the audio, so no timer decides what a final contains.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import msgspec
+
+from nemotron_speech.errors import BadRequest, PeerError
+from nemotron_speech.protocol.wire import Decoder, check_audio_size, encode
+
+SAMPLE_RATE = 16000
+
+
+# ----------------------------------------------------------------------------------- messages
+
+
+class Reset(msgspec.Struct, tag="reset", frozen=True, kw_only=True, omit_defaults=True):
+    finalize: bool = True
+    id: str | None = None
+
+
+class End(Reset, tag="end", frozen=True, kw_only=True, omit_defaults=True):
+    """An alias of reset."""
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    pass
+
+
+class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, omit_defaults=True):
+    text: str
+    is_final: bool | msgspec.UnsetType = msgspec.UNSET
+    finalize: bool | msgspec.UnsetType = msgspec.UNSET
+    id: str | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+    words: list[tuple[str, int, int]] | None = None
+
+
+class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
+    message: str
+
+
+_FROM_CLIENT = Decoder((Reset, End))
+_FROM_SERVER = Decoder((Ready, Transcript, Error))
+
+
+# ------------------------------------------------------------------------------------- server
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Whole samples, PCM16LE."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRequested:
+    finalize: bool
+    id: str | None
+
+
+class AsrServer:
+    """One caller as the server sees it."""
+
+    def __init__(self) -> None:
+        self._half_sample = b""
+        self._last_interim = ""
+
+    def ready(self) -> str:
+        return encode(Ready())
+
+    def receive(self, message: str | bytes) -> Audio | ResetRequested:
+        """Understand one message. Raises BadRequest or TooLarge, after which the caller is let go."""
+        if isinstance(message, str):
+            reset = _FROM_CLIENT.decode(message)
+            self._half_sample = b""
+            return ResetRequested(reset.finalize, reset.id)
+        check_audio_size(message)
+        return Audio(self._whole_samples(message))
+
+    def interim(self, text: str) -> str | None:
+        """Return the message for a changed interim text, or None when there is nothing new to say."""
+        if text == self._last_interim:
+            return None
+        self._last_interim = text
+        return encode(Transcript(text=text, is_final=False))
+
+    def final(
+        self,
+        reset: ResetRequested,
+        text: str,
+        words: list[tuple[str, int, int]] | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> str:
+        """Return the one answer to `reset`."""
+        self._last_interim = "" if reset.finalize else text
+        return encode(
+            Transcript(
+                text=text,
+                is_final=True,
+                finalize=reset.finalize,
+                id=reset.id,
+                start_ms=start_ms,
+                end_ms=end_ms,
+                words=words,
+            )
+        )
+
+    def error(self, message: str) -> str:
+        return encode(Error(message=message))
+
+    def _whole_samples(self, data: bytes) -> bytes:
+        data = self._half_sample + data
+        whole = len(data) & ~1
+        self._half_sample = data[whole:]
+        return data[:whole]
+
+
+# ------------------------------------------------------------------------------------- client
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The answer to the reset that `reset()` named `id`."""
+
+    id: str
+    text: str
+    finalize: bool
+    words: tuple[tuple[str, int, int], ...] = ()
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+
+class ClientState(Enum):
+    CONNECTING = auto()
+    READY = auto()
+    FAILED = auto()
+
+
+class AsrClient:
+    """One connection to a recogniser; a new connection needs a new machine."""
+
+    def __init__(self) -> None:
+        self.state = ClientState.CONNECTING
+        self._pending: deque[tuple[str, bool]] = deque()
+        self._count = 0
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Ids of the resets not answered yet, oldest first."""
+        return tuple(id for id, _ in self._pending)
+
+    def reset(self, finalize: bool = True) -> tuple[str, str]:
+        """Return the id of a new reset and the message that asks for it."""
+        self._count += 1
+        id = f"r{self._count}"
+        self._pending.append((id, finalize))
+        return id, encode(Reset(finalize=finalize, id=id))
+
+    def receive(self, message: str) -> Ready | Interim | Final | Error | None:
+        """Understand one message; None for one this client does not know. Raises PeerError."""
+        try:
+            decoded = _FROM_SERVER.decode_known(message)
+        except BadRequest as error:
+            raise PeerError(f"the recogniser sent {error}") from None
+        match decoded:
+            case Ready():
+                self.state = ClientState.READY
+            case Error():
+                self.state = ClientState.FAILED
+            case Transcript():
+                return self._transcript(decoded)
+        return decoded
+
+    def _transcript(self, message: Transcript) -> Interim | Final:
+        if message.is_final is not True:
+            return Interim(message.text)
+        id, finalize = self._answered(message)
+        return Final(
+            id,
+            message.text,
+            finalize if message.finalize is msgspec.UNSET else bool(message.finalize),
+            tuple(message.words or ()),
+            message.start_ms,
+            message.end_ms,
+        )
+
+    def _answered(self, message: Transcript) -> tuple[str, bool]:
+        """Resets are answered in order, so a server that echoes no ids still answers the oldest."""
+        if not self._pending:
+            raise PeerError("the recogniser sent a final nobody asked for")
+        if message.id is not None and message.id != self._pending[0][0]:
+            raise PeerError(f"the recogniser answered reset {message.id!r} before {self._pending[0][0]!r}")
+        return self._pending.popleft()

@@ -1,0 +1,238 @@
+"""Streaming synthesis, the server's end: which segment is next, and which audio may still be sent.
+
+A caller's text forms streams, spoken one after the other in the order they came. A stream is open until
+it is closed (by `close`, by a repeated `init`, or by text of another utterance) and is announced when its
+turn comes, so that audio always belongs to the stream announced last. A cancelled stream accepts no audio.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nemotron_speech.errors import BadRequest, TooLarge
+from nemotron_speech.protocol.tts import (
+    FROM_CLIENT,
+    Cancel,
+    Cancelled,
+    Close,
+    Done,
+    Error,
+    Init,
+    Mode,
+    Ping,
+    Pong,
+    SegmentComplete,
+    StreamCreated,
+    Text,
+)
+from nemotron_speech.protocol.wire import encode
+
+MAX_QUEUED_SEGMENTS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the server can say."""
+
+    sample_rate: int
+    voices: Sequence[str]
+    languages: Sequence[str]
+    presets: Sequence[str]
+    max_text: int = 4000
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """Segments spoken under one announcement."""
+
+    utterance: str | None
+    voice: str
+    language: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    segments: deque[SegmentRequest] = field(default_factory=deque)
+    announced: bool = False
+    closed: bool = False
+    cancelled: bool = False
+    spoken: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentRequest:
+    """One text to speak, in its stream."""
+
+    stream: Stream
+    text: str
+    mode: Mode
+    preset: str
+
+
+class TtsServer:
+    """One caller as the server sees it. At most one segment is being spoken at a time."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self._voice, self._language = offer.voices[0], offer.languages[0]
+        self._mode: Mode = "stream"
+        self._streams: deque[Stream] = deque()
+        self._speaking: SegmentRequest | None = None
+        self._samples = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything asked for has been spoken."""
+        return not self._streams
+
+    # ------------------------------------------------------------------------ what the caller says
+
+    def receive(self, message: str | bytes) -> list[str]:
+        """Take in one message; return the replies to send now. Raises BadRequest, which is not fatal."""
+        if isinstance(message, bytes):
+            raise BadRequest("this endpoint takes JSON text messages, not binary ones")
+        match FROM_CLIENT.decode(message):
+            case Init() as init:
+                return self._init(init)
+            case Text() as text:
+                return self._text(text)
+            case Close() as close:
+                return self._close(close)
+            case Cancel() as cancel:
+                return self._cancel(cancel)
+            case Ping():
+                return [encode(Pong())]
+        raise BadRequest("unknown message")
+
+    def _init(self, init: Init) -> list[str]:
+        voice, language = init.voice or self._voice, init.language or self._language
+        _require("voice", voice, self._offer.voices)
+        _require("language", language, self._offer.languages)
+        self._voice, self._language = voice, language
+        self._mode = init.default_mode or self._mode
+        return self._close_open_stream()
+
+    def _text(self, text: Text) -> list[str]:
+        preset = text.preset or self._default_preset()
+        _require("preset", preset, self._offer.presets)
+        if len(text.text) > self._offer.max_text:
+            raise TooLarge(
+                f"a segment may have {self._offer.max_text} characters, this one has {len(text.text)}"
+            )
+        if sum(len(s.segments) for s in self._streams) >= MAX_QUEUED_SEGMENTS:
+            raise BadRequest(f"{MAX_QUEUED_SEGMENTS} segments are queued already; wait for segment_complete")
+        stream = self._open_stream(text.utterance)
+        stream.segments.append(SegmentRequest(stream, text.text, text.mode or self._mode, preset))
+        return self._finished()
+
+    def _close(self, close: Close) -> list[str]:
+        named = [s for s in self._streams if close.utterance in (None, s.utterance)]
+        if not named:
+            return [encode(Done(total_audio_ms=0, segments_generated=0, utterance=close.utterance))]
+        named[-1].closed = True
+        return self._finished()
+
+    def _cancel(self, cancel: Cancel) -> list[str]:
+        for stream in [s for s in self._streams if cancel.utterance in (None, s.utterance)]:
+            stream.cancelled = True
+            self._streams.remove(stream)
+        return [encode(Cancelled(utterance=cancel.utterance))]
+
+    def _open_stream(self, utterance: str | None) -> Stream:
+        last = self._streams[-1] if self._streams else None
+        if last is not None and not last.closed and last.utterance == utterance:
+            return last
+        if last is not None:
+            last.closed = True
+        self._streams.append(Stream(utterance, self._voice, self._language))
+        return self._streams[-1]
+
+    def _close_open_stream(self) -> list[str]:
+        if self._streams:
+            self._streams[-1].closed = True
+        return self._finished()
+
+    def _default_preset(self) -> str:
+        presets = self._offer.presets
+        return "balanced" if "balanced" in presets else presets[0]
+
+    # ------------------------------------------------------------------------- what the engine does
+
+    def begin(self) -> tuple[list[str], SegmentRequest] | None:
+        """Take the next segment to speak, with the messages that precede its audio; None if none is due."""
+        if self._speaking is not None and not self._speaking.stream.cancelled:
+            return None
+        stream = self._streams[0] if self._streams else None
+        if stream is None or not stream.segments:
+            return None
+        messages = [] if stream.announced else [self._announcement(stream)]
+        stream.announced = True
+        self._speaking, self._samples = stream.segments.popleft(), 0
+        return messages, self._speaking
+
+    def audio(self, segment: SegmentRequest, pcm: bytes) -> bool:
+        """Count audio of `segment`; whether it may be sent."""
+        if segment.stream.cancelled or segment is not self._speaking:
+            return False
+        self._samples += len(pcm) // 2
+        return True
+
+    def complete(self, segment: SegmentRequest, words: list[tuple[str, int, int]] | None = None) -> list[str]:
+        """Return the messages that follow the last audio of `segment`."""
+        stream = segment.stream
+        if stream.cancelled or segment is not self._speaking:
+            return []
+        self._speaking = None
+        stream.spoken += 1
+        stream.samples += self._samples
+        done = SegmentComplete(
+            segment=stream.spoken,
+            audio_ms=self._ms(self._samples),
+            utterance=stream.utterance,
+            words=words,
+        )
+        return [encode(done), *self._finished()]
+
+    def fail(self, segment: SegmentRequest, message: str) -> list[str]:
+        """Return the messages for a segment that could not be spoken (to its end); the next one can."""
+        if segment.stream.cancelled or segment is not self._speaking:
+            return []
+        return [self.error(message, fatal=False), *self.complete(segment)]
+
+    def error(self, message: str, fatal: bool) -> str:
+        return encode(Error(message=message, fatal=fatal))
+
+    def _finished(self) -> list[str]:
+        """Report the streams at the head that are closed and have nothing left to speak."""
+        messages: list[str] = []
+        while self._streams and self._streams[0].closed and not self._streams[0].segments:
+            stream = self._streams[0]
+            if self._speaking is not None and self._speaking.stream is stream:
+                break
+            self._streams.popleft()
+            messages.append(
+                encode(
+                    Done(
+                        total_audio_ms=self._ms(stream.samples),
+                        segments_generated=stream.spoken,
+                        utterance=stream.utterance,
+                    )
+                )
+            )
+        return messages
+
+    def _announcement(self, stream: Stream) -> str:
+        return encode(
+            StreamCreated(
+                stream_id=stream.id, sample_rate=self._offer.sample_rate, utterance=stream.utterance
+            )
+        )
+
+    def _ms(self, samples: int) -> float:
+        return round(samples * 1000 / self._offer.sample_rate, 1)
+
+
+def _require(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise BadRequest(f"unknown {what} {value[:40]!r}; allowed: {', '.join(allowed)}")
