@@ -1,0 +1,94 @@
+"""PCM16 mono: read and write WAV, change the rate, measure."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from nemotron_speech.errors import BadRequest
+
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Mono audio in memory: int16 samples [n] at `sample_rate` Hz."""
+
+    samples: Samples
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+    @property
+    def pcm(self) -> bytes:
+        return self.samples.tobytes()
+
+    def at(self, sample_rate: int) -> Clip:
+        """Return the clip at another rate."""
+        return Clip(resample(self.samples, self.sample_rate, sample_rate), sample_rate)
+
+
+def read(source: bytes | str | Path | BinaryIO) -> Clip:
+    """Read a sound file of any common format, rate and width, mixed down to mono.
+
+    Raises BadRequest for what is not audio, or holds none.
+    """
+    import soundfile
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise BadRequest(f"not a sound file: {error}; give a WAV (or FLAC, OGG, MP3)") from None
+    if not len(samples):
+        raise BadRequest("the sound file holds no audio")
+    return Clip(to_int16(samples.mean(axis=1)), int(rate))
+
+
+def to_int16(samples: npt.NDArray[np.floating]) -> Samples:
+    """Scale -1..1 to int16, clipping what is louder."""
+    return (np.clip(samples, -1.0, 32767 / 32768) * 32768).astype(np.int16)
+
+
+def from_pcm(pcm: bytes) -> Samples:
+    """View PCM16LE bytes (a whole number of samples) as int16 samples."""
+    return np.frombuffer(pcm, dtype="<i2")
+
+
+def resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Change the rate of a whole clip."""
+    if rate == wanted or not len(samples):
+        return samples
+    import soxr
+
+    return soxr.resample(samples, rate, wanted)
+
+
+def wav(pcm: bytes, sample_rate: int) -> bytes:
+    """Return a WAV file with `pcm` in it."""
+    return wav_header(sample_rate, len(pcm)) + pcm
+
+
+def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
+    """Return the 44 bytes before PCM16 mono data; without a length, the form players read to the end."""
+    size = 0xFFFFFFFF - 36 if data_bytes is None else data_bytes
+    return b"".join(
+        (
+            struct.pack("<4sI4s", b"RIFF", min(36 + size, 0xFFFFFFFF), b"WAVE"),
+            struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, sample_rate * 2, 2, 16),
+            struct.pack("<4sI", b"data", size),
+        )
+    )
+
+
+def rms(samples: Samples) -> float:
+    """Root mean square, 0..32768."""
+    return float(np.sqrt(np.mean(np.square(samples.astype(np.float64))))) if len(samples) else 0.0

@@ -1,0 +1,134 @@
+"""Text on its way to a voice: cut a token stream into chunks worth speaking, and strip what cannot be said."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import sentencex
+
+_CLAUSE_END = re.compile(r"[,;:–—、，；：][\"'”’)\]]*\s+|[、，；：]")
+_MARKDOWN_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+_LIST_MARK = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)]|#{1,6}|>)\s+", re.MULTILINE)
+_EMPHASIS = re.compile(r"(\*{1,3}|_{2,3}|~~|`{1,3})(?=\S)(.*?\S)\1", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’)\]]*\s*$")
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens a chunk has: at least (unless the text ends) and at most."""
+
+    min_tokens: int
+    max_tokens: int
+
+
+class Chunker:
+    """Cut streamed text into chunks that end where a speaker would pause.
+
+    A chunk ends at the last complete sentence once that has `min_tokens`; a text without one is cut at
+    `max_tokens`, at a clause or a word end where there is one. Chunks joined are the text, exactly.
+    """
+
+    def __init__(
+        self,
+        first: Budget = Budget(10, 24),  # noqa: B008  frozen
+        rest: Budget = Budget(1, 96),  # noqa: B008  frozen
+        language: str = "en",
+    ) -> None:
+        self._budget, self._rest = first, rest
+        self._language = language
+        self._done: list[str] = []
+        self._buffer = ""
+        self._ends: list[int] = []
+        """Where each token of the buffer ends."""
+
+    @property
+    def text(self) -> str:
+        """Everything fed so far."""
+        return "".join(self._done) + self._buffer
+
+    @property
+    def budget(self) -> Budget:
+        """What the next chunk may have."""
+        return self._budget
+
+    @property
+    def pending_tokens(self) -> int:
+        """Tokens fed that are in no chunk yet."""
+        return len(self._ends)
+
+    def feed(self, token: str) -> list[str]:
+        """Take in one token's text; return the chunks it completes (mostly none, sometimes one)."""
+        if token:
+            self._buffer += token
+            self._ends.append(len(self._buffer))
+        chunks = []
+        while cut := self._cut():
+            chunks.append(self._take(cut))
+        return chunks
+
+    def finish(self) -> str:
+        """Return what is left at the end of the text; it may be empty."""
+        return self._take(len(self._buffer))
+
+    def _cut(self) -> int:
+        """Where the next chunk ends in the buffer; 0 while there is none."""
+        if len(self._ends) < self._budget.min_tokens:
+            return 0
+        sentence = self._sentence_end()
+        if sentence and self._tokens(sentence) >= self._budget.min_tokens:
+            return sentence
+        if len(self._ends) >= self._budget.max_tokens:
+            return sentence or self._clause_end() or self._word_end() or len(self._buffer)
+        return 0
+
+    def _sentence_end(self) -> int:
+        """The end of the last sentence that something follows: only then is it known to be complete."""
+        boundaries = sentencex.get_sentence_boundaries(self._language, self._buffer)
+        ends = [b["end_index"] for b in boundaries[:-1] if self._buffer[: b["end_index"]].strip()]
+        end = ends[-1] if ends else 0
+        return end if self._buffer[end:].strip() else 0
+
+    def _clause_end(self) -> int:
+        return max((m.end() for m in _CLAUSE_END.finditer(self._buffer)), default=0)
+
+    def _word_end(self) -> int:
+        """The start of the last word, if a word stands before it."""
+        head = self._buffer.rstrip()
+        space = max(head.rfind(" "), head.rfind("\n"))
+        return space + 1 if head[: space + 1].strip() else 0
+
+    def _tokens(self, end: int) -> int:
+        return sum(e <= end for e in self._ends)
+
+    def _take(self, end: int) -> str:
+        chunk, self._buffer = self._buffer[:end], self._buffer[end:]
+        self._ends = [e - end for e in self._ends if e > end]
+        if chunk:
+            self._done.append(chunk)
+            self._budget = self._rest
+        return chunk
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a speaker would pause after `text`."""
+    return _SENTENCE_END.search(text) is not None
+
+
+def speakable(text: str) -> str:
+    """Return `text` without markup, emoji and control characters; empty when nothing can be said."""
+    text = _MARKDOWN_LINK.sub(r"\1", text)
+    text = _LIST_MARK.sub("", text)
+    for _ in range(3):
+        text = _EMPHASIS.sub(r"\2", text)
+    text = "".join(" " if _unspeakable(c) else c for c in text)
+    text = _SPACES.sub(" ", text).strip()
+    return text if any(c.isalnum() for c in text) else ""
+
+
+def _unspeakable(character: str) -> bool:
+    """Symbols that are pictures (So, Sk), controls, joiners and variation selectors."""
+    category = unicodedata.category(character)
+    return category in ("So", "Sk", "Cc", "Cs", "Co", "Cn") or character in "\u200d\ufe0e\ufe0f\u20e3*`|<>"
