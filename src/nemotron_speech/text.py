@@ -1,4 +1,4 @@
-"""Text on its way to a voice: cut a token stream into chunks worth speaking, and strip what cannot be said."""
+"""Text on its way to a voice: chunks worth speaking, and nothing that cannot be said."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Chunker:
 
     def __init__(
         self,
-        first: Budget = Budget(10, 24),  # noqa: B008  frozen
-        rest: Budget = Budget(1, 96),  # noqa: B008  frozen
+        first: Budget = Budget(10, 24),
+        rest: Budget = Budget(1, 96),
         language: str = "en",
     ) -> None:
         self._budget, self._rest = first, rest
@@ -86,10 +86,9 @@ class Chunker:
 
     def _sentence_end(self) -> int:
         """The end of the last sentence that something follows: only then is it known to be complete."""
-        boundaries = sentencex.get_sentence_boundaries(self._language, self._buffer)
-        ends = [b["end_index"] for b in boundaries[:-1] if self._buffer[: b["end_index"]].strip()]
-        end = ends[-1] if ends else 0
-        return end if self._buffer[end:].strip() else 0
+        *complete, last = sentencex.segment(self._language, self._buffer)
+        end = sum(map(len, complete)) if last.strip() else 0
+        return end if self._buffer[:end].strip() else 0
 
     def _clause_end(self) -> int:
         return max((m.end() for m in _CLAUSE_END.finditer(self._buffer)), default=0)
