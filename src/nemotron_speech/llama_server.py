@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from loguru import logger
 
@@ -153,24 +154,21 @@ def serve(options: LlamaServerOptions) -> NoReturn:
 def serve_bundled(options: LlamaServerOptions) -> NoReturn:
     """Run llama.cpp's server from the `xllamacpp` package in this process until a signal ends it."""
     try:
-        import xllamacpp
+        xllamacpp: Any = importlib.import_module("xllamacpp")
     except ImportError as error:
         raise ConfigurationError(
             "no llama-server on PATH and the package xllamacpp is not installed; install one of them"
         ) from error
     try:
-        server = xllamacpp.Server(bundled_parameters(options))
+        server = xllamacpp.Server(bundled_parameters(xllamacpp.CommonParams(), options))
     except (RuntimeError, ValueError) as error:
         raise ConfigurationError(f"llama.cpp cannot serve {options.model}: {error}") from error
     logger.info("llama.cpp serves {} on {}", options.model, server.listening_address)
     leave_on_signal()
 
 
-def bundled_parameters(options: LlamaServerOptions):  # noqa: ANN201 - xllamacpp ships no types
-    """The same settings as `binary_arguments`, as xllamacpp's parameters."""
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
+def bundled_parameters(params: Any, options: LlamaServerOptions) -> Any:
+    """Fill in xllamacpp's parameters with the same settings as `binary_arguments`."""
     params.model.path = str(options.model)
     params.model_alias = {options.alias or options.model.name}
     params.hostnames = [options.host]
@@ -216,7 +214,9 @@ def leave_on_signal() -> NoReturn:
 
 def parse(arguments: Sequence[str] | None = None) -> LlamaServerOptions:
     """Read the command line."""
-    parser = argparse.ArgumentParser("nemotron_speech.llama_server", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "nemotron_speech.llama_server", description="Run a genuine llama.cpp server."
+    )
     parser.add_argument("--model", type=Path, required=True, help="a GGUF file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

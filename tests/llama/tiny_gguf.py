@@ -78,14 +78,13 @@ def build(
     """Write the model to `path` and return it. The same arguments give the same file."""
     shape = shape or Shape(layers=4 if architecture == "nemotron_h_moe" else 2)
     rng = np.random.default_rng(seed)
+    scripted = kind == "scripted"
     vocabulary = Vocabulary(scripts, greeting)
     writer = gguf.GGUFWriter(str(path), architecture)
     write_metadata(writer, vocabulary, shape, chat_template([keyword for keyword, _ in scripts]))
-    model = _Tensors(writer, rng, silent_layers=kind == "scripted")
+    model = _Tensors(writer, rng, silent_layers=scripted)
     embedding = rng.standard_normal((len(vocabulary.texts), shape.dim)) / np.sqrt(shape.dim)
-    output = (
-        scripted_output(vocabulary, embedding) if kind == "scripted" else random_output(vocabulary, shape, rng)
-    )
+    output = scripted_output(vocabulary, embedding) if scripted else random_output(vocabulary, shape, rng)
     model.add("token_embd.weight", embedding * np.sqrt(shape.dim))
     model.add("output_norm.weight", np.ones(shape.dim))
     model.add("output.weight", output)
@@ -209,19 +208,22 @@ def chat_template(keywords: Sequence[str]) -> str:
         "{%- if tools is defined and tools -%}"
         "{{- '<|im_start|>system\\n# Tools\\n<tools>\\n' -}}"
         "{%- for tool in tools -%}{{- tool|tojson + '\\n' -}}{%- endfor -%}"
-        "{{- '</tools>\\nTo call one write <tool_call>\\n{\"name\": <name>, \"arguments\": <object>}\\n"
+        '{{- \'</tools>\\nTo call one write <tool_call>\\n{"name": <name>, "arguments": <object>}\\n'
         "</tool_call><|im_end|>\\n' -}}"
         "{%- endif -%}"
         "{%- for message in messages -%}"
-        "{%- if message.role in ('user', 'tool') -%}{%- set state.user = message.content or '' -%}{%- endif -%}"
+        "{%- if message.role in ('user', 'tool') -%}"
+        "{%- set state.user = message.content or '' -%}"
+        "{%- endif -%}"
         "{{- '<|im_start|>' + message.role + '\\n' -}}"
         "{%- if message.role == 'assistant' and '</think>' not in (message.content or '') -%}"
         "{{- '<think></think>' -}}" + pick + "{%- endif -%}"
         "{{- (message.content or '')|trim -}}"
         "{%- if message.tool_calls is defined and message.tool_calls -%}"
         "{%- for call in message.tool_calls -%}"
-        "{{- '<tool_call>\\n{\"name\": \"' + call.function.name + '\", \"arguments\": ' -}}"
-        "{{- call.function.arguments if call.function.arguments is string else call.function.arguments|tojson -}}"
+        '{{- \'<tool_call>\\n{"name": "\' + call.function.name + \'", "arguments": \' -}}'
+        "{%- set arguments = call.function.arguments -%}"
+        "{{- arguments if arguments is string else arguments|tojson -}}"
         "{{- '}\\n</tool_call>' -}}"
         "{%- endfor -%}"
         "{%- endif -%}"
