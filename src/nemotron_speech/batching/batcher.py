@@ -63,6 +63,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._max_batch = max_batch
         self._observe = observe
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
+        self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -80,6 +81,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
     def leave(self, seat: Seat[WorkT, OutcomeT]) -> None:
         """Forget `seat`; a step in flight completes without it being told."""
         self._ready.pop(seat, None)
+        self._stepping.discard(seat)
 
     async def run(self) -> None:
         """Step until cancelled."""
@@ -96,13 +98,16 @@ class Batcher(Generic[WorkT, OutcomeT]):
         seats = choose(self._ready, self._max_batch)
         for seat in seats:
             del self._ready[seat]
+        self._stepping.update(seats)
         work = [seat.take() for seat in seats]
         started = time.perf_counter()
         outcomes = await self._outcomes(work)
         self._observe(len(seats), time.perf_counter() - started)
         for seat, outcome in zip(seats, outcomes, strict=True):
-            seat.apply(outcome)
-            self.notify(seat)
+            if seat in self._stepping:
+                self._stepping.discard(seat)
+                seat.apply(outcome)
+                self.notify(seat)
 
     async def _outcomes(self, work: list[WorkT]) -> Sequence[OutcomeT | EngineError]:
         try:

@@ -82,7 +82,8 @@ class AsrServer:
         """Understand one message. Raises BadRequest or TooLarge, after which the caller is let go."""
         if isinstance(message, str):
             reset = _FROM_CLIENT.decode(message)
-            self._half_sample = b""
+            if reset.finalize:
+                self._half_sample = b""
             return ResetRequested(reset.finalize, reset.id)
         check_audio_size(message)
         return Audio(self._whole_samples(message))

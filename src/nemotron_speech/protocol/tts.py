@@ -76,6 +76,8 @@ class Cancelled(msgspec.Struct, tag="cancelled", frozen=True, kw_only=True, omit
 class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
     message: str
     fatal: bool = False
+    utterance: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Whose segment failed; a `segment_complete` follows."""
 
 
 FROM_CLIENT = Decoder((Init, Text, Close, Cancel, Ping))
@@ -115,6 +117,8 @@ class UtteranceDone:
 class ServerError:
     message: str
     fatal: bool
+    utterance: str | None = None
+    """The wanted utterance whose segment failed, where the server says so."""
 
 
 Event = StreamStarted | AudioReceived | SegmentSpoken | UtteranceDone | ServerError
@@ -135,13 +139,15 @@ class TtsClient:
         self._wanted: dict[str, str] = {}
         """Wire id to the caller's name of the utterance, oldest first."""
         self._count = 0
+        self._open: str | None = None
+        """The wire id that further text of the same utterance joins."""
         self._sending: str | None = None
         self._gen = self._confirmed_gen = 0
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The utterances still to be heard, oldest first."""
-        return tuple(self._wanted.values())
+        return tuple(dict.fromkeys(self._wanted.values()))
 
     def init(self, voice: str | None = None, language: str | None = None) -> str:
         return encode(Init(voice=voice, language=language))
@@ -151,9 +157,11 @@ class TtsClient:
         return encode(Text(text=text, mode=mode, preset=preset, utterance=self._wire_id(utterance)))
 
     def finish(self, utterance: str) -> str | None:
-        """Return the message that says no more text of `utterance` follows; None if it is not wanted."""
-        wire = next((w for w, name in self._wanted.items() if name == utterance), None)
-        return encode(Close(utterance=wire)) if wire else None
+        """Return the message that says no more text of `utterance` follows; None if nothing is open."""
+        if (wire := self._open_wire(utterance)) is None:
+            return None
+        self._open = None
+        return encode(Close(utterance=wire))
 
     def cancel(self) -> str:
         """Stop wanting everything asked for so far; return the message that tells the server."""
@@ -178,17 +186,22 @@ class TtsClient:
             case Done(utterance=wire):
                 return self._done(self._subject(wire))
             case Error():
-                return ServerError(decoded.message, decoded.fatal)
+                return self._error(decoded)
         return None
 
     def _wire_id(self, utterance: str) -> str:
-        for wire, name in self._wanted.items():
-            if name == utterance:
-                return wire
+        if (wire := self._open_wire(utterance)) is not None:
+            return wire
         self._count += 1
-        wire = f"u{self._count}"
+        self._open = wire = f"u{self._count}"
         self._wanted[wire] = utterance
         return wire
+
+    def _open_wire(self, utterance: str) -> str | None:
+        """The server closes a stream when text of another comes, so only the last one can be joined."""
+        if self._open is None or self._wanted.get(self._open) != utterance:
+            return None
+        return self._open
 
     def _heard(self) -> str | None:
         """Name the wanted utterance that audio arriving now belongs to, if there is one."""
@@ -216,6 +229,14 @@ class TtsClient:
             return None
         audio_ms = None if message.audio_ms is msgspec.UNSET else message.audio_ms
         return SegmentSpoken(self._wanted[wire], audio_ms, tuple(message.words or ()))
+
+    def _error(self, message: Error) -> ServerError | None:
+        if not isinstance(message.utterance, str):
+            return ServerError(message.message, message.fatal)
+        utterance = self._wanted.get(message.utterance)
+        if utterance is None and not message.fatal:
+            return None
+        return ServerError(message.message, message.fatal, utterance)
 
     def _done(self, wire: str | None) -> UtteranceDone | None:
         return None if wire is None else UtteranceDone(self._wanted.pop(wire))

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from nemotron_speech.errors import BadRequest, TooLarge
 from nemotron_speech.protocol.tts import (
     FROM_CLIENT,
@@ -84,7 +86,8 @@ class TtsServer:
     @property
     def idle(self) -> bool:
         """Whether everything asked for has been spoken."""
-        return not self._streams
+        speaking = self._speaking is not None and not self._speaking.stream.cancelled
+        return not speaking and not any(stream.segments for stream in self._streams)
 
     # ------------------------------------------------------------------------ what the caller says
 
@@ -198,7 +201,8 @@ class TtsServer:
         """Return the messages for a segment that could not be spoken (to its end); the next one can."""
         if segment.stream.cancelled or segment is not self._speaking:
             return []
-        return [self.error(message, fatal=False), *self.complete(segment)]
+        failure = Error(message=message, utterance=segment.stream.utterance or msgspec.UNSET)
+        return [encode(failure), *self.complete(segment)]
 
     def error(self, message: str, fatal: bool) -> str:
         return encode(Error(message=message, fatal=fatal))

@@ -56,6 +56,8 @@ class Decoder:
             return self._raw.decode(message)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise BadRequest(f"a text message must be JSON: {error}") from None
+        except RecursionError:
+            raise BadRequest("a text message must be JSON that is not nested this deep") from None
 
     def _allowed(self) -> str:
         return f"allowed: {', '.join(sorted(self._decoders))}"
