@@ -86,7 +86,7 @@ class Chunker:
 
     def _sentence_end(self) -> int:
         """The end of the last sentence that something follows: only then is it known to be complete."""
-        *complete, last = sentencex.segment(self._language, self._buffer)
+        *complete, last = sentencex.segment(self._language, self._buffer)  # pyright: ignore[reportAttributeAccessIssue]
         end = sum(map(len, complete)) if last.strip() else 0
         return end if self._buffer[:end].strip() else 0
 

@@ -64,6 +64,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._observe = observe
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
         self._stepping: set[Seat[WorkT, OutcomeT]] = set()
+        self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -71,6 +72,10 @@ class Batcher(Generic[WorkT, OutcomeT]):
         """Run `function` on the engine's thread, between steps."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def post(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run `function` on the engine's thread, between steps, and do not wait for it."""
+        self._thread.submit(_logged, function, *args, **kwargs)
 
     def notify(self, seat: Seat[WorkT, OutcomeT]) -> None:
         """Say that `seat` may have become ready."""
@@ -85,20 +90,22 @@ class Batcher(Generic[WorkT, OutcomeT]):
 
     async def run(self) -> None:
         """Step until cancelled."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._ready:
-                    await self._step_once()
-        finally:
-            self._thread.shutdown(wait=False)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ready:
+                await self._step_once()
+
+    def stop(self) -> None:
+        """Take no more work; what was posted still runs."""
+        self._thread.shutdown(wait=False)
 
     async def _step_once(self) -> None:
         seats = choose(self._ready, self._max_batch)
         for seat in seats:
             del self._ready[seat]
         self._stepping.update(seats)
+        self._stepping = set(seats)
         work = [seat.take() for seat in seats]
         started = time.perf_counter()
         outcomes = await self._outcomes(work)
@@ -118,3 +125,10 @@ class Batcher(Generic[WorkT, OutcomeT]):
         if len(outcomes) != len(work):
             return [EngineError(f"the model answered {len(outcomes)} of {len(work)} items")] * len(work)
         return outcomes
+
+
+def _logged(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        function(*args, **kwargs)
+    except Exception:  # noqa: BLE001  nobody waits for the result
+        logger.exception("{} failed on the engine's thread", getattr(function, "__name__", function))

@@ -117,9 +117,6 @@ class AsrServer:
             )
         )
 
-    def error(self, message: str) -> str:
-        return encode(Error(message=message))
-
     def _whole_samples(self, data: bytes) -> bytes:
         data = self._half_sample + data
         whole = len(data) & ~1

@@ -150,6 +150,8 @@ class TtsClient:
         return tuple(dict.fromkeys(self._wanted.values()))
 
     def init(self, voice: str | None = None, language: str | None = None) -> str:
+        """Return the message that sets the voice of what is spoken from now on; it ends the open stream."""
+        self._open = None
         return encode(Init(voice=voice, language=language))
 
     def speak(self, utterance: str, text: str, mode: Mode = "stream", preset: str | None = None) -> str:

@@ -80,6 +80,8 @@ class TtsServer:
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
         self._streams: deque[Stream] = deque()
+        self._spoken: deque[Stream] = deque(maxlen=64)
+        """Streams whose last audio may still be on its way to the caller."""
         self._speaking: SegmentRequest | None = None
         self._samples = 0
 
@@ -137,9 +139,9 @@ class TtsServer:
         return self._finished()
 
     def _cancel(self, cancel: Cancel) -> list[str]:
-        for stream in [s for s in self._streams if cancel.utterance in (None, s.utterance)]:
-            stream.cancelled = True
-            self._streams.remove(stream)
+        for stream in (*self._spoken, *self._streams):
+            stream.cancelled |= cancel.utterance in (None, stream.utterance)
+        self._streams = deque(s for s in self._streams if not s.cancelled)
         return [encode(Cancelled(utterance=cancel.utterance))]
 
     def _open_stream(self, utterance: str | None) -> Stream:
@@ -214,7 +216,7 @@ class TtsServer:
             stream = self._streams[0]
             if self._speaking is not None and self._speaking.stream is stream:
                 break
-            self._streams.popleft()
+            self._spoken.append(self._streams.popleft())
             messages.append(
                 encode(
                     Done(

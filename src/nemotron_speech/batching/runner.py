@@ -1,0 +1,131 @@
+"""An engine at work: loaded in the background, stepped by its batcher, unloaded at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from loguru import logger
+
+from nemotron_speech.batching.batcher import Batcher
+from nemotron_speech.errors import ConfigurationError, EngineError, Full, NotReady
+from nemotron_speech.telemetry import ServerMetrics
+
+EngineT = TypeVar("EngineT", bound="Loadable")
+
+
+class Info(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def max_batch(self) -> int: ...
+
+
+class Loadable(Protocol):
+    """What recognisers and synthesisers have in common."""
+
+    @property
+    def info(self) -> Any: ...
+    def load(self) -> None: ...
+    def unload(self) -> None: ...
+    def step(self, work: Sequence[Any], /) -> Sequence[Any | EngineError]: ...
+
+
+class Status(StrEnum):
+    LOADING = "loading"
+    HEALTHY = "healthy"
+    FAILED = "failed"
+    DRAINING = "draining"
+
+
+class EngineRunner(Generic[EngineT]):
+    """Owns one engine, its thread and its places.
+
+    Args:
+        engine: Not loaded yet.
+        metrics: Told of steps, of places taken and of callers refused.
+    """
+
+    def __init__(self, engine: EngineT, metrics: ServerMetrics) -> None:
+        self.engine = engine
+        self.metrics = metrics
+        self.batcher: Batcher[Any, Any] = Batcher(engine.step, engine.info.max_batch, metrics.observe_step)
+        self.status = Status.LOADING
+        self.problem = ""
+        self._taken = 0
+
+    @property
+    def active(self) -> int:
+        return self._taken
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold one of the engine's places. Raises NotReady or Full."""
+        try:
+            self._check_place()
+        except Full:
+            self.metrics.refused.inc()
+            raise
+        self._taken += 1
+        self.metrics.active.inc()
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self.metrics.active.dec()
+
+    def health(self, draining: bool) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and body that say how this server is."""
+        status = Status.DRAINING if draining else self.status
+        info = self.engine.info
+        body = {
+            "status": str(status),
+            "model_loaded": self.status is Status.HEALTHY,
+            "engine": info.name,
+            "active_streams": self._taken,
+            "capacity": info.capacity,
+            **({"message": self.problem} if self.problem else {}),
+        }
+        return (200 if status is Status.HEALTHY else 503), body
+
+    def _check_place(self) -> None:
+        if self.status is Status.FAILED:
+            raise NotReady(f"the engine did not load: {self.problem}", retry_after=30)
+        if self.status is not Status.HEALTHY:
+            raise NotReady(f"the server is {self.status}", retry_after=2)
+        if self._taken >= self.engine.info.capacity:
+            raise Full(f"all {self.engine.info.capacity} places are taken; try again later or elsewhere")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[EngineRunner[EngineT]]:
+        """Load the engine and step it while the context lasts. Loading goes on in the background."""
+        async with asyncio.TaskGroup() as tasks:
+            loop = tasks.create_task(self._run())
+            try:
+                yield self
+            finally:
+                loop.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self.batcher.call(self.engine.load)
+            self.status = Status.HEALTHY
+            logger.info("engine {} is ready", self.engine.info.name)
+            await self.batcher.run()
+        except ConfigurationError as error:
+            self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  /health says it, and the process lives to say it
+            logger.opt(exception=error).error("loading failed")
+            self._failed(f"{type(error).__name__}: {error}")
+        finally:
+            self.batcher.post(self.engine.unload)
+            self.batcher.stop()
+
+    def _failed(self, problem: str) -> None:
+        self.status, self.problem = Status.FAILED, problem
+        logger.error("engine {} did not load: {}", self.engine.info.name, problem)

@@ -1,0 +1,327 @@
+"""The edge of a speech server: channels to callers, and the shells (aiohttp, ASGI) that carry them.
+
+A conversation is `async converse(channel)`. It knows no web framework: a shell opens a channel, runs the
+conversation, and turns the one error that may leave it into a message and a close code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from loguru import logger
+
+from nemotron_speech.errors import Full, NotReady, SpeechError
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Above what the protocols allow, so that a message that is too large is answered before the close."""
+HEARTBEAT_S = 20.0
+"""A peer that answers no ping for half of this is gone."""
+DRAINING_CLOSE = WSCloseCode.SERVICE_RESTART
+
+
+class ChannelClosed(Exception):
+    """The other side is gone; there is nobody to tell."""
+
+
+class Channel(Protocol):
+    """A two-way stream of text and binary messages with one caller."""
+
+    @property
+    def query(self) -> Mapping[str, str]: ...
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Raises ChannelClosed."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Hand a message over, waiting while the caller reads slowly. Raises ChannelClosed."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+Converse = Callable[[Channel], Awaitable[None]]
+ErrorMessage = Callable[[SpeechError], str]
+
+
+async def hold(channel: Channel, converse: Converse, error_message: ErrorMessage) -> None:
+    """Run one conversation to its end; the one place where errors become messages and close codes."""
+    gone, error = False, None
+    try:
+        await converse(channel)
+    except* ChannelClosed:
+        gone = True
+    except* SpeechError as group:
+        error = _first(group)
+    except* Exception as group:  # noqa: BLE001  a bug in one conversation must not end the server
+        logger.opt(exception=group).error("a conversation failed")
+        error = SpeechError("internal error")
+    if error is not None:
+        logger.info("closing a caller: {}", error)
+        await _farewell(channel, error_message(error), error.close_code, str(error))
+    elif not gone:
+        await channel.close(WSCloseCode.OK, "")
+
+
+async def _farewell(channel: Channel, message: str, code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(2):  # a caller that does not read is not waited for
+            await channel.send(message)
+    except (ChannelClosed, TimeoutError):
+        pass
+    await channel.close(code, reason.encode()[:120].decode(errors="ignore"))
+
+
+def _first(group: BaseExceptionGroup[SpeechError]) -> SpeechError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+class Outbox:
+    """What is on its way to one caller: bounded, in order, droppable where the protocol allows it.
+
+    Args:
+        trouble: Fails with Full when a caller lets more than `limit_bytes` pile up; the conversation
+            waits on it, so a slow reader is disconnected and delays nobody.
+    """
+
+    def __init__(
+        self, channel: Channel, trouble: asyncio.Future[None], limit_bytes: int = 4 * 1024 * 1024
+    ) -> None:
+        self._channel = channel
+        self._trouble = trouble
+        self._limit_bytes = limit_bytes
+        self._waiting: deque[tuple[str | bytes, object]] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._bytes
+
+    def put(self, message: str | bytes, tag: object = None, *, replace: bool = False) -> None:
+        """Queue a message. `tag` names it for `drop`; with `replace` it takes the place of a message with
+        the same tag that still waits at the end."""
+        if replace and self._waiting and self._waiting[-1][1] is tag:
+            self._forget(self._waiting.pop())
+        self._waiting.append((message, tag))
+        self._bytes += len(message)
+        if self._bytes > self._limit_bytes and not self._trouble.done():
+            self._trouble.set_exception(Full(f"you read too slowly: {self._bytes} bytes are waiting"))
+        self._changed.set()
+
+    def drop(self, unwanted: Callable[[object], bool]) -> None:
+        """Take back every waiting message whose tag is `unwanted`."""
+        self._waiting = deque(item for item in self._waiting if not unwanted(item[1]))
+        self._bytes = sum(len(message) for message, _ in self._waiting)
+
+    async def run(self, after_send: Callable[[], None] = lambda: None) -> None:
+        """Send what is queued until cancelled; `after_send` is told after each message."""
+        while True:
+            while self._waiting:
+                item = self._waiting.popleft()
+                self._forget(item)
+                await self._channel.send(item[0])
+                after_send()
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _forget(self, item: tuple[str | bytes, object]) -> None:
+        self._bytes -= len(item[0])
+
+
+async def fail_with(trouble: asyncio.Future[None]) -> None:
+    """Raise what `trouble` fails with: a task of every conversation, so that trouble ends it."""
+    await trouble
+
+
+# ------------------------------------------------------------------------------------- aiohttp
+
+
+class AiohttpChannel:
+    """A channel over an aiohttp WebSocket."""
+
+    def __init__(self, socket: web.WebSocketResponse, query: Mapping[str, str]) -> None:
+        self._socket = socket
+        self.query = query
+
+    async def receive(self) -> str | bytes:
+        message = await self._socket.receive()
+        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            return message.data
+        raise ChannelClosed
+
+    async def send(self, message: str | bytes) -> None:
+        try:
+            if isinstance(message, str):
+                await self._socket.send_str(message)
+            else:
+                await self._socket.send_bytes(message)
+        except (ConnectionError, RuntimeError) as error:
+            raise ChannelClosed from error
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._socket.close(code=code, message=reason.encode())
+
+
+class Callers:
+    """The conversations under way on this server, and whether it takes new ones."""
+
+    def __init__(self) -> None:
+        self._open: dict[Channel, None] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def counted(self, converse: Converse) -> Converse:
+        """Return `converse`, refusing callers while draining and known here while it lasts."""
+
+        async def conversation(channel: Channel) -> None:
+            if self.draining:
+                raise NotReady("the server is shutting down", retry_after=5)
+            self._open[channel] = None
+            self._empty.clear()
+            try:
+                await converse(channel)
+            finally:
+                del self._open[channel]
+                if not self._open:
+                    self._empty.set()
+
+        return conversation
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new callers, let those here finish for `seconds`, then send the rest elsewhere."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            logger.info("draining: closing {} callers", len(self._open))
+            for channel in list(self._open):
+                await channel.close(DRAINING_CLOSE, "the server is shutting down")
+
+
+def websocket_handler(
+    converse: Converse, error_message: ErrorMessage, callers: Callers
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return an aiohttp handler that holds one conversation per WebSocket."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_MESSAGE_BYTES, compress=False, heartbeat=HEARTBEAT_S, autoping=True
+        )
+        if not socket.can_prepare(request).ok:
+            raise web.HTTPUpgradeRequired(text="this address speaks WebSocket; see docs/protocols.md\n")
+        await socket.prepare(request)
+        channel = AiohttpChannel(socket, request.query)
+
+        await hold(channel, callers.counted(converse), error_message)
+        return socket
+
+    return handle
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Turn the error tree into HTTP statuses, in OpenAI's error shape."""
+    try:
+        return await handler(request)
+    except SpeechError as error:
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Full) else {}
+        body = {"error": {"message": str(error), "type": type(error).__name__, "code": error.http_status}}
+        return web.json_response(body, status=error.http_status, headers=headers)
+
+
+# ---------------------------------------------------------------------------------------- ASGI
+
+
+class AsgiChannel:
+    """A channel over an ASGI WebSocket scope that was accepted."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        from urllib.parse import parse_qsl
+
+        self.query = dict(parse_qsl(scope.get("query_string", b"").decode()))
+        self._receive, self._send = receive, send
+        self._closed = False
+
+    async def receive(self) -> str | bytes:
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            self._closed = True
+            raise ChannelClosed
+        text = event.get("text")
+        return text if text is not None else event["bytes"]
+
+    async def send(self, message: str | bytes) -> None:
+        key = "text" if isinstance(message, str) else "bytes"
+        if self._closed:
+            raise ChannelClosed
+        try:
+            await self._send({"type": "websocket.send", key: message})
+        except (OSError, RuntimeError) as error:
+            raise ChannelClosed from error
+
+    async def close(self, code: int, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+def asgi(
+    converse: Converse,
+    error_message: ErrorMessage,
+    callers: Callers,
+    health: Callable[[], tuple[int, dict[str, Any]]],
+    lifespan: Callable[[], Any],
+) -> Callable[..., Awaitable[None]]:
+    """Return an ASGI application: one conversation per WebSocket, and `GET /health`.
+
+    Args:
+        lifespan: Returns the async context manager the application lives in (loads and unloads).
+    """
+
+    async def application(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(lifespan, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            channel = AsgiChannel(scope, receive, send)
+            await hold(channel, callers.counted(converse), error_message)
+        elif scope["type"] == "http":
+            await _http(scope, send, health)
+
+    return application
+
+
+async def _lifespan(lifespan: Callable[[], Any], receive: Any, send: Any) -> None:
+    await receive()
+    async with lifespan():
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _http(
+    scope: Mapping[str, Any], send: Any, health: Callable[[], tuple[int, dict[str, Any]]]
+) -> None:
+    status, body = health() if scope["path"] == "/health" else (404, {"error": "try /health"})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"application/json")],
+        }
+    )
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -1,0 +1,57 @@
+"""Engines by name: a lazy factory each, so that naming one imports nothing.
+
+Third parties add theirs through the entry-point groups `nemotron_speech.asr_engines` and
+`nemotron_speech.tts_engines`; the entry point is the factory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from nemotron_speech.engines.base import AsrEngine, TtsEngine
+from nemotron_speech.errors import ConfigurationError
+
+ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
+
+_ASR = {
+    "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr:PocketsphinxEngine",
+    "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",
+}
+_TTS = {
+    "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
+    "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
+}
+
+
+def asr_names() -> tuple[str, ...]:
+    return _names(_ASR, ASR_GROUP)
+
+
+def tts_names() -> tuple[str, ...]:
+    return _names(_TTS, TTS_GROUP)
+
+
+def asr_engine(name: str, **options: Any) -> AsrEngine:
+    """Make the recogniser called `name`; `load()` is the caller's. Raises ConfigurationError."""
+    return _factory("recogniser", name, _ASR, ASR_GROUP)(**options)
+
+
+def tts_engine(name: str, **options: Any) -> TtsEngine:
+    """Make the synthesiser called `name`; `load()` is the caller's. Raises ConfigurationError."""
+    return _factory("synthesiser", name, _TTS, TTS_GROUP)(**options)
+
+
+def _names(builtin: Mapping[str, str], group: str) -> tuple[str, ...]:
+    return tuple(sorted({*builtin, *(point.name for point in entry_points(group=group))}))
+
+
+def _factory(kind: str, name: str, builtin: Mapping[str, str], group: str) -> Callable[..., Any]:
+    if name in builtin:
+        module, _, attribute = builtin[name].partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=group, name=name):
+        return point.load()
+    raise ConfigurationError(f"no {kind} is called {name!r}; there are: {', '.join(_names(builtin, group))}")

@@ -1,0 +1,278 @@
+"""Engines that recite a script on time: for tests and benchmarks, never a default.
+
+The recogniser hears loudness only and "recognises" the script's next transcript; the synthesiser speaks
+tones, one per keyword of the text, so that a recording shows which reply every sample came from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from nemotron_speech.engines.base import (
+    AsrInfo,
+    AsrResult,
+    AsrWork,
+    Flush,
+    Segment,
+    SynthesisMode,
+    TtsInfo,
+    TtsResult,
+    Word,
+)
+from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+
+_LOUD = 300
+"""RMS of int16 samples above which audio counts as speech."""
+_TONES = tuple(range(300, 1500, 50))
+
+
+class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the recogniser hears, and how long it takes."""
+
+    transcripts: tuple[str, ...] = ("hello there",)
+    """One per utterance that holds speech, in turn; a stream starts at the first."""
+    chunk_ms: int = 80
+    step_ms: float = 0.0
+    """Time of a step, whatever its size."""
+    stream_ms: float = 0.0
+    """Further time of a step for each stream in it."""
+    final_ms: float = 0.0
+    """Further time of a step that finishes an utterance."""
+    words_per_second: float = 4.0
+    fail_on: str = ""
+    """An utterance with this transcript makes the engine fail."""
+    capacity: int = 64
+    max_batch: int = 64
+
+
+class TtsScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the synthesiser sounds, and how long it takes."""
+
+    sample_rate: int = 22050
+    first_audio_ms: float = 0.0
+    chunk_ms: int = 46
+    step_ms: float = 0.0
+    """Time of a step, in which every segment gains one chunk."""
+    ms_per_character: float = 55.0
+    tones: dict[str, float] = {}
+    """Keyword in the text (lower case) to frequency in Hz; other texts get a tone of their own."""
+    fail_on: str = ""
+    """A text that holds this makes the engine fail half-way."""
+    capacity: int = 64
+    max_batch: int = 64
+
+
+class Script(msgspec.Struct, frozen=True):
+    """A script file: JSON with any of these parts (and those of other engines, not read here)."""
+
+    asr: AsrScript = AsrScript()
+    tts: TtsScript = TtsScript()
+
+
+def read_script(path: str | Path | None) -> Script:
+    """Read a script file; without one, instant engines. Raises ConfigurationError."""
+    if path is None:
+        return Script()
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=Script)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(f"cannot read the script {path}: {error}") from None
+
+
+# ------------------------------------------------------------------------------- recognition
+
+
+class _Hearing:
+    """One caller's stream."""
+
+    def __init__(self, script: AsrScript, rate: int) -> None:
+        self._script, self._rate = script, rate
+        self.wanted_samples = rate * script.chunk_ms // 1000
+        self._utterance = 0
+        self._samples = 0
+        self._loud_from: int | None = None
+        self._loud = 0
+
+    def hear(self, pcm: bytes) -> None:
+        samples = np.frombuffer(pcm, dtype="<i2")
+        if len(samples) and np.sqrt(np.mean(samples.astype(np.float64) ** 2)) > _LOUD:
+            self._loud_from = self._samples if self._loud_from is None else self._loud_from
+            self._loud += len(samples)
+        self._samples += len(samples)
+
+    def transcript(self) -> str:
+        if self._loud_from is None:
+            return ""
+        transcripts = self._script.transcripts
+        return transcripts[self._utterance % len(transcripts)]
+
+    def so_far(self) -> str:
+        words = self.transcript().split()
+        heard = 1 + int(self._loud / self._rate * self._script.words_per_second)
+        return " ".join(words[:heard])
+
+    def words(self) -> tuple[Word, ...]:
+        start = (self._loud_from or 0) * 1000 // self._rate
+        each = round(1000 / self._script.words_per_second)
+        return tuple(
+            Word(w, start + i * each, start + (i + 1) * each) for i, w in enumerate(self.transcript().split())
+        )
+
+    def restart(self) -> None:
+        self._utterance += self._loud_from is not None
+        self._loud_from, self._loud = None, 0
+
+
+class ScriptedAsr:
+    """A recogniser that hears what its script says."""
+
+    def __init__(self, script: str | AsrScript | None = None) -> None:
+        self._script = script if isinstance(script, AsrScript) else read_script(script).asr
+        self.info = AsrInfo(
+            name="scripted",
+            model="script",
+            capacity=self._script.capacity,
+            max_batch=self._script.max_batch,
+        )
+        self.steps = 0
+        self.open_streams = 0
+
+    def load(self) -> None: ...
+
+    def unload(self) -> None: ...
+
+    def open(self, language: str | None) -> _Hearing:
+        if language not in (None, *self.info.languages):
+            raise BadRequest(f"unknown language {language!r}; allowed: {', '.join(self.info.languages)}")
+        self.open_streams += 1
+        return _Hearing(self._script, self.info.sample_rate)
+
+    def close(self, stream: _Hearing) -> None:
+        self.open_streams -= 1
+
+    def step(self, work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
+        self.steps += 1
+        finals = any(item.flush is Flush.HARD for item in work)
+        script = self._script
+        _sleep_ms(script.step_ms + script.stream_ms * len(work) + script.final_ms * finals)
+        return [self._advance(item) for item in work]
+
+    def _advance(self, item: AsrWork) -> AsrResult | EngineError:
+        stream = item.stream
+        assert isinstance(stream, _Hearing)
+        stream.hear(item.pcm)
+        if self._script.fail_on and stream.transcript() == self._script.fail_on:
+            return EngineError("the script says to fail")
+        if item.flush is Flush.NONE:
+            return AsrResult(stream.so_far())
+        result = AsrResult(stream.transcript(), stream.words())
+        if item.flush is Flush.HARD:
+            stream.restart()
+        return result
+
+
+# --------------------------------------------------------------------------------- synthesis
+
+
+class _Tone:
+    """One segment being spoken."""
+
+    def __init__(self, segment: Segment, script: TtsScript) -> None:
+        self.segment = segment
+        self.frequency = tone_of(segment.text, script)
+        speed = script.ms_per_character / segment.speed
+        self.total = int(len(segment.text) * speed * script.sample_rate / 1000)
+        self.made = 0
+        self.ready_at = time.perf_counter() + script.first_audio_ms / 1000
+        self.held = b""
+
+
+class ScriptedTts:
+    """A synthesiser that speaks tones."""
+
+    def __init__(self, script: str | TtsScript | None = None) -> None:
+        self._script = script if isinstance(script, TtsScript) else read_script(script).tts
+        self.info = TtsInfo(
+            name="scripted",
+            model="tones",
+            sample_rate=self._script.sample_rate,
+            voices=("aria", "john", "sofia", "jason", "leo"),
+            languages=("en", "es", "de", "fr", "it", "vi", "zh"),
+            capacity=self._script.capacity,
+            max_batch=self._script.max_batch,
+        )
+        self.steps = 0
+        self.open_streams = 0
+
+    def load(self) -> None: ...
+
+    def unload(self) -> None: ...
+
+    def open(self, segment: Segment) -> _Tone:
+        for what, value, allowed in (
+            ("voice", segment.voice, self.info.voices),
+            ("language", segment.language, self.info.languages),
+        ):
+            if value not in allowed:
+                raise BadRequest(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
+        self.open_streams += 1
+        return _Tone(segment, self._script)
+
+    def close(self, stream: _Tone) -> None:
+        self.open_streams -= 1
+
+    def step(self, streams: Sequence[_Tone]) -> list[TtsResult | EngineError]:
+        self.steps += 1
+        _sleep_ms(self._script.step_ms)
+        if all(s.ready_at > time.perf_counter() for s in streams):
+            _sleep_ms(min(1000 * (min(s.ready_at for s in streams) - time.perf_counter()), 5))
+        return [self._advance(stream) for stream in streams]
+
+    def _advance(self, tone: _Tone) -> TtsResult | EngineError:
+        if tone.ready_at > time.perf_counter():
+            return TtsResult(b"")
+        if self._script.fail_on and self._script.fail_on in tone.segment.text and tone.made >= tone.total / 2:
+            return EngineError("the script says to fail")
+        samples = min(tone.total - tone.made, self.info.sample_rate * self._script.chunk_ms // 1000)
+        pcm = _sine(tone.frequency, tone.made, samples, self.info.sample_rate).tobytes()
+        tone.made += samples
+        done = tone.made >= tone.total
+        if tone.segment.mode is SynthesisMode.BATCH:
+            tone.held += pcm
+            pcm = tone.held if done else b""
+        return TtsResult(pcm, done, self._words(tone) if done else ())
+
+    def _words(self, tone: _Tone) -> tuple[Word, ...]:
+        """Times in proportion to the characters, as the tone itself is."""
+        words, at = [], 0.0
+        per_character = self._script.ms_per_character / tone.segment.speed
+        for word in tone.segment.text.split():
+            end = at + (len(word) + 1) * per_character
+            words.append(Word(word, round(at), round(end)))
+            at = end
+        return tuple(words)
+
+
+def tone_of(text: str, script: TtsScript) -> float:
+    """Return the frequency in Hz that `text` is spoken with."""
+    lower = text.lower()
+    named = (frequency for keyword, frequency in script.tones.items() if keyword in lower)
+    return next(named, float(_TONES[crc32(lower.encode()) % len(_TONES)]))
+
+
+def _sine(frequency: float, start: int, samples: int, rate: int) -> npt.NDArray[np.int16]:
+    """Return samples of a sine that runs on from `start`, so that chunk joins are seamless."""
+    t = np.arange(start, start + samples) / rate
+    return (np.sin(2 * np.pi * frequency * t) * 10000).astype("<i2")
+
+
+def _sleep_ms(ms: float) -> None:
+    if ms > 0:
+        time.sleep(ms / 1000)

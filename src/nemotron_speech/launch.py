@@ -1,0 +1,99 @@
+"""Run a speech server as a process: flags over settings, uvloop, a port, signals, a graceful end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+from loguru import logger
+
+from nemotron_speech.edge import Callers
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.settings import AsrSettings, TtsSettings
+
+SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
+
+
+def serve(
+    what: str,
+    settings: SettingsT,
+    build_app: Callable[[None, SettingsT], web.Application],
+    callers: Callable[[web.Application], Callers],
+    arguments: list[str] | None = None,
+) -> None:
+    """Run the server `what` until SIGTERM or SIGINT; exits with 2 for a wrong setting, 1 for a taken port."""
+    settings = _with_flags(what, settings, arguments)
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    try:
+        with runner:
+            app = build_app(None, settings)
+            runner.run(_serve(what, app, callers(app), settings))
+    except ConfigurationError as error:
+        sys.exit(_complain(2, str(error)))
+    except OSError as error:
+        sys.exit(_complain(1, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"))
+
+
+async def _serve(what: str, app: web.Application, callers: Callers, settings: SettingsT) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    site_runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await site_runner.setup()
+    try:
+        site = web.TCPSite(site_runner, settings.host, settings.port, backlog=1024)
+        await site.start()
+        host, port = site_runner.addresses[0][:2]
+        logger.info("the {} server listens on {}:{}", what, host, port)
+        await stop.wait()
+        logger.info("the {} server stops", what)
+        await callers.drain(settings.drain_s)
+    finally:
+        await site_runner.cleanup()
+
+
+def _with_flags(what: str, settings: SettingsT, arguments: list[str] | None) -> SettingsT:
+    parser = argparse.ArgumentParser(description=f"The streaming {what} server.")
+    parser.add_argument("--host", default=settings.host, help="address (default %(default)s)")
+    parser.add_argument("--port", type=int, default=settings.port, help="port (default %(default)s)")
+    parser.add_argument("--engine", default=settings.engine, help="engine (default %(default)s)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the engine; may be repeated",
+    )
+    flags = parser.parse_args(arguments)
+    options = {**settings.options, **dict(map(_option, flags.option))}
+    update = {"host": flags.host, "port": flags.port, "engine": flags.engine, "options": options}
+    return settings.model_copy(update=update)
+
+
+def _option(text: str) -> tuple[str, str | int | float | bool]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        sys.exit(_complain(2, f"--option takes NAME=VALUE, not {text!r}"))
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _complain(code: int, message: str) -> int:
+    logger.error(message)
+    return code

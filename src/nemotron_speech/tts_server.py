@@ -1,0 +1,303 @@
+"""The streaming synthesis server: text in, audio out (docs/protocols.md, section 3).
+
+Each caller speaks one segment at a time; the step loop advances the segments of all callers together, the
+one whose listener has least audio left first. A cancel takes back what has not been sent and stops the
+engine after the step it is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from loguru import logger
+
+from nemotron_speech.batching.runner import EngineRunner
+from nemotron_speech.edge import (
+    Callers,
+    Channel,
+    Outbox,
+    asgi,
+    errors_as_json,
+    fail_with,
+    websocket_handler,
+)
+from nemotron_speech.engines.base import (
+    Segment,
+    SynthesisMode,
+    TtsEngine,
+    TtsInfo,
+    TtsResult,
+    TtsStream,
+    Word,
+)
+from nemotron_speech.engines.registry import tts_engine
+from nemotron_speech.errors import EngineError, SpeechError
+from nemotron_speech.launch import serve
+from nemotron_speech.protocol.tts import Error
+from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
+from nemotron_speech.protocol.wire import encode
+from nemotron_speech.settings import TtsSettings
+from nemotron_speech.speech_http import speech_routes
+from nemotron_speech.telemetry import ServerMetrics
+from nemotron_speech.text import speakable
+
+_BATCH_YIELDS_S = 3600.0
+"""A batch segment's listener hears the segment before it: any stream segment goes first."""
+
+
+class Speaking:
+    """The seat of one segment being spoken.
+
+    Args:
+        on_audio: Takes PCM as it is made.
+        has_room: Whether the listener can take more now; the segment yields while it cannot.
+    """
+
+    def __init__(
+        self,
+        stream: TtsStream,
+        segment: Segment,
+        sample_rate: int,
+        on_audio: Callable[[bytes], None],
+        has_room: Callable[[], bool],
+    ) -> None:
+        self._stream = stream
+        self._yields = _BATCH_YIELDS_S if segment.mode is SynthesisMode.BATCH else 0.0
+        self._sample_rate = sample_rate
+        self._on_audio = on_audio
+        self._has_room = has_room
+        self._plays_until = 0.0
+        self.finished: asyncio.Future[tuple[Word, ...]] = asyncio.get_running_loop().create_future()
+
+    def ready(self) -> bool:
+        return not self.finished.done() and self._has_room()
+
+    def due(self) -> float:
+        """When the listener runs out of audio, on the loop's clock."""
+        return self._plays_until + self._yields
+
+    def take(self) -> TtsStream:
+        return self._stream
+
+    def apply(self, outcome: TtsResult | EngineError) -> None:
+        if self.finished.done():
+            return
+        if isinstance(outcome, EngineError):
+            self.finished.set_exception(outcome)
+            return
+        if outcome.pcm:
+            now = asyncio.get_running_loop().time()
+            self._plays_until = max(self._plays_until, now) + len(outcome.pcm) / 2 / self._sample_rate
+            self._on_audio(outcome.pcm)
+        if outcome.done:
+            self.finished.set_result(outcome.words)
+
+    def stop(self) -> None:
+        self.finished.cancel()
+
+
+class Session:
+    """One caller: its streams in turn, and what is on its way to it."""
+
+    def __init__(self, service: TtsService, machine: TtsServer, outbox: Outbox, max_ahead: int) -> None:
+        self._service = service
+        self._machine = machine
+        self._outbox = outbox
+        self._max_ahead = max_ahead
+        self._changed = asyncio.Event()
+        self._current: tuple[SegmentRequest, Speaking] | None = None
+
+    def receive(self, message: str | bytes) -> None:
+        """Act on one message of the caller; what it did wrong is answered and costs nothing else."""
+        try:
+            replies = self._machine.receive(message)
+        except SpeechError as error:
+            replies = [self._machine.error(str(error), fatal=False)]
+        self._stop_if_cancelled()
+        for reply in replies:
+            self._outbox.put(reply)
+        self._changed.set()
+
+    def sent(self) -> None:
+        """Note that the caller has read something: there may be room for more."""
+        if self._current is not None:
+            self._service.runner.batcher.notify(self._current[1])
+
+    async def speak(self) -> None:
+        """Speak segment after segment, for as long as the caller is here."""
+        while True:
+            begun = self._machine.begin()
+            if begun is None:
+                await self._changed.wait()
+                self._changed.clear()
+                continue
+            messages, request = begun
+            self._put(messages, request)
+            self._put(await self._spoken(request), request)
+
+    async def _spoken(self, request: SegmentRequest) -> list[str]:
+        """Speak one segment; return the messages that end it."""
+        asked = asyncio.get_running_loop().time()
+        segment = Segment(
+            speakable(request.text),
+            request.stream.voice,
+            request.stream.language,
+            SynthesisMode(request.mode),
+            request.preset,
+        )
+
+        def on_audio(pcm: bytes) -> None:
+            if first[0]:
+                first[0] = False
+                self._service.metrics.latency.observe(asyncio.get_running_loop().time() - asked)
+            if self._machine.audio(request, pcm):
+                self._outbox.put(pcm, request.stream)
+
+        first = [True]
+        try:
+            async with self._service.speaking(segment, on_audio, self._has_room) as speaking:
+                self._current = request, speaking
+                self._stop_if_cancelled()
+                self._service.runner.batcher.notify(speaking)
+                words = await _unless_cancelled(speaking.finished)
+        except SpeechError as error:
+            return self._machine.fail(request, str(error))
+        finally:
+            self._current = None
+        return self._machine.complete(request, [(w.text, w.start_ms, w.end_ms) for w in words] or None)
+
+    def _stop_if_cancelled(self) -> None:
+        self._outbox.drop(lambda tag: isinstance(tag, Stream) and tag.cancelled)
+        if self._current is not None and self._current[0].stream.cancelled:
+            self._service.runner.batcher.leave(self._current[1])
+            self._service.metrics.cancelled.inc()
+            self._current[1].stop()
+
+    def _has_room(self) -> bool:
+        return self._outbox.waiting_bytes < self._max_ahead
+
+    def _put(self, messages: list[str], request: SegmentRequest) -> None:
+        if not request.stream.cancelled:
+            for message in messages:
+                self._outbox.put(message, request.stream)
+
+
+async def _unless_cancelled(finished: asyncio.Future[tuple[Word, ...]]) -> tuple[Word, ...]:
+    """Wait for the end of a segment; a segment that was stopped has no words."""
+    await asyncio.wait([finished])
+    return () if finished.cancelled() else finished.result()
+
+
+class TtsService:
+    """Synthesis for many callers on one engine."""
+
+    def __init__(self, engine: TtsEngine, settings: TtsSettings) -> None:
+        self.metrics = ServerMetrics("tts", engine.info.capacity)
+        self.runner = EngineRunner(engine, self.metrics)
+        self.callers = Callers()
+        self.settings = settings
+
+    @property
+    def info(self) -> TtsInfo:
+        return self.runner.engine.info
+
+    async def converse(self, channel: Channel) -> None:
+        """Speak for one caller until it goes. Raises Full, ChannelClosed."""
+        with self.runner.place():
+            await self._session(channel)
+
+    @asynccontextmanager
+    async def speaking(
+        self, segment: Segment, on_audio: Callable[[bytes], None], has_room: Callable[[], bool]
+    ) -> AsyncIterator[Speaking]:
+        """Open a segment at the engine; on leaving, finished or not, the engine stops it."""
+        engine, batcher = self.runner.engine, self.runner.batcher
+        stream = await batcher.call(engine.open, segment)
+        speaking = Speaking(stream, segment, self.info.sample_rate, self._counted(on_audio), has_room)
+        try:
+            yield speaking
+        finally:
+            batcher.leave(speaking)
+            batcher.post(engine.close, stream)
+
+    def _counted(self, on_audio: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        def count(pcm: bytes) -> None:
+            self.metrics.audio.inc(len(pcm) / 2 / self.info.sample_rate)
+            on_audio(pcm)
+
+        return count
+
+    async def _session(self, channel: Channel) -> None:
+        info = self.info
+        machine = TtsServer(Offer(info.sample_rate, info.voices, info.languages, info.presets, info.max_text))
+        trouble = asyncio.get_running_loop().create_future()
+        outbox = Outbox(channel, trouble, limit_bytes=64 * 1024 * 1024)
+        session = Session(self, machine, outbox, int(self.settings.max_ahead_s * info.sample_rate * 2))
+        logger.info("a caller is here ({} of {})", self.runner.active, info.capacity)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(outbox.run(session.sent))
+                tasks.create_task(fail_with(trouble))
+                tasks.create_task(session.speak())
+                while True:
+                    session.receive(await channel.receive())
+        finally:
+            logger.info("a caller has gone")
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and body of `GET /health`."""
+        return self.runner.health(self.callers.draining)
+
+
+SERVICE: web.AppKey[TtsService] = web.AppKey("service", TtsService)
+
+
+def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = None) -> web.Application:
+    """Return the aiohttp application: `/ws/tts/stream`, `/v1/audio/*`, `/voices`, `/health`, `/metrics`."""
+    settings = settings or TtsSettings()
+    service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
+    app = web.Application(middlewares=[errors_as_json])
+
+    async def get_health(request: web.Request) -> web.Response:
+        status, body = service.health()
+        return web.json_response(body, status=status)
+
+    async def lifespan(app: web.Application) -> AsyncIterator[None]:
+        async with service.runner.running():
+            yield
+
+    app.add_routes(
+        [
+            web.get("/ws/tts/stream", websocket_handler(service.converse, _error_message, service.callers)),
+            web.get("/health", get_health),
+            web.get("/metrics", service.metrics.handle),
+            *speech_routes(service),
+        ]
+    )
+    app.cleanup_ctx.append(lifespan)
+    app[SERVICE] = service
+    return app
+
+
+def build_asgi(engine: TtsEngine | None = None, settings: TtsSettings | None = None) -> Any:
+    """Return the WebSocket half of the server as an ASGI application, for deployments that want one."""
+    settings = settings or TtsSettings()
+    service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
+    return asgi(service.converse, _error_message, service.callers, service.health, service.runner.running)
+
+
+def _error_message(error: SpeechError) -> str:
+    return encode(Error(message=str(error), fatal=True))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the server: `python -m nemotron_speech.tts_server --engine espeak --port 8001`."""
+    serve("synthesis", TtsSettings(), build_app, lambda app: app[SERVICE].callers, arguments)
+
+
+if __name__ == "__main__":
+    main()
