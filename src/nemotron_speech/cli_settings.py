@@ -1,0 +1,36 @@
+"""What the command line reads from the environment, each with its default and its meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CliSettings(BaseSettings):
+    """The supervisor and the `nemotron` command."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    state_home: Path = Field(
+        default_factory=lambda: Path.home() / ".local" / "state",
+        validation_alias="XDG_STATE_HOME",
+        description="Folder of per-user state; ours is `nemotron-speech` in it.",
+    )
+    state_folder: Path | None = Field(
+        None,
+        validation_alias="NEMOTRON_STATE_DIR",
+        description="Where running servers are recorded and logs are kept, instead of `nemotron-speech` "
+        "in XDG_STATE_HOME.",
+    )
+    display: str = Field(
+        "",
+        validation_alias=AliasChoices("WAYLAND_DISPLAY", "DISPLAY"),
+        description="The desktop, where there is one: without it no browser is opened (Linux).",
+    )
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of the state, made on first use."""
+        return (self.state_folder or self.state_home / "nemotron-speech").expanduser()
