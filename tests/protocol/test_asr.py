@@ -1,0 +1,164 @@
+"""Streaming recognition on the wire: what each message means, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nemotron_speech.errors import BadRequest, PeerError, TooLarge
+from nemotron_speech.protocol.asr import (
+    AsrClient,
+    AsrServer,
+    Audio,
+    ClientState,
+    Error,
+    Final,
+    Interim,
+    Ready,
+    ResetRequested,
+)
+from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("message", "finalize"),
+    [
+        ('{"type":"reset"}', True),
+        ('{"type":"reset","finalize":true}', True),
+        ('{"type":"reset","finalize":false}', False),
+        ('{"type":"end"}', True),
+        ('{"type":"reset","note":"fields nobody knows are ignored"}', True),
+    ],
+)
+def test_every_spelling_of_a_reset_is_understood(message: str, finalize: bool) -> None:
+    assert AsrServer().receive(message) == ResetRequested(finalize, None)
+
+
+def test_a_plain_client_reads_the_fields_it_knows() -> None:
+    server = AsrServer()
+    assert json.loads(server.ready()) == {"type": "ready"}
+    assert json.loads(server.interim("hel") or "") == {"type": "transcript", "text": "hel", "is_final": False}
+    assert json.loads(server.final(ResetRequested(True, None), "hello")) == {
+        "type": "transcript",
+        "text": "hello",
+        "is_final": True,
+        "finalize": True,
+    }
+
+
+def test_the_id_of_a_reset_is_echoed() -> None:
+    server = AsrServer()
+    request = server.receive('{"type":"reset","id":"seven"}')
+    assert isinstance(request, ResetRequested)
+    assert json.loads(server.final(request, ""))["id"] == "seven"
+
+
+def test_an_interim_is_sent_only_when_the_text_changed() -> None:
+    server = AsrServer()
+    assert server.interim("") is None
+    assert server.interim("one") is not None
+    assert server.interim("one") is None
+    assert server.interim("one two") is not None
+
+
+def test_after_a_hard_final_the_same_words_are_news_again() -> None:
+    server = AsrServer()
+    server.interim("yes")
+    server.final(ResetRequested(True, None), "yes")
+    assert server.interim("yes") is not None
+
+
+def test_after_a_soft_final_the_same_words_are_no_news() -> None:
+    server = AsrServer()
+    server.interim("yes")
+    server.final(ResetRequested(False, None), "yes")
+    assert server.interim("yes") is None
+
+
+def test_a_hard_reset_restores_the_alignment_of_samples() -> None:
+    server = AsrServer()
+    server.receive(b"\x01\x00\x02")
+    server.receive('{"type":"reset"}')
+    assert server.receive(b"\x03\x00") == Audio(b"\x03\x00")
+
+
+def test_a_soft_reset_between_the_bytes_of_a_sample_loses_nothing() -> None:
+    server = AsrServer()
+    assert server.receive(b"\x01\x00\x02") == Audio(b"\x01\x00")
+    server.receive('{"type":"reset","finalize":false}')
+    assert server.receive(b"\x00\x03\x00") == Audio(b"\x02\x00\x03\x00")
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("", "must be JSON"),
+        ("hello", "must be JSON"),
+        ('{"type":"reset"', "must be JSON"),
+        ("[" * 100_000, "nested"),
+        ("null", '"type"'),
+        ("[]", '"type"'),
+        ("{}", '"type"'),
+        ('{"type":7}', '"type"'),
+        ('{"type":"restart"}', "'restart'; allowed: end, reset"),
+        ('{"type":"reset","finalize":"yes"}', "finalize"),
+        ('{"type":"reset","id":7}', "id"),
+    ],
+)
+def test_a_bad_message_is_refused_by_what_is_wrong_with_it(message: str, says: str) -> None:
+    with pytest.raises(BadRequest, match=says.replace("[", r"\[")):
+        AsrServer().receive(message)
+
+
+def test_messages_beyond_any_honest_size_are_refused() -> None:
+    with pytest.raises(TooLarge, match=str(MAX_AUDIO_BYTES)):
+        AsrServer().receive(bytes(MAX_AUDIO_BYTES + 1))
+    with pytest.raises(TooLarge, match=str(MAX_TEXT_BYTES)):
+        AsrServer().receive(" " * (MAX_TEXT_BYTES + 1))
+
+
+def test_the_client_matches_finals_to_resets_in_order_without_ids() -> None:
+    client = AsrClient()
+    first, _ = client.reset()
+    second, _ = client.reset(finalize=False)
+    final = '{"type":"transcript","text":"x","is_final":true}'
+    assert client.receive(final) == Final(first, "x", True)
+    assert client.receive(final) == Final(second, "x", False)
+
+
+def test_a_final_nobody_asked_for_is_the_servers_fault() -> None:
+    with pytest.raises(PeerError, match="nobody asked for"):
+        AsrClient().receive('{"type":"transcript","text":"x","is_final":true}')
+
+
+def test_a_final_out_of_turn_is_the_servers_fault() -> None:
+    client = AsrClient()
+    client.reset()
+    second, _ = client.reset()
+    with pytest.raises(PeerError, match=second):
+        client.receive(json.dumps({"type": "transcript", "text": "x", "is_final": True, "id": second}))
+
+
+def test_the_client_follows_the_state_of_the_server() -> None:
+    client = AsrClient()
+    assert client.state is ClientState.CONNECTING
+    assert client.receive('{"type":"ready"}') == Ready()
+    assert client.state is ClientState.READY
+    assert client.receive('{"type":"error","message":"full"}') == Error(message="full")
+    assert client.state is ClientState.FAILED
+
+
+def test_the_client_ignores_what_it_does_not_know() -> None:
+    client = AsrClient()
+    assert client.receive('{"type":"weather","sunny":true}') is None
+    assert client.receive('{"type":"transcript","text":"a","confidence":0.5}') == Interim("a")
+
+
+def test_word_times_of_a_final_reach_the_client() -> None:
+    server, client = AsrServer(), AsrClient()
+    id, message = client.reset()
+    request = server.receive(message)
+    assert isinstance(request, ResetRequested)
+    final = server.final(request, "one two", [("one", 0, 300), ("two", 300, 700)], 0, 700)
+    assert client.receive(final) == Final(id, "one two", True, (("one", 0, 300), ("two", 300, 700)), 0, 700)
