@@ -1,0 +1,74 @@
+"""Run the responder: `python -m nemotron_speech.responder --port 8000`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import uvloop
+from aiohttp import web
+from loguru import logger
+
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.responder.app import ResponderOptions, build_app
+from nemotron_speech.responder.generation import Pace
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        "nemotron_speech.responder", description="A small honest conversation behind llama.cpp's protocol."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--parallel", type=int, default=2, help="slots: answers given at once")
+    parser.add_argument("--ctx", type=int, default=16384, help="tokens of context for all slots together")
+    parser.add_argument("--tokens-per-second", type=float, default=200.0, help="0: as fast as possible")
+    parser.add_argument("--prompt-tokens-per-second", type=float, default=0.0, help="0: at once")
+    return parser.parse_args(arguments)
+
+
+def options_of(parsed: argparse.Namespace) -> ResponderOptions:
+    """Check the command line's values. Raises ConfigurationError."""
+    if parsed.parallel < 1:
+        raise ConfigurationError(f"--parallel is {parsed.parallel}; it accepts 1 or more")
+    if parsed.ctx < parsed.parallel * 64:
+        raise ConfigurationError(f"--ctx {parsed.ctx} leaves less than 64 tokens for each slot")
+    if parsed.tokens_per_second < 0 or parsed.prompt_tokens_per_second < 0:
+        raise ConfigurationError("a number of tokens per second is 0 or more")
+    pace = Pace(parsed.tokens_per_second, parsed.prompt_tokens_per_second)
+    return ResponderOptions(parsed.parallel, parsed.ctx, pace)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; exit status 2 and one line on stderr when that is not possible."""
+    parsed = parse(arguments)
+    try:
+        app = build_app(options_of(parsed))
+    except ConfigurationError as error:
+        fail(str(error))
+    logger.info("built-in responder on {}:{} with {} slots", parsed.host, parsed.port, parsed.parallel)
+    try:
+        web.run_app(
+            app,
+            host=parsed.host,
+            port=parsed.port,
+            print=None,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            loop=uvloop.new_event_loop(),
+        )
+    except OSError as error:
+        fail(f"cannot listen on {parsed.host}:{parsed.port}: {error.strerror}; choose another --port")
+
+
+def fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

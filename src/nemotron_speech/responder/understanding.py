@@ -1,0 +1,264 @@
+"""What was asked: rules from a recogniser's text to an intent. Pure functions, no state.
+
+Recognised speech has no punctuation, loses little words and confuses homophones, so the rules look for the
+words that carry the meaning and ignore the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nemotron_speech.responder.arithmetic import Calculation, find_calculation
+from nemotron_speech.responder.spoken_numbers import read_number
+from nemotron_speech.responder.words import has, listed, plain_words, without_fillers
+
+
+class IntentName(StrEnum):
+    """Everything the responder can tell apart."""
+
+    NOTHING = "nothing"
+    INTRODUCE = "introduce"
+    GREETING = "greeting"
+    OWN_NAME = "own_name"
+    TELL_NAME = "tell_name"
+    ASK_NAME = "ask_name"
+    HOW_ARE_YOU = "how_are_you"
+    MOOD = "mood"
+    TIME = "time"
+    DATE = "date"
+    WEEKDAY = "weekday"
+    YEAR = "year"
+    CALCULATE = "calculate"
+    COUNT = "count"
+    REPEAT = "repeat"
+    AGAIN = "again"
+    SPELL = "spell"
+    STORY = "story"
+    CONTINUE = "continue"
+    HELP = "help"
+    STOP = "stop"
+    THANKS = "thanks"
+    GOODBYE = "goodbye"
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was asked, and the part of it the answer needs."""
+
+    name: IntentName
+    text: str = ""
+    """What to repeat or spell, the caller's name, a good or bad mood; of an unknown request all of it."""
+    days: int = 0
+    """For DATE and WEEKDAY: 1 tomorrow, -1 yesterday."""
+    first: int = 1
+    last: int = 10
+    """For COUNT: where to begin and end; downwards when `last` is less than `first`."""
+    calculation: Calculation | None = None
+
+
+def understand(text: str) -> Intent:
+    """Say what was asked. Any text gives an intent; UNKNOWN carries the text."""
+    plain = plain_words(text)
+    if not plain:
+        return Intent(IntentName.NOTHING)
+    words = without_fillers(plain)
+    for rule in RULES:
+        if intent := rule(plain if rule in KEEP_FILLERS else words):
+            return intent
+    return Intent(IntentName.UNKNOWN, text=" ".join(text.split()))
+
+
+Rule = Callable[[Sequence[str]], Intent | None]
+
+ANY_LENGTH = 1000
+
+
+def phrases(name: IntentName, text: str, at_most: int = ANY_LENGTH, but_not: str = "") -> Rule:
+    """A rule: one of the phrases occurs among at most so many words, and none of the others does."""
+    wanted = listed(text)
+    unwanted = listed(but_not) if but_not else ()
+
+    def rule(words: Sequence[str]) -> Intent | None:
+        if len(words) > at_most or not has(words, wanted) or has(words, unwanted):
+            return None
+        return Intent(name)
+
+    return rule
+
+
+def whole(name: IntentName, text: str) -> Rule:
+    """A rule: one of the phrases is all that was said."""
+    wanted = frozenset(listed(text))
+    return lambda words: Intent(name) if " ".join(words) in wanted else None
+
+
+# ------------------------------------------------------------------------------ rules with a field
+
+
+def _repeat(words: Sequence[str]) -> Intent | None:
+    text = " ".join(words)
+    match = re.search(r"\brepeat (?:after )?(?:me )?(.+)", text)
+    match = match or re.match(r"(?:please |now |can you |could you )*say (?:the words? )?(.+)", text)
+    return Intent(IntentName.REPEAT, text=match[1]) if match else None
+
+
+def _spell(words: Sequence[str]) -> Intent | None:
+    text = " ".join(words)
+    match = re.search(r"\bhow (?:is|was) (?:the word )?(\S+) (?:\S+ )?(?:spelled|spelt|spell)\b", text)
+    match = match or re.search(
+        r"\bspell (?:out )?(?:me )?(?:for me )?(?:the |a )?(?:word |name )?(\S+)", text
+    )
+    return Intent(IntentName.SPELL, text=match[1]) if match else None
+
+
+def _calculate(words: Sequence[str]) -> Intent | None:
+    calculation = find_calculation(words)
+    return Intent(IntentName.CALCULATE, calculation=calculation) if calculation else None
+
+
+def _count(words: Sequence[str]) -> Intent | None:
+    if not has(words, ("count", "counting")):
+        return None
+    first, rest = _number_after(words, "from")
+    last, _ = _number_after(rest, "to", "until", "till")
+    if has(words, ("backward", "backwards", "down")):
+        if first is None:
+            first, last = last, None
+        return Intent(IntentName.COUNT, first=_or(first, 10), last=_or(last, 1))
+    first = _or(first, 1)
+    return Intent(IntentName.COUNT, first=first, last=_or(last, first + 9))
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+def _number_after(words: Sequence[str], *joints: str) -> tuple[int | None, Sequence[str]]:
+    """The first number that follows one of the words, and the words after it."""
+    for index, word in enumerate(words):
+        if word in joints and (number := read_number(words[index + 1 :])) is not None:
+            return int(number.value), words[index + 1 + number.length :]
+    return None, words
+
+
+def _date(words: Sequence[str]) -> Intent | None:
+    days = 1 if has(words, ("tomorrow",)) else -1 if has(words, ("yesterday",)) else 0
+    if has(words, ("date", "day of the month", "what month", "which month")):
+        return Intent(IntentName.DATE, days=days)
+    if has(words, listed("what day, which day, day is it, day of the week, day of week, day today")):
+        return Intent(IntentName.WEEKDAY, days=days)
+    return None
+
+
+NOT_A_NAME = frozenset(
+    word
+    for line in (
+        "a an the is not in on at here there it and you your my what who fine good well ok okay great",
+        "tired sad happy sorry sure hungry sick very so doing going bored lost ready back trying",
+        "asking looking",
+    )
+    for word in line.split()
+)
+
+
+def _tell_name(words: Sequence[str]) -> Intent | None:
+    text = " ".join(words)
+    match = re.search(r"\b(?:my name is|call me|i am called|they call me|^name is) (\S+)", text)
+    match = match or re.search(r"^(?:hello|hi|hey|good \S+)(?: there)? (?:i am|this is) (\S+)$", text)
+    if match is None or match[1] in NOT_A_NAME:
+        return None
+    return Intent(IntentName.TELL_NAME, text=match[1])
+
+
+GOOD_MOODS = frozenset(listed("fine, good, well, great, happy, glad, fantastic, wonderful, excellent"))
+BAD_MOODS = frozenset(listed("tired, sad, bad, sick, unhappy, bored, lonely, terrible, awful, hungry, angry"))
+
+
+def _mood(words: Sequence[str]) -> Intent | None:
+    match = re.search(
+        r"\bi (?:am|feel) (not )?(?:very |so |really |quite |feeling |doing )*(\S+)", " ".join(words)
+    )
+    if match is None or match[2] not in GOOD_MOODS | BAD_MOODS:
+        return None
+    is_good = (match[2] in GOOD_MOODS) != bool(match[1])
+    return Intent(IntentName.MOOD, text="good" if is_good else "bad")
+
+
+# ---------------------------------------------------------------------------------- all, in order
+
+KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood})
+"""These need the words as they were said."""
+
+RULES: tuple[Rule, ...] = (
+    phrases(
+        IntentName.INTRODUCE,
+        "introduce yourself, greet the user, greet the caller, present yourself, welcome the user",
+    ),
+    phrases(
+        IntentName.AGAIN,
+        "say that again, say it again, say this again, say again, repeat that, repeat it, repeat yourself, "
+        "repeat your answer, come again, what did you say, what was that, pardon, once more, one more time, "
+        "did not hear you, did not hear that, did not catch that, did not understand you",
+    ),
+    whole(IntentName.AGAIN, "repeat, again, what, sorry"),
+    _repeat,
+    _spell,
+    phrases(
+        IntentName.CONTINUE,
+        "go on, continue, carry on, keep going, what happened next, do not stop",
+        at_most=8,
+    ),
+    phrases(
+        IntentName.STOP,
+        "stop, quiet, shut up, silence, enough, hush, never mind, cancel, be still",
+        at_most=5,
+    ),
+    _count,
+    _calculate,
+    phrases(IntentName.STORY, "story, stories, tale, tales"),
+    phrases(
+        IntentName.TIME,
+        "what time, the time, time is it, current time, time now, is the clock",
+        but_not="the first time, the last time, all the time",
+    ),
+    whole(IntentName.TIME, "time"),
+    _date,
+    phrases(IntentName.YEAR, "what year, which year, year is it, current year"),
+    _tell_name,
+    phrases(IntentName.ASK_NAME, "my name, who am i, know me, remember me"),
+    phrases(
+        IntentName.OWN_NAME,
+        "your name, who are you, what are you, are you a, are you an, are you real, are you human, call you, "
+        "you called, who is this, who am i talking to, who made you",
+    ),
+    phrases(
+        IntentName.HOW_ARE_YOU,
+        "how are you, how do you do, how is it going, how are things, are you well, are you okay, "
+        "what is up, how do you feel, how have you been, how you doing, are you all right, how is life",
+    ),
+    phrases(
+        IntentName.HELP,
+        "help, what can you, what do you do, what do you know, what can i, what else can, what are you able, "
+        "what should i, how does this work, how do you work, what you can do",
+    ),
+    phrases(
+        IntentName.GOODBYE,
+        "bye, goodbye, good bye, good night, see you, farewell, hang up, so long",
+    ),
+    _mood,
+    phrases(IntentName.THANKS, "thank, thanks, cheers"),
+    phrases(
+        IntentName.GREETING,
+        "hello, hi, hey, good morning, good afternoon, good evening, good day, greetings, hiya, howdy",
+        at_most=6,
+    ),
+    phrases(IntentName.YES, "yes, yeah, yep, yup, sure, indeed, correct, exactly", at_most=3),
+    phrases(IntentName.NO, "no, nope, nah", at_most=3),
+)
+"""Commands with content first, courtesies last: "hello what time is it" asks for the time."""
