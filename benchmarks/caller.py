@@ -84,7 +84,8 @@ class Caller:
     events: list[RtviEvent] = field(default_factory=list)
     heard: list[tuple[float, Samples]] = field(default_factory=list)
     """What came from the bot: when, and 20 ms of it."""
-    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _hearing: list[asyncio.Task[None]] = field(default_factory=list)
 
     # ------------------------------------------------------------------------------- speaking
 
@@ -118,14 +119,14 @@ class Caller:
             return next((event for event in self.events[since:] if test(event)), None)
 
         try:
-            async with asyncio.timeout(timeout_s), self._news:
-                await self._news.wait_for(lambda: found() is not None)
+            async with asyncio.timeout(timeout_s):
+                while (event := found()) is None:
+                    self._news.clear()
+                    await self._news.wait()
+                return event
         except TimeoutError:
             seen = [event.type for event in self.events[since:]]
             raise TimeoutError(f"no {wanted} within {timeout_s} s; seen: {seen}") from None
-        event = found()
-        assert event is not None
-        return event
 
     async def hears(self, *, after: float, timeout_s: float = 20.0) -> float:
         """Return when the first audible 20 ms after time `after` arrived."""
@@ -187,22 +188,20 @@ class Caller:
             decoded = json.loads(message)
             at = asyncio.get_running_loop().time()
             self.events.append(RtviEvent(at, decoded.get("type", ""), decoded.get("data")))
-            asyncio.ensure_future(self._announce())
+            self._news.set()
 
         @self._connection.on("track")
         def _(track: MediaStreamTrack) -> None:
             if track.kind == "audio":
-                asyncio.ensure_future(self._hear(track))
-
-    async def _announce(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+                self._hearing.append(asyncio.create_task(self._hear(track)))
 
     async def _hear(self, track: MediaStreamTrack) -> None:
         resampler = AudioResampler(format="s16", layout="mono", rate=RATE, frame_size=_FRAME)
         try:
             while True:
-                for frame in resampler.resample(await track.recv()):
+                received = await track.recv()
+                assert isinstance(received, AudioFrame)
+                for frame in resampler.resample(received):
                     at = asyncio.get_running_loop().time()
                     self.heard.append((at, frame.to_ndarray().reshape(-1).astype(np.int16)))
         except MediaStreamError:
