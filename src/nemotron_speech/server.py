@@ -170,11 +170,12 @@ class AsrService:
     @asynccontextmanager
     async def _stream(self, language: str | None) -> AsyncIterator[AsrStream]:
         with self.runner.place():
-            stream = await self.runner.batcher.call(self.runner.engine.open, language)
+            engine, batcher = self.runner.engine, self.runner.batcher
+            stream = await batcher.open(lambda: engine.open(language), engine.close)
             try:
                 yield stream
             finally:
-                self.runner.batcher.post(self.runner.engine.close, stream)
+                batcher.post(engine.close, stream)
 
     async def _session(self, channel: Channel, stream: AsrStream) -> None:
         machine, batcher = AsrServer(), self.runner.batcher

@@ -216,7 +216,7 @@ class TtsService:
     ) -> AsyncIterator[Speaking]:
         """Open a segment at the engine; on leaving, finished or not, the engine stops it."""
         engine, batcher = self.runner.engine, self.runner.batcher
-        stream = await batcher.call(engine.open, segment)
+        stream = await batcher.open(lambda: engine.open(segment), engine.close)
         speaking = Speaking(stream, segment, self.info.sample_rate, self._counted(on_audio), has_room)
         try:
             yield speaking

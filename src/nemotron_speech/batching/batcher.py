@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from loguru import logger
@@ -64,7 +64,6 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._observe = observe
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
         self._stepping: set[Seat[WorkT, OutcomeT]] = set()
-        self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -72,6 +71,15 @@ class Batcher(Generic[WorkT, OutcomeT]):
         """Run `function` on the engine's thread, between steps."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    async def open(self, make: Callable[[], R], discard: Callable[[R], object]) -> R:
+        """Return what `make` makes on the engine's thread; `discard` it if the caller goes meanwhile."""
+        making = self._thread.submit(make)
+        try:
+            return await asyncio.wrap_future(making)
+        except asyncio.CancelledError:
+            self.post(_discard, making, discard)
+            raise
 
     def post(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run `function` on the engine's thread, between steps, and do not wait for it."""
@@ -104,7 +112,6 @@ class Batcher(Generic[WorkT, OutcomeT]):
         seats = choose(self._ready, self._max_batch)
         for seat in seats:
             del self._ready[seat]
-        self._stepping.update(seats)
         self._stepping = set(seats)
         work = [seat.take() for seat in seats]
         started = time.perf_counter()
@@ -125,6 +132,11 @@ class Batcher(Generic[WorkT, OutcomeT]):
         if len(outcomes) != len(work):
             return [EngineError(f"the model answered {len(outcomes)} of {len(work)} items")] * len(work)
         return outcomes
+
+
+def _discard(made: Future[R], discard: Callable[[R], object]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        discard(made.result())
 
 
 def _logged(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
