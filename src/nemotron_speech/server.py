@@ -35,6 +35,10 @@ from nemotron_speech.settings import AsrSettings
 from nemotron_speech.telemetry import ServerMetrics
 
 _INTERIM = object()
+_FINAL_HEADSTART_S = 0.5
+"""How much longer than a final others may have waited and still let it go first."""
+_MAX_WAITING = 256
+"""Resets, and runs of audio between them, that may wait before the caller is slowed down."""
 
 
 class Session:
@@ -63,8 +67,7 @@ class Session:
         self._max_backlog = max_backlog
         self._waiting: deque[bytearray | tuple[ResetRequested, float]] = deque()
         self._backlog = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._taken = asyncio.Event()
         self._since = 0.0
         self._taken_bytes = 0
         self._utterance_start_ms = 0
@@ -74,19 +77,24 @@ class Session:
 
     async def audio(self, pcm: bytes) -> None:
         """Queue audio; waits while too much is waiting already."""
-        await self._room.wait()
-        if not self._waiting:
-            self._since = self._now()
+        await self._make_room()
         if self._waiting and isinstance(last := self._waiting[-1], bytearray):
             last += pcm
         else:
             self._waiting.append(bytearray(pcm))
         self._backlog += len(pcm)
-        if self._backlog >= self._max_backlog:
-            self._room.clear()
 
-    def reset(self, request: ResetRequested) -> None:
+    async def reset(self, request: ResetRequested) -> None:
+        """Queue a reset behind the audio it covers; waits while too much is waiting already."""
+        await self._make_room()
         self._waiting.append((request, self._now()))
+
+    async def _make_room(self) -> None:
+        while self._backlog >= self._max_backlog or len(self._waiting) >= _MAX_WAITING:
+            self._taken.clear()
+            await self._taken.wait()
+        if not self._waiting:
+            self._since = self._now()
 
     # ------------------------------------------------------------------------------ the seat
 
@@ -97,10 +105,11 @@ class Session:
         return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes()
 
     def due(self) -> float:
-        """Finals first, then who has waited longest."""
-        return self._since - (1e6 if self._next_reset() else 0)
+        """Who has waited longest, finals a little ahead."""
+        return self._since - (_FINAL_HEADSTART_S if self._next_reset() else 0)
 
     def take(self) -> AsrWork:
+        self._taken.set()
         pcm = self._take_audio()
         if self._waiting and isinstance(request := self._waiting[0], tuple):
             self._waiting.popleft()
@@ -138,8 +147,6 @@ class Session:
         self._backlog -= len(pcm)
         self._taken_bytes += len(pcm)
         self._metrics.audio.inc(len(pcm) / self._bytes_per_ms / 1000)
-        if self._backlog < self._max_backlog:
-            self._room.set()
         return pcm
 
     def _wanted_bytes(self) -> int:
@@ -195,7 +202,7 @@ class AsrService:
                         case Audio(pcm):
                             await session.audio(pcm)
                         case ResetRequested() as request:
-                            session.reset(request)
+                            await session.reset(request)
                     batcher.notify(session)
         finally:
             batcher.leave(session)

@@ -45,8 +45,10 @@ from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
 from nemotron_speech.text import speakable
 
-_BATCH_YIELDS_S = 3600.0
-"""A batch segment's listener hears the segment before it: any stream segment goes first."""
+_BATCH_YIELDS_S = 5.0
+"""A batch segment's listener hears the segment before it: it lets stream segments go first this long."""
+_PIECE_BYTES = 16 * 1024
+"""Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
 
 
 class Speaking:
@@ -70,7 +72,7 @@ class Speaking:
         self._sample_rate = sample_rate
         self._on_audio = on_audio
         self._has_room = has_room
-        self._plays_until = 0.0
+        self._plays_until = asyncio.get_running_loop().time()
         self.finished: asyncio.Future[tuple[Word, ...]] = asyncio.get_running_loop().create_future()
 
     def ready(self) -> bool:
@@ -155,7 +157,8 @@ class Session:
                 first[0] = False
                 self._service.metrics.latency.observe(asyncio.get_running_loop().time() - asked)
             if self._machine.audio(request, pcm):
-                self._outbox.put(pcm, request.stream)
+                for start in range(0, len(pcm), _PIECE_BYTES):
+                    self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
 
         first = [True]
         try:
