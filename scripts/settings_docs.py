@@ -1,4 +1,4 @@
-"""Write what the settings classes say into `.env.example` and the README: `python scripts/settings_docs.py`."""
+"""Write what the settings classes say into `.env.example` and the README (`-m scripts.settings_docs`)."""
 
 from __future__ import annotations
 
