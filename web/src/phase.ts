@@ -1,0 +1,96 @@
+/** Where the conversation stands: one named phase, moved by what the bot and the connection report. */
+
+import type { BotEvent } from "./events";
+
+export type Phase =
+  | "offline"
+  | "connecting"
+  | "reconnecting"
+  | "listening"
+  | "hearing"
+  | "thinking"
+  | "speaking"
+  | "overlapping"
+  | "interrupted";
+
+export type Signal = BotEvent["kind"] | "connecting" | "ready" | "lost" | "closed" | "nothing-came";
+
+type Moves = Partial<Record<Signal, Phase>>;
+
+const LINK: Moves = { connecting: "connecting", lost: "reconnecting", closed: "offline" };
+
+/**
+ * A pair that is not listed leaves the phase as it is.
+ *
+ * The bot reports an interruption whenever the user's turn begins, also when it had nothing to say:
+ * only one that cuts off speech is shown as such. `overlapping` is the moment between the two reports.
+ */
+const MOVES: Readonly<Record<Phase, Moves>> = {
+  offline: { connecting: "connecting", lost: "reconnecting" },
+  connecting: { ready: "listening", lost: "reconnecting", closed: "offline" },
+  reconnecting: { connecting: "connecting", ready: "listening", closed: "offline" },
+  listening: {
+    ...LINK,
+    "user-started": "hearing",
+    "user-stopped": "thinking",
+    "reply-started": "thinking",
+    "speech-started": "speaking",
+  },
+  hearing: {
+    ...LINK,
+    "user-stopped": "thinking",
+    "speech-started": "overlapping",
+  },
+  thinking: {
+    ...LINK,
+    "user-started": "hearing",
+    "speech-started": "speaking",
+    "nothing-came": "listening",
+  },
+  speaking: {
+    ...LINK,
+    "user-started": "overlapping",
+    "speech-stopped": "listening",
+    interrupted: "interrupted",
+  },
+  overlapping: {
+    ...LINK,
+    interrupted: "interrupted",
+    "user-stopped": "speaking",
+    "speech-stopped": "hearing",
+  },
+  interrupted: {
+    ...LINK,
+    "user-stopped": "thinking",
+    "reply-started": "thinking",
+    "speech-started": "speaking",
+    "nothing-came": "listening",
+  },
+};
+
+/** Return the phase that follows. */
+export function advance(phase: Phase, signal: Signal): Phase {
+  return MOVES[phase][signal] ?? phase;
+}
+
+/** Tell whether a session with the bot is open. */
+export function isLive(phase: Phase): boolean {
+  return phase !== "offline" && phase !== "connecting" && phase !== "reconnecting";
+}
+
+/** Tell whether the page waits for the bot to say something, which may never come (a cough, noise). */
+export function isWaiting(phase: Phase): boolean {
+  return phase === "thinking" || phase === "interrupted";
+}
+
+export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
+  offline: "Not connected",
+  connecting: "Connecting",
+  reconnecting: "Reconnecting",
+  listening: "Listening",
+  hearing: "Hearing you",
+  thinking: "Thinking",
+  speaking: "Speaking",
+  overlapping: "Hearing you",
+  interrupted: "Interrupted",
+};
