@@ -19,13 +19,13 @@ class CliSettings(BaseSettings):
         description="Folder of per-user state; ours is `nemotron-speech` in it.",
     )
     state_folder: Path | None = Field(
-        None,
+        default=None,
         validation_alias="NEMOTRON_STATE_DIR",
         description="Where running servers are recorded and logs are kept, instead of `nemotron-speech` "
         "in XDG_STATE_HOME.",
     )
     display: str = Field(
-        "",
+        default="",
         validation_alias=AliasChoices("WAYLAND_DISPLAY", "DISPLAY"),
         description="The desktop, where there is one: without it no browser is opened (Linux).",
     )

@@ -21,6 +21,8 @@ class Health(StrEnum):
     """It answers, but is not ready yet or takes no more callers."""
     FAILED = "failed"
     """It answers that it will never be ready."""
+    STRANGE = "strange"
+    """Something answers, but not as a health address does."""
     SILENT = "silent"
     """Nothing answers in time."""
 
@@ -32,6 +34,8 @@ class HealthReport:
     health: Health
     engine: str = ""
     message: str = ""
+    status: str = ""
+    """In the server's own words."""
 
 
 class HealthProbe:
@@ -56,13 +60,22 @@ class HealthProbe:
             return HealthReport(Health.SILENT, message=str(error) or type(error).__name__)
 
 
-def understand(status: int, body: object) -> HealthReport:
+def understand(code: int, body: object) -> HealthReport:
     """Turn the HTTP status and body of a health address into a report."""
     fields = body if isinstance(body, dict) else {}
-    engine, message = str(fields.get("engine", "")), str(fields.get("message", ""))
-    if fields.get("status") == "failed":
-        return HealthReport(Health.FAILED, engine, message)
-    return HealthReport(Health.HEALTHY if status == 200 else Health.LOADING, engine, message)
+    status, engine, message = (str(fields.get(name, "")) for name in ("status", "engine", "message"))
+    return HealthReport(_health(code, status), engine, message or f"HTTP status {code}", status)
+
+
+def _health(code: int, status: str) -> Health:
+    match code, status:
+        case 200, _:
+            return Health.HEALTHY
+        case 503, "failed":
+            return Health.FAILED
+        case 503, _:
+            return Health.LOADING
+    return Health.STRANGE
 
 
 async def _json(answer: aiohttp.ClientResponse) -> Any:

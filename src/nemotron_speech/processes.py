@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,6 +66,14 @@ class ProcessId:
         finally:
             os.close(fd)
         return True
+
+
+def wait_until_gone(processes: Sequence[ProcessId], timeout_s: float) -> list[ProcessId]:
+    """Block until all have ended, at most `timeout_s`; who has not."""
+    deadline = time.monotonic() + timeout_s
+    while (left := [p for p in processes if p.alive]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def _look_up(pid: int) -> tuple[str, bool]:

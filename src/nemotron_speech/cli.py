@@ -1,0 +1,242 @@
+"""The `nemotron` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
+
+PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), cpu or gpu."
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="nemotron",
+    help="A voice agent on your own machine: talk to it, run its servers, see what this machine can do.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _examples(*lines: str) -> str:
+    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help=PROFILE_HELP)]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--llm", metavar="FILE.gguf", help="Answer with this model, on llama.cpp, in any profile."),
+]
+AsrPort = Annotated[int, typer.Option("--asr-port", min=1, max=65535, help="Port of the recogniser.")]
+TtsPort = Annotated[int, typer.Option("--tts-port", min=1, max=65535, help="Port of the synthesiser.")]
+LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port of the language model.")]
+BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
+AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
+TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+# ------------------------------------------------------------------------------------------ talking
+
+
+@app.command(
+    epilog=_examples(
+        "nemotron demo",
+        "nemotron demo --llm ~/models/nemotron.gguf",
+        "nemotron demo --no-open --port 7861",
+    )
+)
+def demo(
+    profile: ProfileOption = "embedded",
+    llm: ModelOption = None,
+    bot: Annotated[str, typer.Option(help="Which bot: interleaved, simple-vad or vllm.")] = "interleaved",
+    asr_port: AsrPort = 8080,
+    tts_port: TtsPort = 8001,
+    llm_port: LlmPort = 8000,
+    asr_engine: AsrEngine = None,
+    tts_engine: TtsEngine = None,
+    bot_port: BotPort = 7860,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page.")] = True,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every line the servers log.")
+    ] = False,
+) -> None:
+    """Talk to it in the browser: start the servers and the bot, and open the page.
+
+    Servers that run already are used and left running. Ctrl-C stops what this command started.
+    """
+    from nemotron_speech import commands
+    from nemotron_speech.profiles import Ports
+
+    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port, bot_port), asr_engine, tts_engine)
+    _finish(lambda out: commands.demo(out, wanted, bot, open_browser, verbose))
+
+
+@app.command(
+    epilog=_examples(
+        "nemotron talk question.wav -o answer.wav",
+        "nemotron talk - -o - < question.wav | aplay",
+        "nemotron talk question.wav --play --llm ~/models/nemotron.gguf",
+    )
+)
+def talk(
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION.wav", help="A sound file; - reads standard input.")
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="ANSWER.wav", help="Keep the answer; - writes standard output."
+        ),
+    ] = None,
+    play: Annotated[bool, typer.Option("--play", help="Play the answer.")] = False,
+    profile: ProfileOption = "embedded",
+    llm: ModelOption = None,
+    asr_port: AsrPort = 8080,
+    tts_port: TtsPort = 8001,
+    llm_port: LlmPort = 8000,
+    asr_engine: AsrEngine = None,
+    tts_engine: TtsEngine = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every line the servers log.")
+    ] = False,
+) -> None:
+    """Ask a recorded question, and get the spoken answer: no browser, no microphone.
+
+    Servers that are not running are started for the question, and stopped after it.
+    """
+    from nemotron_speech import commands
+    from nemotron_speech.profiles import Ports
+
+    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port), asr_engine, tts_engine)
+    target = commands.Answer(output, play)
+    _finish(
+        lambda out: commands.talk(out, question, target, wanted, system, verbose),
+        stderr=output == "-",
+    )
+
+
+# ----------------------------------------------------------------------------------------- servers
+
+
+@app.command(
+    epilog=_examples(
+        "nemotron up",
+        "nemotron up -d && uv run pipecat_bots/bot_interleaved_streaming.py",
+        "nemotron up --llm ~/models/nemotron.gguf --asr-port 8090",
+    )
+)
+def up(
+    profile: ProfileOption = "embedded",
+    llm: ModelOption = None,
+    asr_port: AsrPort = 8080,
+    tts_port: TtsPort = 8001,
+    llm_port: LlmPort = 8000,
+    asr_engine: AsrEngine = None,
+    tts_engine: TtsEngine = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
+    report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run the recogniser, the synthesiser and the language model until Ctrl-C, or `nemotron down`."""
+    from nemotron_speech import commands
+    from nemotron_speech.profiles import Ports
+
+    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port), asr_engine, tts_engine)
+    if detach:
+        _finish(lambda out: commands.up_detached(out, wanted))
+    else:
+        _finish(lambda out: commands.up(out, wanted, report_fd))
+
+
+@app.command(epilog=_examples("nemotron down"))
+def down() -> None:
+    """Stop what `up`, `demo` and `talk` run, from another shell."""
+    from nemotron_speech import inspect_runs
+
+    _finish_now(inspect_runs.down)
+
+
+@app.command(epilog=_examples("nemotron status", "nemotron status --json"))
+def status(as_json: AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
+TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+JsonOption = False) -> None:
+    """Show the servers that run: state, port, pid, uptime, restarts, engine."""
+    from nemotron_speech import inspect_runs
+
+    _finish_now(lambda out: inspect_runs.status(out, as_json=as_json))
+
+
+@app.command(epilog=_examples("nemotron logs", "nemotron logs asr tts -f", "nemotron logs bot -n 200"))
+def logs(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[asr|tts|llm|bot]...", help="Whose.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each server.")] = 50,
+) -> None:
+    """Show what the servers wrote, now or in their last run."""
+    from nemotron_speech import inspect_runs
+
+    _finish_now(lambda out: inspect_runs.logs(out, names or [], follow=follow, lines=lines))
+
+
+@app.command(epilog=_examples("nemotron doctor", "nemotron doctor --json"))
+def doctor(as_json: AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
+TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+JsonOption = False) -> None:
+    """Say what this machine can run and what is missing, with the command that mends it."""
+    from nemotron_speech import doctor as checks
+
+    _finish_now(lambda out: checks.main(out, as_json=as_json))
+
+
+# -------------------------------------------------------------------------------------- the one exit
+
+
+def _finish(command: Callable[[Console], Coroutine[Any, Any, int]], *, stderr: bool = False) -> None:
+    """Run an async command to its exit code."""
+    _finish_now(lambda out: asyncio.run(command(out)), stderr=stderr)
+
+
+def _finish_now(command: Callable[[Console], int], *, stderr: bool = False) -> None:
+    """Run a command; every error of ours becomes one message and an exit code: 2 yours, 1 the servers'."""
+    from nemotron_speech.display import complain
+    from nemotron_speech.supervisor import StartFailed
+
+    console = Console(stderr=stderr, highlight=False)
+    errors = Console(stderr=True, highlight=False)
+    try:
+        code = command(console)
+    except StartFailed as error:
+        complain(errors, f"{error}; see all of it: nemotron logs {error.name}", error.last_words)
+        code = 1
+    except (BadRequest, ConfigurationError) as error:
+        complain(errors, str(error))
+        code = 2
+    except SpeechError as error:
+        complain(errors, str(error))
+        code = 1
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the `nemotron` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

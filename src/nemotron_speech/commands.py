@@ -1,0 +1,328 @@
+"""The commands that run servers: `up`, `demo`, `talk`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from nemotron_speech.cli_settings import CliSettings
+from nemotron_speech.conversation import SYSTEM_PROMPT
+from nemotron_speech.display import View
+from nemotron_speech.health import HealthProbe
+from nemotron_speech.profiles import Ports, bot_server, profile_named, servers, with_engines
+from nemotron_speech.run_records import RunRecords
+from nemotron_speech.stack import Plan, plan, running
+from nemotron_speech.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
+from nemotron_speech.talk import STANDARD, ask, play, read_question, write_answer
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+REPORT_LINE = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which servers the user asked for."""
+
+    profile: str = "embedded"
+    model: Path | None = None
+    ports: Ports = field(default_factory=Ports)
+    asr_engine: str | None = None
+    tts_engine: str | None = None
+
+    def servers(self) -> list[ServerSpec]:
+        """Return them. Raises ConfigurationError where this machine lacks something."""
+        profile = with_engines(profile_named(self.profile), self.asr_engine, self.tts_engine)
+        return servers(profile, self.ports, self.model)
+
+    def arguments(self) -> list[str]:
+        """Return the flags of `up` that ask for the same."""
+        flags = {
+            "--profile": self.profile,
+            "--llm": self.model and self.model.resolve(),
+            "--asr-port": self.ports.asr,
+            "--tts-port": self.ports.tts,
+            "--llm-port": self.ports.llm,
+            "--asr-engine": self.asr_engine,
+            "--tts-engine": self.tts_engine,
+        }
+        return [part for flag, value in flags.items() if value is not None for part in (flag, str(value))]
+
+
+class Interrupted(Exception):
+    """The user does not want this any more."""
+
+
+def records() -> RunRecords:
+    return RunRecords(CliSettings().state_dir)
+
+
+# --------------------------------------------------------------------------------------------- up
+
+
+async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
+    """Run the servers in the foreground until a signal. Raises StartFailed, ConfigurationError."""
+    specs = wanted.servers()
+    to_start = await _plan(specs, reuse=False)
+    view = View(out, to_start.start, verbose=True)
+    listener: Listener = view if report_fd is None else Reporter(report_fd, view)
+    async with (
+        Signals() as signals,
+        running(to_start, "up", wanted.profile, records(), listener) as supervisor,
+    ):
+        signals.second = supervisor.hurry
+        try:
+            await signals.unless_stopped(supervisor.ready())
+        except Interrupted:
+            return INTERRUPTED
+        if isinstance(listener, Reporter):
+            listener.all_ready()
+        out.print("All servers are ready. Ctrl-C, or [bold]nemotron down[/], stops them.")
+        await signals.stopped.wait()
+        out.print("Stopping.")
+    return 0
+
+
+class Reporter:
+    """Passes what happens on, and tells the shell that detached us until everything is ready."""
+
+    def __init__(self, fd: int, view: View) -> None:
+        self._pipe = os.fdopen(fd, "wb", buffering=0)
+        self._view = view
+
+    def line(self, name: str, text: str) -> None:
+        self._view.line(name, text)
+
+    def changed(self, status: ServerStatus) -> None:
+        self._view.changed(status)
+        self._tell({"name": status.spec.name, "state": status.state, "reason": status.reason})
+
+    def all_ready(self) -> None:
+        self._tell({"ready": True})
+        self._pipe.close()
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._pipe.closed:
+            return
+        try:
+            self._pipe.write(REPORT_LINE.encode(message) + b"\n")
+        except BrokenPipeError:  # the shell that asked has gone; the servers stay
+            self._pipe.close()
+
+
+async def up_detached(out: Console, wanted: Wanted) -> int:
+    """Start `up` in the background; return when its servers are ready. Raises ConfigurationError."""
+    wanted.servers()  # what is wrong is better said here
+    log = CliSettings().state_dir / "logs" / "supervisor.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reading, writing = os.pipe()
+    child = _detach(wanted.arguments(), writing, log)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as reports, out.status("starting") as spinner:
+        try:
+            ready = await asyncio.to_thread(_read_reports, reports, spinner.update)
+        except asyncio.CancelledError:
+            child.terminate()
+            raise
+    if ready:
+        out.print("The servers are ready. See them: nemotron status; stop them: nemotron down")
+        return 0
+    out.print(log.read_text(errors="replace").strip(), markup=False, soft_wrap=True)
+    return child.wait() or 1
+
+
+def _detach(arguments: Sequence[str], report_fd: int, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nemotron_speech.cli", "up", *arguments, "--report-fd", str(report_fd)]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(report_fd,),
+            start_new_session=True,
+        )
+
+
+def _read_reports(reports: Any, show: Callable[[str], None]) -> bool:
+    """Follow the reports to their end; whether everything got ready."""
+    states: dict[str, str] = {}
+    for line in reports:
+        report = msgspec.json.decode(line)
+        if report.get("ready"):
+            return True
+        states[report["name"]] = report["state"]
+        show("   ".join(f"{name}: {state}" for name, state in states.items()))
+    return False
+
+
+# ------------------------------------------------------------------------------------------- demo
+
+
+async def demo(
+    out: Console,
+    wanted: Wanted,
+    bot: str,
+    open_browser: bool,
+    verbose: bool,
+) -> int:
+    """Run servers and bot, show where the page is, until a signal. Raises StartFailed, ConfigurationError."""
+    page = bot_server(bot, wanted.ports)
+    to_start = await _plan(wanted.servers(), reuse=True)
+    to_start = Plan((*to_start.start, *(await _plan([page], reuse=False)).start), to_start.reuse)
+    async with (
+        Signals() as signals,
+        _started(out, to_start, "demo", wanted.profile, signals, verbose) as supervisor,
+    ):
+        if supervisor is None:
+            return INTERRUPTED
+        url = f"http://localhost:{wanted.ports.bot}/client"
+        out.print(
+            Panel(f"[bold link={url}]{url}[/]\n\nPress Connect and speak.", expand=False, padding=(1, 4))
+        )
+        out.print("Ctrl-C stops it. What the servers say: [bold]nemotron logs -f[/]")
+        if open_browser and has_browser():
+            await asyncio.to_thread(webbrowser.open, url)
+        await signals.stopped.wait()
+        out.print("Stopping.")
+    return 0
+
+
+def has_browser() -> bool:
+    """Whether a page can be opened where the user sees it: a terminal on a desktop."""
+    if not sys.stdout.isatty():
+        return False
+    return sys.platform in ("darwin", "win32") or bool(CliSettings().display)
+
+
+# ------------------------------------------------------------------------------------------- talk
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to do with the spoken answer."""
+
+    output: str | None = None
+    play: bool = False
+
+
+async def talk(
+    out: Console,
+    source: str,
+    target: Answer,
+    wanted: Wanted,
+    system: str | None,
+    verbose: bool,
+) -> int:
+    """Ask one recorded question. Raises NoSpeech, BadRequest, PeerError, StartFailed, ConfigurationError."""
+    question = read_question(source)
+    to_start = await _plan(wanted.servers(), reuse=True)
+    progress = Console(stderr=True, highlight=False)
+    async with (
+        Signals() as signals,
+        _started(progress, to_start, "talk", wanted.profile, signals, verbose) as supervisor,
+    ):
+        if supervisor is None:
+            return INTERRUPTED
+
+        def transcribed(text: str) -> None:
+            out.print(f"[bold]You:[/]   {escape(text)}", soft_wrap=True)
+
+        try:
+            reply = await signals.unless_stopped(
+                ask(question, wanted.ports, system or SYSTEM_PROMPT, transcribed)
+            )
+        except Interrupted:
+            return INTERRUPTED
+    out.print(f"[bold]Reply:[/] {escape(reply.text)}", soft_wrap=True)
+    out.print(f"[dim]{reply.timings}[/]", soft_wrap=True)
+    if target.output is not None:
+        write_answer(target.output, reply.audio)
+    if target.output not in (None, STANDARD):
+        out.print(
+            f"[dim]{reply.audio.seconds:.1f} s of speech in {escape(str(target.output))}[/]", soft_wrap=True
+        )
+    if target.play:
+        await asyncio.to_thread(play, reply.audio)
+    elif target.output is None:
+        out.print("[dim]Keep the answer with -o answer.wav, or hear it with --play.[/]")
+    return 0
+
+
+# ----------------------------------------------------------------------------------------- shared
+
+
+async def _plan(specs: Sequence[ServerSpec], *, reuse: bool) -> Plan:
+    async with HealthProbe.open() as probe:
+        return await plan(specs, probe, records(), reuse=reuse)
+
+
+@asynccontextmanager
+async def _started(
+    out: Console, to_start: Plan, command: str, profile: str, signals: Signals, verbose: bool
+) -> AsyncIterator[Supervisor | None]:
+    """Run the servers of a plan; None when the user interrupted the start."""
+    for spec in to_start.reuse:
+        out.print(f"[dim]{spec.name} runs already on port {spec.port}: using it, and leaving it running[/]")
+    view = View(out, to_start.start, verbose=verbose)
+    async with running(to_start, command, profile, records(), view) as supervisor:
+        signals.second = supervisor.hurry
+        try:
+            with view.starting():
+                await signals.unless_stopped(supervisor.ready())
+        except Interrupted:
+            yield None
+            return
+        yield supervisor
+
+
+class Signals:
+    """SIGINT, SIGTERM and SIGHUP ask to stop; the second one calls `second`."""
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
+        self.second: Callable[[], None] = lambda: None
+
+    async def __aenter__(self) -> Signals:
+        for number in self.NUMBERS:
+            asyncio.get_running_loop().add_signal_handler(number, self._received)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for number in self.NUMBERS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns. Raises Interrupted when a signal comes first."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopped.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Interrupted
+            return task.result()
+        finally:
+            stop.cancel()
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _received(self) -> None:
+        if self.stopped.is_set():
+            self.second()
+        self.stopped.set()

@@ -1,0 +1,213 @@
+"""One turn without a transport: recorded speech in, spoken answer out, and how long each stage took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nemotron_speech.audio import Clip, from_pcm
+from nemotron_speech.errors import BadRequest, EngineError
+from nemotron_speech.text import Chunker, speakable
+
+ASR_RATE = 16000
+FRAME_BYTES = ASR_RATE // 10 * 2
+"""100 ms: large enough to be cheap, small enough for the recogniser to work while the rest is sent."""
+SYSTEM_PROMPT = (
+    "You are a helpful voice assistant. Answer in one to three short spoken sentences, "
+    "without markdown, lists or emoji."
+)
+
+
+class NoSpeech(BadRequest):
+    """The recogniser heard no words."""
+
+
+class Transcription(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+class Recogniser(Protocol):
+    """A stream to a recogniser (`client.AsrConnection`)."""
+
+    async def send(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcription: ...
+
+
+class LanguageModel(Protocol):
+    """Who answers (`client.LlmClient`)."""
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> AsyncIterator[str]: ...
+
+
+class Speech(Protocol):
+    """One utterance being written and spoken (`client.Utterance`)."""
+
+    async def say(self, text: str) -> None: ...
+
+    async def finish(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Synthesiser(Protocol):
+    """Who speaks (`client.TtsConnection`)."""
+
+    @property
+    def sample_rate(self) -> int | None: ...
+
+    def utterance(self) -> Speech: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds. Stages overlap, so they do not add up to the total."""
+
+    transcribed_ms: int
+    """From the first byte sent to the transcript."""
+    first_token_ms: int
+    """From the transcript to the first text of the answer."""
+    answered_ms: int
+    """From the transcript to the last text of the answer."""
+    first_audio_ms: int
+    """From the first segment handed over to its first audio."""
+    spoken_ms: int
+    """From the first segment handed over to the last audio."""
+    total_ms: int
+
+    def __str__(self) -> str:
+        return (
+            f"ASR {self.transcribed_ms} ms | LLM first token {self.first_token_ms} ms, "
+            f"all {self.answered_ms} ms | TTS first audio {self.first_audio_ms} ms, "
+            f"all {self.spoken_ms} ms | total {self.total_ms} ms"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What came of one turn."""
+
+    transcript: str
+    text: str
+    audio: Clip
+    timings: Timings
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """When each thing happened first, and last."""
+
+    clock: Callable[[], float]
+    first: dict[str, float] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
+
+    def mark(self, what: str) -> None:
+        now = self.clock()
+        self.first.setdefault(what, now)
+        self.last[what] = now
+
+    def ms(self, begin: str, end: str, *, to_last: bool = False) -> int:
+        """From the first `begin` to the first (or last) `end`; 0 when either did not happen."""
+        ends = self.last if to_last else self.first
+        if begin not in self.first or end not in ends:
+            return 0
+        return round((ends[end] - self.first[begin]) * 1000)
+
+    def timings(self) -> Timings:
+        return Timings(
+            transcribed_ms=self.ms("begin", "transcript"),
+            first_token_ms=self.ms("transcript", "token"),
+            answered_ms=self.ms("transcript", "token", to_last=True),
+            first_audio_ms=self.ms("segment", "audio"),
+            spoken_ms=self.ms("segment", "audio", to_last=True),
+            total_ms=self.ms("begin", "end"),
+        )
+
+
+async def answer(
+    audio: Clip,
+    asr: Recogniser,
+    llm: LanguageModel,
+    tts: Synthesiser,
+    *,
+    history: Sequence[Mapping[str, str]] = (),
+    system: str = SYSTEM_PROMPT,
+    on_transcript: Callable[[str], None] = lambda text: None,
+    on_token: Callable[[str], None] = lambda text: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Reply:
+    """Answer one recorded utterance. The answer is spoken while it is still being written.
+
+    Args:
+        audio: Any rate; it is sent as fast as the recogniser takes it.
+        history: Earlier messages of the conversation, after the system prompt.
+        on_transcript: Told what was understood, before the answer begins.
+        on_token: Told each piece of the answer's text.
+
+    Raises NoSpeech, PeerError, Full, EngineError.
+    """
+    watch = _Stopwatch(clock)
+    watch.mark("begin")
+    transcript = await transcribe(audio, asr)
+    watch.mark("transcript")
+    if not transcript:
+        raise NoSpeech(f"no speech was understood in {audio.seconds:.1f} s of audio")
+    on_transcript(transcript)
+    messages = [{"role": "system", "content": system}, *history, {"role": "user", "content": transcript}]
+    text, pcm = await _speak_answer(llm.chat(messages), tts.utterance(), watch, on_token)
+    if pcm and tts.sample_rate is None:
+        raise EngineError("the synthesiser sent audio without saying its sample rate")
+    watch.mark("end")
+    return Reply(transcript, text, Clip(from_pcm(pcm), tts.sample_rate or ASR_RATE), watch.timings())
+
+
+async def transcribe(audio: Clip, asr: Recogniser) -> str:
+    """Return what the recogniser understands in a whole clip; empty when nothing."""
+    pcm = audio.at(ASR_RATE).pcm
+    for start in range(0, len(pcm), FRAME_BYTES):
+        await asr.send(pcm[start : start + FRAME_BYTES])
+    return (await asr.finish()).text.strip()
+
+
+async def _speak_answer(
+    tokens: AsyncIterator[str], speech: Speech, watch: _Stopwatch, on_token: Callable[[str], None]
+) -> tuple[str, bytes]:
+    """Write and speak at the same time. The first failure of either ends both."""
+    pcm = bytearray()
+
+    async def listen() -> None:
+        async for audio in speech:
+            watch.mark("audio")
+            pcm.extend(audio)
+
+    async def write() -> str:
+        chunker = Chunker()
+        async for token in tokens:
+            watch.mark("token")
+            on_token(token)
+            for chunk in chunker.feed(token):
+                await _say(speech, chunk, watch)
+        await _say(speech, chunker.finish(), watch)
+        await speech.finish()
+        return chunker.text.strip()
+
+    listening = asyncio.ensure_future(listen())
+    writing = asyncio.ensure_future(write())
+    try:
+        await asyncio.gather(writing, listening)
+    finally:
+        for task in (writing, listening):
+            task.cancel()
+        await asyncio.wait((writing, listening))
+    return writing.result(), bytes(pcm)
+
+
+async def _say(speech: Speech, chunk: str, watch: _Stopwatch) -> None:
+    text = speakable(chunk)
+    if text:
+        watch.mark("segment")
+        await speech.say(text)

@@ -1,0 +1,262 @@
+"""What embedded, cpu and gpu mean: which engines a profile starts, and what this machine lacks for it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.supervisor import ServerSpec
+
+HOST = "127.0.0.1"
+BOTS = {
+    "interleaved": "bot_interleaved_streaming",
+    "simple-vad": "bot_simple_vad",
+    "vllm": "bot_vllm",
+}
+RESPONDER = "responder"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where each server listens."""
+
+    asr: int = 8080
+    tts: int = 8001
+    llm: int = 8000
+    bot: int = 7860
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something a profile needs and this machine lacks, with the command that mends it."""
+
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine by its registered name, what must be importable for it, and the extra that brings that."""
+
+    name: str
+    modules: tuple[str, ...]
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A set of engines behind the same protocols and ports."""
+
+    name: str
+    summary: str
+    asr: EngineChoice
+    tts: EngineChoice
+    responder: bool = False
+    """Whether the built-in responder answers when no model is given."""
+    needs_gpu: bool = False
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "embedded",
+            "PocketSphinx, eSpeak NG and the built-in responder: any CPU, nothing downloaded",
+            EngineChoice("pocketsphinx", ("pocketsphinx",)),
+            EngineChoice("espeak", ("espeakng_loader",)),
+            responder=True,
+        ),
+        Profile(
+            "cpu",
+            "Whisper, Piper and a small GGUF model on the CPU",
+            EngineChoice("whisper", ("faster_whisper",), "whisper"),
+            EngineChoice("piper", ("piper",), "piper"),
+        ),
+        Profile(
+            "gpu",
+            "NeMo streaming ASR, Magpie TTS and a GGUF model on an NVIDIA GPU",
+            EngineChoice("nemo", ("torch", "nemo"), "nemo"),
+            EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+            needs_gpu=True,
+        ),
+    )
+}
+
+
+class ProfileUnavailable(ConfigurationError):
+    """This machine lacks what a profile needs; lists it, each with the command that mends it."""
+
+    def __init__(self, profile: str, missing: Sequence[Missing]) -> None:
+        what = "".join(f"\n  - {item.what}" for item in missing)
+        mend = "".join(f"\n  → {command}" for command in dict.fromkeys(item.mend for item in missing))
+        super().__init__(f"the profile {profile} cannot run here:{what}{mend}")
+        self.missing = tuple(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is asked of the machine; replaced in tests."""
+
+    engines: Callable[[], tuple[tuple[str, ...], tuple[str, ...]]] = field(
+        default_factory=lambda: _registered_engines
+    )
+    """Names of the registered recognisers and synthesisers."""
+    importable: Callable[[str], bool] = field(default_factory=lambda: _importable)
+    extras: Callable[[], tuple[str, ...]] = field(default_factory=lambda: _extras)
+    """Extras this version of the package offers."""
+    program: Callable[[str], str | None] = field(default_factory=lambda: shutil.which)
+
+
+# ------------------------------------------------------------------------------------ what is missing
+
+
+def profile_named(name: str) -> Profile:
+    """Return a profile. Raises ConfigurationError with the names there are."""
+    if name not in PROFILES:
+        raise ConfigurationError(f"no profile is called {name!r}; choose --profile {'|'.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def with_engines(profile: Profile, asr: str | None = None, tts: str | None = None) -> Profile:
+    """Return the profile with other engines, by their registered names."""
+    return replace(
+        profile,
+        asr=EngineChoice(asr, ()) if asr else profile.asr,
+        tts=EngineChoice(tts, ()) if tts else profile.tts,
+    )
+
+
+def missing(profile: Profile, model: Path | None = None, machine: Machine | None = None) -> list[Missing]:
+    """List what this machine lacks to run `profile`; empty when it can."""
+    machine = machine or Machine()
+    asr_names, tts_names = machine.engines()
+    lacks = _engine_missing("recogniser", profile.asr, asr_names, machine)
+    lacks += _engine_missing("synthesiser", profile.tts, tts_names, machine)
+    if profile.needs_gpu and not machine.program("nvidia-smi"):
+        lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", _USE_EMBEDDED))
+    return list(dict.fromkeys(lacks + _model_missing(profile, model, machine)))
+
+
+_USE_EMBEDDED = "meanwhile, this runs here: uv run nemotron demo --profile embedded"
+
+
+def _engine_missing(
+    kind: str, choice: EngineChoice, registered: Sequence[str], machine: Machine
+) -> list[Missing]:
+    if choice.name not in registered:
+        what = f"this version has no {kind} called {choice.name} (it has: {', '.join(registered)})"
+        return [Missing(what, _USE_EMBEDDED)]
+    absent = [module for module in choice.modules if not machine.importable(module)]
+    if not absent:
+        return []
+    what = f"the {kind} {choice.name} needs the Python module{'s' * (len(absent) > 1)} {', '.join(absent)}"
+    return [Missing(what, _install(choice, machine))]
+
+
+def _install(choice: EngineChoice, machine: Machine) -> str:
+    if not choice.extra:
+        return "install this package's own dependencies: uv sync"
+    if choice.extra in machine.extras():
+        return f"install it: uv sync --extra {choice.extra}"
+    return _USE_EMBEDDED
+
+
+def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> list[Missing]:
+    if model is None:
+        if profile.responder:
+            return []
+        return [Missing("no language model", f"give one: --profile {profile.name} --llm path/to/model.gguf")]
+    lacks = []
+    if not model.is_file():
+        lacks.append(Missing(f"the model {model} is not there", "give the path of a GGUF file: --llm FILE"))
+    if not machine.program("llama-server") and not machine.importable("xllamacpp"):
+        lacks.append(Missing("no llama.cpp server (llama-server or xllamacpp)", "install it: uv sync"))
+    return lacks
+
+
+def _registered_engines() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    from nemotron_speech.engines.registry import asr_names, tts_names
+
+    return asr_names(), tts_names()
+
+
+def _importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _extras() -> tuple[str, ...]:
+    try:
+        return tuple(metadata("nemotron-speech").get_all("Provides-Extra") or ())
+    except PackageNotFoundError:
+        return ()
+
+
+# --------------------------------------------------------------------------------- what is started
+
+
+def servers(
+    profile: Profile,
+    ports: Ports | None = None,
+    model: Path | None = None,
+    machine: Machine | None = None,
+) -> list[ServerSpec]:
+    """Return the three servers of a profile. Raises ProfileUnavailable rather than half of it."""
+    lacks = missing(profile, model, machine)
+    if lacks:
+        raise ProfileUnavailable(profile.name, lacks)
+    ports = ports or Ports()
+    asr = _speech_server("asr", "nemotron_speech.server", profile.asr.name, ports.asr)
+    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts.name, ports.tts)
+    return [asr, tts, _llm_server(ports.llm, model)]
+
+
+def _speech_server(name: str, module: str, engine: str, port: int) -> ServerSpec:
+    return _server(name, port, module, "--engine", engine, engine=engine, ready_timeout=300.0)
+
+
+def _llm_server(port: int, model: Path | None) -> ServerSpec:
+    if model is None:
+        return _server("llm", port, "nemotron_speech.responder", engine=RESPONDER)
+    path = str(model.resolve())
+    module = "nemotron_speech.llama_server"
+    return _server("llm", port, module, "--model", path, engine=model.name, ready_timeout=600.0)
+
+
+def _server(
+    name: str, port: int, module: str, *arguments: str, engine: str, ready_timeout: float = 60.0
+) -> ServerSpec:
+    argv = (sys.executable, "-m", module, "--host", HOST, "--port", str(port), *arguments)
+    health = f"http://{HOST}:{port}/health"
+    return ServerSpec(name, argv, port, health, engine=engine, ready_timeout=ready_timeout)
+
+
+def bot_server(bot: str, ports: Ports, arguments: Sequence[str] = ()) -> ServerSpec:
+    """Return the bot, told where the servers are. Raises ConfigurationError for an unknown one."""
+    if bot not in BOTS:
+        raise ConfigurationError(f"no bot is called {bot!r}; choose --bot {'|'.join(BOTS)}")
+    argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", "--host", HOST, "--port", str(ports.bot))
+    return ServerSpec(
+        "bot",
+        (*argv, *arguments),
+        ports.bot,
+        f"http://{HOST}:{ports.bot}/status",
+        engine=BOTS[bot],
+        ready_timeout=120.0,
+        stop_timeout=6.0,
+        stage=1,
+        env={
+            "NVIDIA_ASR_URL": f"ws://{HOST}:{ports.asr}",
+            "NVIDIA_TTS_URL": f"http://{HOST}:{ports.tts}",
+            "NVIDIA_LLAMA_CPP_URL": f"http://{HOST}:{ports.llm}",
+            "NVIDIA_LLM_URL": f"http://{HOST}:{ports.llm}/v1",
+        },
+    )

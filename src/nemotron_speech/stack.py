@@ -1,0 +1,183 @@
+"""A set of servers on this machine: what runs already, what is to be started, and running it.
+
+The part of `nemotron up`, `demo` and `talk` that does not care who is watching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.health import Health, HealthProbe, HealthReport
+from nemotron_speech.ports import Holder, holder, is_free
+from nemotron_speech.processes import Child, ProcessId
+from nemotron_speech.profiles import HOST
+from nemotron_speech.run_records import RunRecord, RunRecords, ServerLog, ServerRecord
+from nemotron_speech.supervisor import (
+    Listener,
+    Probe,
+    ServerSpec,
+    ServerState,
+    ServerStatus,
+    Supervisor,
+)
+
+LOADING_PATIENCE_S = 60.0
+LOADING_PROBE_S = 0.25
+
+
+class PortTaken(ConfigurationError):
+    """Something else listens where a server is to listen; says what, and what to type."""
+
+
+class AlreadyRunning(PortTaken):
+    """It is our own server of an earlier run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which servers to start, and which run already and will be used as they are."""
+
+    start: tuple[ServerSpec, ...]
+    reuse: tuple[ServerSpec, ...] = ()
+
+
+# --------------------------------------------------------------------------------------- planning
+
+
+async def plan(specs: Sequence[ServerSpec], probe: Probe, records: RunRecords, *, reuse: bool) -> Plan:
+    """Look at the ports of `specs`.
+
+    Raises PortTaken for a port that a stranger has, and AlreadyRunning for one that our own server has
+    when `reuse` is off, or when it is not the server that was asked for.
+    """
+    found = await asyncio.gather(*(_look(spec, probe, records, reuse) for spec in specs))
+    return Plan(
+        tuple(spec for spec, running in zip(specs, found, strict=True) if not running),
+        tuple(spec for spec, running in zip(specs, found, strict=True) if running),
+    )
+
+
+async def _look(spec: ServerSpec, probe: Probe, records: RunRecords, reuse: bool) -> bool:
+    """Whether the server runs already and may be used."""
+    if is_free(HOST, spec.port):
+        return False
+    recorded = records.server_on(spec.port)
+    if recorded is None:
+        return await _look_at_stranger(spec, probe, reuse)
+    run, server = recorded
+    if not reuse or server.name != spec.name or not _same_engine(spec.engine, server.engine):
+        raise AlreadyRunning(_already(spec, run, server))
+    report = await _settled(spec, probe)
+    if report.health is not Health.HEALTHY:
+        raise AlreadyRunning(f"{_already(spec, run, server)}; it is not healthy: {report.message}")
+    return True
+
+
+async def _look_at_stranger(spec: ServerSpec, probe: Probe, reuse: bool) -> bool:
+    report = await _settled(spec, probe)
+    if reuse and report.health is Health.HEALTHY and _same_engine(spec.engine, report.engine):
+        return True
+    raise PortTaken(_taken(spec, holder(spec.port), report))
+
+
+async def _settled(spec: ServerSpec, probe: Probe) -> HealthReport:
+    """What the server says once it has finished loading."""
+    report = await probe(spec.health_url)
+    try:
+        async with asyncio.timeout(LOADING_PATIENCE_S):
+            while report.health is Health.LOADING and report.status != "draining":
+                await asyncio.sleep(LOADING_PROBE_S)
+                report = await probe(spec.health_url)
+    except TimeoutError:
+        pass
+    return report
+
+
+def _same_engine(wanted: str, found: str) -> bool:
+    """Whether a running server is the one asked for; a server that does not say its engine is taken at
+    its word for being one."""
+    return not found or found == wanted
+
+
+def _already(spec: ServerSpec, run: RunRecord, server: ServerRecord) -> str:
+    pid = server.process.pid if server.process else "?"
+    text = (
+        f"port {spec.port} has the {server.name} server ({server.engine}, pid {pid}) of "
+        f"`nemotron {run.command}` (pid {run.supervisor.pid})"
+    )
+    return f"{text}; see it: nemotron status; stop it: nemotron down; or choose --{spec.name}-port"
+
+
+def _taken(spec: ServerSpec, who: Holder, report: HealthReport) -> str:
+    engine = f", a server with the engine {report.engine}" if report.engine else ""
+    return (
+        f"port {spec.port}, wanted for {spec.name} ({spec.engine}), is taken by {who}{engine}; "
+        f"stop that, or choose another: --{spec.name}-port {spec.port + 10}"
+    )
+
+
+# ---------------------------------------------------------------------------------------- running
+
+
+@asynccontextmanager
+async def running(
+    to_start: Plan, command: str, profile: str, records: RunRecords, view: Listener
+) -> AsyncIterator[Supervisor]:
+    """Run the servers of a plan, recorded and logged, until the block is left."""
+    recorder = Recorder(to_start.start, command, profile, records, view)
+    try:
+        async with (
+            HealthProbe.open() as probe,
+            Supervisor(to_start.start, Child.start, probe, recorder).running() as supervisor,
+        ):
+            yield supervisor
+    finally:
+        recorder.close()
+
+
+class Recorder:
+    """Writes down what happens to servers, and passes it on to who is watching."""
+
+    def __init__(
+        self, specs: Sequence[ServerSpec], command: str, profile: str, records: RunRecords, view: Listener
+    ) -> None:
+        self._records = records
+        self._view = view
+        self._logs = {spec.name: ServerLog(records.log_path(spec.name, spec.port)) for spec in specs}
+        self._run = RunRecord(command=command, profile=profile, supervisor=ProcessId.of(os.getpid()))
+        self._servers: dict[str, ServerRecord] = {}
+
+    def line(self, name: str, text: str) -> None:
+        self._logs[name].write(text)
+        self._view.line(name, text)
+
+    def changed(self, status: ServerStatus) -> None:
+        log = self._logs[status.spec.name]
+        if status.reason and status.state is not ServerState.STOPPED:
+            log.write(f"[supervisor] {status.spec.name} {status.state}: {status.reason}")
+        self._servers[status.spec.name] = ServerRecord(
+            name=status.spec.name,
+            state=status.state,
+            port=status.spec.port,
+            engine=status.spec.engine,
+            url=status.spec.health_url,
+            process=status.process,
+            since=status.since,
+            restarts=status.restarts,
+            reason=status.reason,
+            log=str(log.path),
+        )
+        self._run.servers = list(self._servers.values())
+        self._records.write(self._run)
+        self._view.changed(status)
+
+    def close(self) -> None:
+        """Remove the record: everything in it has stopped."""
+        self._records.remove(self._run.supervisor)
+        for log in self._logs.values():
+            log.close()
