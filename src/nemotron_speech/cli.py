@@ -78,7 +78,8 @@ def demo(
     from nemotron_speech import commands
     from nemotron_speech.profiles import Ports
 
-    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port, bot_port), asr_engine, tts_engine)
+    ports = Ports(asr_port, tts_port, llm_port, bot_port)
+    wanted = commands.Wanted(profile, llm, ports, asr_engine, tts_engine)
     _finish(lambda out: commands.demo(out, wanted, bot, open_browser, verbose))
 
 
@@ -168,9 +169,7 @@ def down() -> None:
 
 
 @app.command(epilog=_examples("nemotron status", "nemotron status --json"))
-def status(as_json: AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
-TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
-JsonOption = False) -> None:
+def status(as_json: JsonOption = False) -> None:
     """Show the servers that run: state, port, pid, uptime, restarts, engine."""
     from nemotron_speech import inspect_runs
 
@@ -190,9 +189,7 @@ def logs(
 
 
 @app.command(epilog=_examples("nemotron doctor", "nemotron doctor --json"))
-def doctor(as_json: AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
-TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
-JsonOption = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine can run and what is missing, with the command that mends it."""
     from nemotron_speech import doctor as checks
 
