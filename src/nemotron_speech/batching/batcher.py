@@ -86,10 +86,12 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._thread.submit(_logged, function, *args, **kwargs)
 
     def notify(self, seat: Seat[WorkT, OutcomeT]) -> None:
-        """Say that `seat` may have become ready."""
+        """Say that `seat` may have become ready, or may be so no longer."""
         if seat.ready():
             self._ready[seat] = None
             self._wake.set()
+        else:
+            self._ready.pop(seat, None)
 
     def leave(self, seat: Seat[WorkT, OutcomeT]) -> None:
         """Forget `seat`; a step in flight completes without it being told."""

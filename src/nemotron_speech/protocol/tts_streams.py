@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import msgspec
 
@@ -46,7 +47,7 @@ class Offer:
     max_text: int = 4000
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Stream:
     """Segments spoken under one announcement."""
 
@@ -80,8 +81,8 @@ class TtsServer:
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
         self._streams: deque[Stream] = deque()
-        self._spoken: deque[Stream] = deque(maxlen=64)
-        """Streams whose last audio may still be on its way to the caller."""
+        self._held: WeakSet[Stream] = WeakSet()
+        """Every stream somebody holds still: one that is done may have audio that was not sent yet."""
         self._speaking: SegmentRequest | None = None
         self._samples = 0
 
@@ -139,7 +140,7 @@ class TtsServer:
         return self._finished()
 
     def _cancel(self, cancel: Cancel) -> list[str]:
-        for stream in (*self._spoken, *self._streams):
+        for stream in self._held:
             stream.cancelled |= cancel.utterance in (None, stream.utterance)
         self._streams = deque(s for s in self._streams if not s.cancelled)
         return [encode(Cancelled(utterance=cancel.utterance))]
@@ -150,8 +151,10 @@ class TtsServer:
             return last
         if last is not None:
             last.closed = True
-        self._streams.append(Stream(utterance, self._voice, self._language))
-        return self._streams[-1]
+        stream = Stream(utterance, self._voice, self._language)
+        self._streams.append(stream)
+        self._held.add(stream)
+        return stream
 
     def _close_open_stream(self) -> list[str]:
         if self._streams:
@@ -216,7 +219,7 @@ class TtsServer:
             stream = self._streams[0]
             if self._speaking is not None and self._speaking.stream is stream:
                 break
-            self._spoken.append(self._streams.popleft())
+            self._streams.popleft()
             messages.append(
                 encode(
                     Done(
