@@ -10,6 +10,7 @@ import { blocked, ended, failed, type Problem, ProblemError, refused, unreachabl
 const START_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 20_000;
 const PROBE_TIMEOUT_MS = 2_000;
+const PULSE_MS = 1_500;
 /** A connection that recovers within this time is not worth a word. */
 const DISCONNECTED_GRACE_MS = 2_500;
 const FIRST_RETRY_SECONDS = 3;
@@ -44,6 +45,7 @@ export class Call {
   private readonly client: MessageClient;
   private readonly hangUp = new AbortController();
   private established = false;
+  private packets = -1;
 
   constructor(
     private readonly microphone: Microphone,
@@ -57,9 +59,6 @@ export class Call {
       callbacks: {
         onTrackStarted: (track, owner) => {
           if (track.kind === "audio" && !owner?.local) this.handlers.onBotAudio(track);
-        },
-        onTrackStopped: (track, owner) => {
-          if (track.kind === "audio" && !owner?.local) void this.checkPulse();
         },
         onDisconnected: () => void this.lost(),
       },
@@ -147,20 +146,25 @@ export class Call {
 
   private watch(): void {
     const peer = this.peerConnection();
-    peer?.addEventListener("connectionstatechange", () => {
+    if (!peer) return;
+    peer.addEventListener("connectionstatechange", () => {
       if (peer.connectionState === "failed") void this.lost();
       if (peer.connectionState === "disconnected") setTimeout(() => this.stillGone(peer), DISCONNECTED_GRACE_MS);
     });
+    const pulse = setInterval(() => void this.checkPulse(peer), PULSE_MS);
+    this.hangUp.signal.addEventListener("abort", () => clearInterval(pulse));
   }
 
   private stillGone(peer: RTCPeerConnection): void {
     if (peer.connectionState === "disconnected") void this.lost();
   }
 
-  /** The bot sends audio all the time, silence included; when it stops, ask whether anyone is there. */
-  private async checkPulse(): Promise<void> {
-    if (this.hangUp.signal.aborted || !this.established) return;
-    if (!(await this.answers())) await this.lost();
+  /** The bot sends audio all the time, silence included; when none comes, ask whether anyone is there. */
+  private async checkPulse(peer: RTCPeerConnection): Promise<void> {
+    const packets = await receivedPackets(peer);
+    const stopped = packets === this.packets;
+    this.packets = packets;
+    if (stopped && !(await this.answers())) await this.lost();
   }
 
   private async lost(): Promise<void> {
@@ -196,6 +200,14 @@ export async function probe(base: URL): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+async function receivedPackets(peer: RTCPeerConnection): Promise<number> {
+  let packets = 0;
+  for (const report of (await peer.getStats()).values()) {
+    if (report.type === "inbound-rtp") packets += report.packetsReceived ?? 0;
+  }
+  return packets;
 }
 
 async function readDetail(response: Response): Promise<string> {
