@@ -209,17 +209,22 @@ class _Lines(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            lines.append(self._rest)
-            self._rest = b""
         for line in lines:
-            self._on_line(line.decode(errors="replace").rstrip("\r"))
+            self._say(line)
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._say(self._rest)
+            self._rest = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest:
-            self._on_line(self._rest.decode(errors="replace"))
+            self._say(self._rest)
         self._closed = True
         self._then()
+
+    def _say(self, line: bytes) -> None:
+        for start in range(0, max(len(line), 1), MAX_LINE_BYTES):
+            piece = line[start : start + MAX_LINE_BYTES]
+            self._on_line(piece.decode(errors="replace").rstrip("\r"))
 
     def when_closed(
         self, loop: asyncio.AbstractEventLoop, seconds: float, then: Callable[[], object]

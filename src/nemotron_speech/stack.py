@@ -70,7 +70,9 @@ async def _look(spec: ServerSpec, probe: Probe, records: RunRecords, reuse: bool
     if recorded is None:
         return await _look_at_stranger(spec, probe, reuse)
     run, server = recorded
-    if not reuse or server.name != spec.name or not _same_engine(spec.engine, server.engine):
+    if server.name != spec.name or not _same_engine(spec.engine, server.engine):
+        raise AlreadyRunning(f"{_already(spec, run, server)}; wanted is {spec.name} ({spec.engine})")
+    if not reuse:
         raise AlreadyRunning(_already(spec, run, server))
     report = await _settled(spec, probe)
     if report.health is not Health.HEALTHY:
@@ -106,11 +108,11 @@ def _same_engine(wanted: str, found: str) -> bool:
 
 def _already(spec: ServerSpec, run: RunRecord, server: ServerRecord) -> str:
     pid = server.process.pid if server.process else "?"
-    text = (
-        f"port {spec.port} has the {server.name} server ({server.engine}, pid {pid}) of "
-        f"`nemotron {run.command}` (pid {run.supervisor.pid})"
+    return (
+        f"port {spec.port} has the {server.name} server ({server.engine}, pid {pid}) "
+        f"of `nemotron {run.command}` (pid {run.supervisor.pid}); see it: nemotron status; stop it: nemotron down; "
+        f"or choose another port: --{spec.name}-port {spec.port + 10}"
     )
-    return f"{text}; see it: nemotron status; stop it: nemotron down; or choose --{spec.name}-port"
 
 
 def _taken(spec: ServerSpec, who: Holder, report: HealthReport) -> str:

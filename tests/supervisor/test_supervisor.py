@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -91,7 +92,7 @@ async def test_a_crashed_server_is_started_again_with_a_growing_pause() -> None:
         await supervisor.ready()
         await asyncio.sleep(60)
     starts = [at for at, _ in world.starts]
-    pauses = [later - before - 2 for before, later in zip(starts, starts[1:], strict=False)]
+    pauses = [later - before - 2 for before, later in itertools.pairwise(starts)]
     assert pauses[:6] == pytest.approx([0.5, 1, 2, 4, 8, 10])
 
 
@@ -177,7 +178,7 @@ async def test_a_server_that_is_silent_for_a_moment_is_left_alone() -> None:
     world = World(asr=[Script()])
     real_probe = world.probe
 
-    async def sometimes_deaf(url: str):  # noqa: ANN202
+    async def sometimes_deaf(url: str):
         now = asyncio.get_running_loop().time()
         return await (World(asr=[Script()]).probe(url) if 10 < now < 30 else real_probe(url))
 
