@@ -1,0 +1,25 @@
+"""As bot_interleaved_streaming, but a turn ends after 0.8 s of silence: for judging the recogniser alone.
+
+uv run pipecat_bots/bot_simple_vad.py [-t webrtc|daily|twilio|...]
+"""
+
+from __future__ import annotations
+
+from pipecat.runner.types import RunnerArguments
+
+from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, serve, voice
+from pipecat_bots.settings import BotSettings
+from pipecat_bots.turns import timed_turns
+
+
+def services(settings: BotSettings) -> Services:
+    return Services(recogniser(settings), chunked_llm(settings), voice(settings, "adaptive"))
+
+
+async def bot(runner_args: RunnerArguments) -> None:
+    """Serve one caller; the runner finds this by its name."""
+    await run_session(runner_args, services, timed_turns)
+
+
+if __name__ == "__main__":
+    serve()

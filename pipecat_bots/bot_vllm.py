@@ -1,0 +1,36 @@
+"""The bot for a large model on vLLM (or any OpenAI-compatible server), with speech made in whole segments.
+
+uv run pipecat_bots/bot_vllm.py [-t webrtc|daily|twilio|...]
+"""
+
+from __future__ import annotations
+
+from pipecat.runner.types import RunnerArguments
+
+from pipecat_bots.openai_llm import NvidiaOpenAILLMService
+from pipecat_bots.pipeline import Services, recogniser, run_session, serve, voice
+from pipecat_bots.settings import BotSettings
+from pipecat_bots.turns import smart_turns
+
+
+def services(settings: BotSettings) -> Services:
+    options = NvidiaOpenAILLMService.Settings(
+        model=settings.nvidia_llm_model,
+        system_instruction=settings.bot_system_prompt,
+        max_tokens=settings.bot_max_tokens,
+    )
+    if settings.bot_temperature is not None:
+        options.temperature = settings.bot_temperature
+    llm = NvidiaOpenAILLMService(
+        base_url=settings.nvidia_llm_url, api_key=settings.nvidia_llm_api_key, settings=options
+    )
+    return Services(recogniser(settings), llm, voice(settings, "batch"))
+
+
+async def bot(runner_args: RunnerArguments) -> None:
+    """Serve one caller; the runner finds this by its name."""
+    await run_session(runner_args, services, smart_turns)
+
+
+if __name__ == "__main__":
+    serve()

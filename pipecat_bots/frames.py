@@ -1,0 +1,31 @@
+"""The frames this project adds to Pipecat's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipecat.frames.frames import AggregatedTextFrame, DataFrame, SystemFrame
+
+
+@dataclass
+class LLMChunkFrame(AggregatedTextFrame):
+    """Downstream: one chunk of an answer, to be spoken at once.
+
+    Its `id` comes back in the `ChunkedLLMContinueGenerationFrame` that follows its last audio.
+    """
+
+
+@dataclass
+class ChunkedLLMContinueGenerationFrame(SystemFrame):
+    """Upstream: the synthesiser is done with a segment, spoken or not.
+
+    Parameters:
+        chunk_id: The `id` of the `LLMChunkFrame` it was; None for text from elsewhere.
+    """
+
+    chunk_id: int | None = None
+
+
+@dataclass
+class NothingSaidFrame(DataFrame):
+    """Downstream: what the recogniser heard up to here holds no words, and no transcript will come."""

@@ -1,0 +1,244 @@
+"""What all bots share: transports, the pipeline, turns, latency, recording, notices and the page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams
+from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
+from pipecat.runner.utils import create_transport
+from pipecat.services.llm_service import LLMService
+from pipecat.transports.base_transport import BaseTransport, TransportParams
+from pipecat.transports.daily.transport import DailyParams
+from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from pipecat_bots.client_page import mount_client
+from pipecat_bots.dependence import Dependent, Notice
+from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
+from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.recording import recorder
+from pipecat_bots.settings import BotSettings
+from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
+
+LOST_RECOGNISER = "Sorry, I lost my speech recogniser, one moment."
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The three services of a bot."""
+
+    stt: NVidiaWebSocketSTTService
+    llm: LLMService[Any]
+    tts: MagpieWebSocketTTSService
+
+    @property
+    def dependents(self) -> list[Dependent]:
+        return [s for s in (self.stt, self.llm, self.tts) if isinstance(s, Dependent)]
+
+
+# ----------------------------------------------------------------------------------------- services
+
+
+def recogniser(settings: BotSettings) -> NVidiaWebSocketSTTService:
+    options = NVidiaWebSocketSTTService.Settings(language=settings.bot_asr_language)
+    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options)
+
+
+def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
+    options = MagpieWebSocketTTSService.Settings(
+        voice=settings.bot_tts_voice,
+        language=settings.bot_language,
+        mode=mode,
+        preset=settings.bot_tts_preset,
+    )
+    return MagpieWebSocketTTSService(url=settings.nvidia_tts_url, settings=options)
+
+
+def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
+    options = LlamaCppChunkedLLMService.Settings(
+        system_instruction=settings.bot_system_prompt,
+        max_tokens=settings.bot_max_tokens,
+        temperature=settings.bot_temperature,
+    )
+    return LlamaCppChunkedLLMService(
+        base_url=settings.nvidia_llama_cpp_url,
+        settings=options,
+        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
+        run_ahead=settings.bot_run_ahead,
+    )
+
+
+# --------------------------------------------------------------------------------------- transports
+
+
+def transport_params() -> dict[str, Callable[[], TransportParams]]:
+    """How each transport of Pipecat's runner is set up: audio both ways."""
+
+    def of(params: type[TransportParams]) -> Callable[[], TransportParams]:
+        return lambda: params(audio_in_enabled=True, audio_out_enabled=True)
+
+    telephony = ("twilio", "telnyx", "plivo", "exotel")
+    sockets = {name: of(FastAPIWebsocketParams) for name in (*telephony, "websocket", "eval")}
+    return {"webrtc": of(TransportParams), "daily": of(DailyParams), **sockets}
+
+
+# ------------------------------------------------------------------------------------------ session
+
+
+async def run_session(
+    runner_args: RunnerArguments,
+    services: Callable[[BotSettings], Services],
+    turns: Callable[[BotSettings], UserTurnStrategies],
+) -> None:
+    """Run one caller's session until it ends."""
+    settings = BotSettings()
+    configure_logging(settings, runner_args)
+    transport = await create_transport(runner_args, transport_params())
+    await Session(settings, transport, runner_args, services(settings), turns(settings)).run()
+
+
+class Session:
+    """One caller: the pipeline and everything that watches it."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        transport: BaseTransport,
+        runner_args: RunnerArguments,
+        services: Services,
+        turns: UserTurnStrategies,
+    ) -> None:
+        self._settings = settings
+        self._args = runner_args
+        self._services = services
+        self._greeted = False
+        self._metrics = self._observer()
+        self._worker = self._build_worker(self._processors(transport, turns))
+        self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
+        self._watch(transport)
+
+    async def run(self) -> None:
+        """Serve the caller; returns when it has gone."""
+        logger.info(f"session {self._args.session_id} begins")
+        await self._runner.add_workers(self._worker)
+        try:
+            await self._runner.run()
+        finally:
+            await self._metrics.close()
+            logger.info(f"session {self._args.session_id} ends")
+
+    # ------------------------------------------------------------------------------------ building
+
+    def _processors(self, transport: BaseTransport, turns: UserTurnStrategies) -> list[FrameProcessor]:
+        params = LLMUserAggregatorParams(
+            vad_analyzer=SileroVADAnalyzer(params=VADParams(stop_secs=self._settings.bot_vad_stop_secs)),
+            user_turn_strategies=turns,
+            # A cough is no question: it may silence the bot, it does not make it speak.
+            empty_user_turn=None,
+        )
+        user, assistant = LLMContextAggregatorPair(LLMContext(), user_params=params)
+        services = self._services
+        processors = [transport.input(), services.stt, user, services.llm, services.tts, transport.output()]
+        if self._settings.enable_recording:
+            processors.append(recorder(self._settings.recording_dir, self._args.session_id))
+        return [*processors, assistant]
+
+    def _build_worker(self, processors: list[FrameProcessor]) -> PipelineWorker:
+        idle = self._settings.bot_idle_timeout_secs or self._args.pipeline_idle_timeout_secs
+        return PipelineWorker(
+            Pipeline(processors),
+            params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
+            observers=[self._metrics],
+            idle_timeout_secs=idle,
+            conversation_id=self._args.session_id,
+        )
+
+    def _observer(self) -> TurnMetricsObserver:
+        path = self._settings.metrics_jsonl
+        return TurnMetricsObserver(self._report, JsonLines(path, self._args.session_id) if path else None)
+
+    def _watch(self, transport: BaseTransport) -> None:
+        transport.add_event_handler("on_client_connected", self._on_connected)
+        transport.add_event_handler("on_client_disconnected", self._on_disconnected)
+        if (rtvi := self._worker.rtvi) is not None:
+            rtvi.add_event_handler("on_client_ready", self._on_ready)
+        for service in self._services.dependents:
+            service.add_event_handler("on_outage", self._on_outage)
+            service.add_event_handler("on_recovered", self._on_recovered)
+
+    # -------------------------------------------------------------------------------------- events
+
+    async def _on_connected(self, *_: Any) -> None:
+        logger.info("a caller is connected")
+        if isinstance(self._args, WebSocketRunnerArguments) and self._args.call_data is not None:
+            await self._greet()
+
+    async def _on_ready(self, *_: Any) -> None:
+        """A page is ready: tell it what is wrong already, then say hello."""
+        for service in self._services.dependents:
+            if service.outage is not None:
+                await self._tell(service.outage.message_data())
+        await self._greet()
+
+    async def _on_disconnected(self, *_: Any) -> None:
+        logger.info("the caller has gone")
+        await self._runner.cancel()
+
+    async def _on_outage(self, service: Dependent, notice: Notice) -> None:
+        await self._tell(notice.message_data())
+        if notice.service == "asr" and self._greeted:
+            await self._worker.queue_frame(TTSSpeakFrame(LOST_RECOGNISER, append_to_context=False))
+
+    async def _on_recovered(self, service: Dependent) -> None:
+        await self._tell({"type": "notice-cleared", "service": service.role})
+
+    async def _report(self, metrics: TurnMetrics) -> None:
+        await self._tell(metrics.message())
+
+    async def _greet(self) -> None:
+        if self._greeted:
+            return
+        self._greeted = True
+        if greeting := self._settings.bot_greeting.strip():
+            await self._worker.queue_frame(TTSSpeakFrame(greeting))
+
+    async def _tell(self, data: dict[str, Any]) -> None:
+        if (rtvi := self._worker.rtvi) is not None:
+            await rtvi.send_server_message(data)
+
+
+# ---------------------------------------------------------------------------------------- processes
+
+
+def configure_logging(settings: BotSettings, runner_args: RunnerArguments) -> None:
+    """Log from `LOG_LEVEL` up; the runner's `-v` is left as it is."""
+    if getattr(runner_args.cli_args, "verbose", 0):
+        return
+    logger.remove()
+    logger.add(sys.stderr, level=settings.log_level)
+
+
+def serve() -> None:
+    """Run the calling script's `bot` under Pipecat's runner, with our page."""
+    from pipecat.runner.run import app, main
+
+    mount_client(app)
+    main()

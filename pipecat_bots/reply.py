@@ -1,0 +1,135 @@
+"""One answer of a language model as it is put together from one or more streamed requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from loguru import logger
+from pipecat.metrics.metrics import LLMTokenUsage
+
+from nemotron_speech.protocol.llama import (
+    ChatRequest,
+    Event,
+    Finish,
+    Progress,
+    ServerError,
+    TextDelta,
+    ToolCallDelta,
+)
+from nemotron_speech.text import Chunker
+
+
+class Refused(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, error: ServerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A tool call, complete when the answer is."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def parsed(self) -> dict[str, object] | None:
+        """The arguments, or None when the model wrote no JSON object."""
+        try:
+            arguments = json.loads(self.arguments or "{}")
+        except json.JSONDecodeError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            logger.warning(f"the model called {self.name} with arguments that are no JSON object")
+            return None
+        return arguments
+
+
+class Reply:
+    """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends."""
+
+    def __init__(self, request: ChatRequest, chunker: Chunker) -> None:
+        self._request = request
+        self._chunker = chunker
+        self._tokens = self._counted = 0
+        self._usage = LLMTokenUsage(
+            prompt_tokens=0, completion_tokens=0, total_tokens=0, cache_read_input_tokens=0
+        )
+        self._progress: Progress | None = None
+        self._calls: dict[int, ToolCall] = {}
+        self.finished = False
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._chunker.text)
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return list(self._calls.values())
+
+    def next_request(self) -> ChatRequest:
+        request = self._request.continuation(self._chunker.text) if self.begun else self._request
+        if request.max_tokens is not None:
+            request = replace(request, max_tokens=max(1, request.max_tokens - self._tokens))
+        self._progress = None
+        self._counted = self._tokens
+        return request
+
+    def take(self, events: Iterable[Event]) -> list[str]:
+        """Take in what was received; return the chunks it completes. Raises Refused."""
+        chunks: list[str] = []
+        for event in events:
+            match event:
+                case TextDelta(text=text):
+                    self._tokens += 1
+                    chunks += self._chunker.feed(text)
+                case ToolCallDelta():
+                    self._add_call(event)
+                case Progress():
+                    self._progress = event
+                case Finish():
+                    self._finish(event)
+                    chunks.append(self._chunker.finish())
+                case ServerError():
+                    raise Refused(event)
+        if (
+            not self.finished
+            and self._request.max_tokens is not None
+            and self._tokens >= self._request.max_tokens
+        ):
+            self.finished = True
+            chunks.append(self._chunker.finish())
+        return [chunk for chunk in chunks if chunk]
+
+    def abandon_request(self) -> None:
+        """Count a request that was closed before its end, as far as its cost is known."""
+        progress, completion = self._progress, self._tokens - self._counted
+        prompt, cached = (progress.total, progress.cached) if progress else (0, 0)
+        self._count(prompt, cached, completion)
+
+    @property
+    def usage(self) -> LLMTokenUsage:
+        """Tokens of all requests; a prompt counts each time, mostly from the cache."""
+        return self._usage
+
+    def _finish(self, finish: Finish) -> None:
+        self.finished = True
+        completion = finish.completion_tokens or self._tokens - self._counted
+        self._count(finish.prompt_tokens, finish.cached_tokens, completion)
+
+    def _count(self, prompt: int, cached: int, completion: int) -> None:
+        usage = self._usage
+        usage.prompt_tokens += prompt
+        usage.completion_tokens += completion
+        usage.total_tokens += prompt + completion
+        usage.cache_read_input_tokens = (usage.cache_read_input_tokens or 0) + cached
+
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        call = self._calls.setdefault(delta.index, ToolCall())
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.arguments += delta.arguments

@@ -1,0 +1,98 @@
+"""Everything the bots read from the environment, each with its default and its meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SYSTEM_PROMPT = (
+    "You are a helpful voice assistant. Your answers are spoken aloud: keep them short and natural, one to "
+    "three sentences, in plain words, without lists, markup, emoji or special characters. If you did not "
+    "understand the user, say so and ask."
+)
+
+
+class BotSettings(BaseSettings):
+    """One bot session. Each variable is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    nvidia_asr_url: str = Field(
+        default="ws://localhost:8080", description="Streaming speech recognition server."
+    )
+    nvidia_tts_url: str = Field(
+        default="http://localhost:8001", description="Streaming speech synthesis server."
+    )
+    nvidia_llama_cpp_url: str = Field(
+        default="http://localhost:8000",
+        description="llama.cpp server (bot_interleaved_streaming, bot_simple_vad).",
+    )
+    nvidia_llm_url: str = Field(
+        default="http://localhost:8000/v1",
+        description="OpenAI-compatible server, vLLM for example (bot_vllm).",
+    )
+    nvidia_llm_model: str = Field(
+        default="nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", description="Its model's name (bot_vllm)."
+    )
+    nvidia_llm_api_key: str = Field(
+        default="not-needed", description="Its API key, if it wants one (bot_vllm)."
+    )
+
+    bot_system_prompt: str = Field(
+        default=SYSTEM_PROMPT, description="What the language model is told it is."
+    )
+    bot_greeting: str = Field(
+        default="Hello! How can I help you?",
+        description="What the bot says when a caller is there; empty for nothing.",
+    )
+    bot_language: str = Field(default="en", description="Language of the voice.")
+    bot_tts_voice: str | None = Field(default=None, description="Voice; the server's first one if not set.")
+    bot_tts_preset: Literal["aggressive", "balanced", "conservative"] | None = Field(
+        default=None, description="Speed against quality of streamed speech; the server's default if not set."
+    )
+    bot_asr_language: str | None = Field(
+        default=None, description="Language of the recogniser; its default if not set."
+    )
+    bot_max_tokens: int = Field(default=1024, ge=1, description="Tokens an answer may have.")
+    bot_temperature: float | None = Field(
+        default=None, ge=0, description="Sampling temperature; the server's default if not set."
+    )
+    bot_slot_policy: Literal["single", "alternate"] = Field(
+        default="single",
+        description="Which llama.cpp slots a conversation uses (docs/decisions/slot-policy.md).",
+    )
+    bot_run_ahead: int = Field(
+        default=1,
+        ge=1,
+        description="Chunks of an answer that may wait for the voice before the generation does.",
+    )
+    bot_vad_stop_secs: float = Field(
+        default=0.2, gt=0, description="Silence after which the voice activity detector reports a pause."
+    )
+    bot_simple_vad_secs: float = Field(
+        default=0.8,
+        gt=0,
+        description="Silence that ends a turn where no turn detector is used (bot_simple_vad).",
+    )
+    bot_smart_turn_stop_secs: float = Field(
+        default=3.0, gt=0, description="Silence that ends a turn the turn detector thinks unfinished."
+    )
+    bot_idle_timeout_secs: float | None = Field(
+        default=None,
+        gt=0,
+        description="Silence of both sides after which the session ends; not set for Pipecat's default.",
+    )
+
+    enable_recording: bool = Field(
+        default=False, description="Record each session as a stereo WAV: caller left, bot right."
+    )
+    recording_dir: Path = Field(default=Path("recordings"), description="Where recordings go.")
+    metrics_jsonl: Path | None = Field(
+        default=None, description="File that each turn's latency breakdown is appended to, as JSON lines."
+    )
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe messages a session logs."
+    )

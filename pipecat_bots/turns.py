@@ -1,0 +1,57 @@
+"""When the user's turn begins and ends."""
+
+from __future__ import annotations
+
+from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from pipecat_bots.frames import NothingSaidFrame
+from pipecat_bots.settings import BotSettings
+
+
+class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
+    """End a turn without words (a cough) as soon as the recogniser says so, not after a timeout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_words = False
+
+    async def handle_user_turn_started(self) -> None:
+        self._has_words = False
+
+    async def handle_user_turn_stopped(self) -> None:
+        self._has_words = False
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        if isinstance(frame, TranscriptionFrame):
+            self._has_words = True
+        elif isinstance(frame, NothingSaidFrame) and not self._has_words:
+            await self.trigger_user_turn_finalized()
+        return ProcessFrameResult.CONTINUE
+
+
+def smart_turns(settings: BotSettings) -> UserTurnStrategies:
+    """A turn ends when a model of how people end their turns says so."""
+    params = SmartTurnParams(stop_secs=settings.bot_smart_turn_stop_secs)
+    return _strategies(
+        TurnAnalyzerUserTurnStopStrategy(turn_analyzer=LocalSmartTurnAnalyzerV3(params=params))
+    )
+
+
+def timed_turns(settings: BotSettings) -> UserTurnStrategies:
+    """A turn ends after a fixed silence, of which the voice activity detector takes the first part."""
+    rest = max(0.0, settings.bot_simple_vad_secs - settings.bot_vad_stop_secs)
+    return _strategies(SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
+
+
+def _strategies(stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
+    return UserTurnStrategies(
+        start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
+        stop=[NothingSaidStopStrategy(), stop],
+    )

@@ -1,0 +1,352 @@
+"""Loopback servers with scripted behaviour for the bots' services, and helpers to drive these.
+
+The recogniser hears words in sample values (see `spoken`), so a test can tell which audio a final covers; the
+voice says each segment in a sample value of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+from aiohttp import WSMsgType, web
+from pipecat.frames.frames import Frame, InputAudioRawFrame, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.tests.utils import SleepFrame, run_test
+
+from nemotron_speech.errors import SpeechError
+from nemotron_speech.protocol.asr import AsrServer, Audio
+from nemotron_speech.protocol.tts_streams import Offer, TtsServer
+
+FrameT = TypeVar("FrameT", bound=Frame)
+
+WORDS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TTS_RATE = 16000
+MS_PER_CHARACTER = 10
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class FakeServer:
+    """A server on a port of its own that can go away and come back."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.connections = 0
+        self._runner: web.AppRunner | None = None
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    @property
+    def authority(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def routes(self) -> list[web.RouteDef]:
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.add_routes(self.routes())
+        self._runner = web.AppRunner(app, shutdown_timeout=0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        """Die: connections are cut without a farewell."""
+        for ws in list(self._sockets):
+            if ws._req is not None and ws._req.transport is not None:
+                ws._req.transport.abort()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def socket(self, request: web.Request) -> AsyncIterator[web.WebSocketResponse]:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        self.connections += 1
+        self._sockets.add(ws)
+        try:
+            yield ws
+        finally:
+            self._sockets.discard(ws)
+
+    async def __aenter__(self) -> Any:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+# -------------------------------------------------------------------------------------- recogniser
+
+
+def spoken(*words: str, ms: int = 100) -> list[InputAudioRawFrame]:
+    """Audio frames of 20 ms in which the fake recogniser hears these words."""
+    frames = []
+    for word in words:
+        pcm = np.full(320, WORDS.index(word), np.int16).tobytes()
+        frames += [InputAudioRawFrame(pcm, 16000, 1) for _ in range(ms // 20)]
+    return frames
+
+
+def utterance(*words: str) -> list[Frame]:
+    """One stretch of speech as the voice activity detector frames it."""
+    return [
+        VADUserStartedSpeakingFrame(),
+        *spoken(*words),
+        SleepFrame(0.05),
+        VADUserStoppedSpeakingFrame(stop_secs=0.2),
+    ]
+
+
+def heard(pcm: bytes) -> str:
+    values = np.frombuffer(pcm, np.int16)
+    runs = values[np.insert(np.diff(values) != 0, 0, True)] if len(values) else values
+    return " ".join(WORDS[v] for v in runs if v)
+
+
+class FakeAsr(FakeServer):
+    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals."""
+
+    def __init__(self, final_delay_s: float = 0.0) -> None:
+        super().__init__()
+        self.final_delay_s = final_delay_s
+        self.full = False
+        self.deaf = False
+        self.resets = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://{self.authority}"
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/", self.serve)]
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        async with self.socket(request) as ws:
+            machine, pcm = AsrServer(), bytearray()
+            if self.full:
+                await ws.close(code=1013, message=b"full")
+                return ws
+            await ws.send_str(machine.ready())
+            async for message in ws:
+                if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                    continue
+                understood = machine.receive(message.data)
+                if isinstance(understood, Audio):
+                    pcm += understood.pcm
+                    if interim := machine.interim(heard(bytes(pcm))):
+                        await ws.send_str(interim)
+                    continue
+                self.resets += 1
+                if self.deaf:
+                    continue
+                text = heard(bytes(pcm))
+                pcm.clear()
+                await asyncio.sleep(self.final_delay_s)
+                await ws.send_str(machine.final(understood, text))
+        return ws
+
+
+# ------------------------------------------------------------------------------------------- voice
+
+
+class FakeTts(FakeServer):
+    """A voice: 10 ms of audio per character, each segment in the sample value of its number.
+
+    Args:
+        delay_s: Before the first audio of a segment.
+        fails: Texts it cannot say.
+        hangs: Whether it takes text and never answers.
+    """
+
+    def __init__(self, delay_s: float = 0.05, fails: Sequence[str] = (), hangs: bool = False) -> None:
+        super().__init__()
+        self.delay_s = delay_s
+        self.fails = fails
+        self.hangs = hangs
+        self.full = False
+        self.words: Callable[[str], list[tuple[str, int, int]] | None] = lambda text: None
+        self.segments: list[tuple[str, str]] = []
+        self.cancels = 0
+        self.inits: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}"
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/ws/tts/stream", self.serve)]
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        async with self.socket(request) as ws:
+            if self.full:
+                await ws.close(code=1013, message=b"full")
+                return ws
+            machine, work = TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000)), asyncio.Event()
+            speaking = asyncio.create_task(self._speak(ws, machine, work))
+            try:
+                async for message in ws:
+                    self._note(message.data)
+                    try:
+                        replies = machine.receive(message.data)
+                    except SpeechError as error:
+                        replies = [machine.error(str(error), fatal=False)]
+                    for reply in replies:
+                        await ws.send_str(reply)
+                    work.set()
+            finally:
+                speaking.cancel()
+        return ws
+
+    def _note(self, data: Any) -> None:
+        message = json.loads(data)
+        match message["type"]:
+            case "text":
+                self.segments.append((message["text"], message["mode"]))
+            case "cancel":
+                self.cancels += 1
+            case "init":
+                self.inits.append(message)
+
+    async def _speak(self, ws: web.WebSocketResponse, machine: TtsServer, work: asyncio.Event) -> None:
+        number = 0
+        while True:
+            await work.wait()
+            work.clear()
+            while not self.hangs and (begun := machine.begin()) is not None:
+                announcement, segment = begun
+                number += 1
+                await asyncio.sleep(self.delay_s)
+                for message in announcement:
+                    await ws.send_str(message)
+                if segment.text in self.fails:
+                    replies = machine.fail(segment, "cannot say that")
+                else:
+                    await self._audio(ws, machine, segment, number)
+                    replies = machine.complete(segment, self.words(segment.text))
+                for message in replies:
+                    await ws.send_str(message)
+
+    async def _audio(self, ws: web.WebSocketResponse, machine: TtsServer, segment: Any, number: int) -> None:
+        samples = len(segment.text) * MS_PER_CHARACTER * TTS_RATE // 1000
+        pcm = np.full(samples, number, np.int16).tobytes()
+        for start in range(0, len(pcm), 3200):
+            part = pcm[start : start + 3200]
+            if machine.audio(segment, part):
+                await ws.send_bytes(part)
+            await asyncio.sleep(0.005)
+
+
+# ---------------------------------------------------------------------------------- language model
+
+
+class FakeLlm(FakeServer):
+    """A llama.cpp server that answers every question with `reply`, word by word, and can go on with it."""
+
+    def __init__(self, reply: str = "Hello there.", token_s: float = 0.01) -> None:
+        super().__init__()
+        self.reply = reply
+        self.token_s = token_s
+        self.requests: list[dict[str, Any]] = []
+        self.aborted = 0
+        self.status = 200
+        self.error: dict[str, Any] = {}
+        self.max_messages = 1000
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}"
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/health", self.health),
+            web.get("/v1/models", self.health),
+            web.post("/v1/chat/completions", self.chat),
+        ]
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        if self.status != 200:
+            return web.json_response({"error": self.error}, status=self.status)
+        if len(body["messages"]) > self.max_messages:
+            error = {"code": 400, "type": "exceed_context_size_error", "message": "too long"}
+            return web.json_response({"error": error}, status=400)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            await self._stream(response, body)
+        except (ConnectionError, asyncio.CancelledError):
+            self.aborted += 1
+        return response
+
+    async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        rest = self.reply
+        if body.get("continue_final_message"):
+            begun = body["messages"][-1]["content"]
+            assert self.reply.startswith(begun), f"{begun!r} is not how the answer began"
+            rest = self.reply[len(begun) :]
+        tokens = re.findall(r"\s*\S+|\s+", rest)
+        limit = body.get("max_tokens") or len(tokens)
+        for token in tokens[:limit]:
+            await asyncio.sleep(self.token_s)
+            await self._event(response, {"choices": [{"index": 0, "delta": {"content": token}}]})
+        reason = "stop" if len(tokens) <= limit else "length"
+        usage = {"prompt_tokens": 7, "completion_tokens": len(tokens[:limit]), "total_tokens": 7 + len(tokens)}
+        usage["prompt_tokens_details"] = {"cached_tokens": 5}  # type: ignore[assignment]
+        await self._event(response, {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+        await self._event(response, {"choices": [], "usage": usage})
+        await response.write(b"data: [DONE]\n\n")
+
+    async def _event(self, response: web.StreamResponse, data: dict[str, Any]) -> None:
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "fake", **data}
+        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+
+
+# ------------------------------------------------------------------------------------------ driving
+
+
+Step = Frame | Callable[[], Coroutine[Any, Any, Any]]
+
+
+async def through(
+    processors: Sequence[FrameProcessor], steps: Sequence[Step], **options: Any
+) -> tuple[list[Frame], list[Frame]]:
+    """Run frames through processors; what came out at the end, and at the beginning.
+
+    A step that is no frame is something to do (a server to stop, say) before the next one.
+    """
+
+    def frames() -> Iterator[Frame]:
+        for step in steps:
+            if isinstance(step, Frame):
+                yield step
+            else:
+                tasks.append(asyncio.ensure_future(step()))
+                yield SleepFrame(0.05)
+
+    tasks: list[asyncio.Future[Any]] = []
+    pipeline = Pipeline(list(processors))
+    down, up = await run_test(pipeline, frames_to_send=frames(), start_timeout=20.0, **options)  # type: ignore[arg-type]
+    await asyncio.gather(*tasks)
+    return list(down), list(up)
+
+
+def of_type(frames: Sequence[Frame], kind: type[FrameT]) -> list[FrameT]:
+    return [frame for frame in frames if isinstance(frame, kind)]

@@ -1,0 +1,299 @@
+"""Recognition: finals matched to their resets, outages survived."""
+
+from __future__ import annotations
+
+import pytest
+from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, BaseTurnParams, EndOfTurnState
+from pipecat.frames.frames import (
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.tests.utils import SleepFrame
+from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from pipecat_bots.dependence import Notice
+from pipecat_bots.frames import NothingSaidFrame
+from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.turns import NothingSaidStopStrategy
+from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance
+from tests.bots.virtual_time import virtual_time
+
+
+def finals(frames: list[Frame]) -> list[str]:
+    return [frame.text for frame in of_type(frames, TranscriptionFrame)]
+
+
+@virtual_time
+async def test_each_utterance_gets_one_final_with_its_own_words() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [*utterance("one", "two"), SleepFrame(0.3), *utterance("three"), SleepFrame(0.3)]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    assert finals(down) == ["one two", "three"]
+    assert all(frame.finalized for frame in of_type(down, TranscriptionFrame))
+
+
+@virtual_time
+async def test_a_late_final_is_not_taken_for_the_next_utterances() -> None:
+    async with FakeAsr(final_delay_s=0.4) as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [*utterance("one"), SleepFrame(0.1), *utterance("two"), SleepFrame(2)]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    assert finals(down) == ["one", "two"]
+    assert [frame.finalized for frame in of_type(down, TranscriptionFrame)] == [False, True]
+
+
+@virtual_time
+async def test_no_interim_follows_the_final_it_would_undo() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [*utterance("one", "two"), SleepFrame(0.3), *spoken("three"), SleepFrame(0.3)]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    texts = [frame for frame in down if isinstance(frame, (InterimTranscriptionFrame, TranscriptionFrame))]
+    assert len(of_type(down, InterimTranscriptionFrame)) >= 1
+    assert isinstance(texts[-1], TranscriptionFrame)
+
+
+@virtual_time
+async def test_a_cough_is_reported_as_nothing_said() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        down, _ = await through([stt], [SleepFrame(0.2), *utterance(""), SleepFrame(0.3)])
+    assert finals(down) == []
+    assert len(of_type(down, NothingSaidFrame)) == 1
+
+
+@virtual_time
+async def test_words_spoken_before_the_server_is_there_are_not_lost() -> None:
+    asr = FakeAsr()
+    stt = NVidiaWebSocketSTTService(url=asr.url)
+    down, _ = await through([stt], [*utterance("one", "two"), SleepFrame(0.5), asr.start, SleepFrame(2)])
+    await asr.stop()
+    assert finals(down) == ["one two"]
+
+
+@virtual_time
+async def test_a_server_that_dies_and_returns_within_an_utterance_costs_no_words() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [
+            VADUserStartedSpeakingFrame(),
+            *spoken("one"),
+            SleepFrame(0.1),
+            asr.stop,
+            *spoken("two"),
+            SleepFrame(0.3),
+            asr.start,
+            *spoken("three"),
+            SleepFrame(0.05),
+            VADUserStoppedSpeakingFrame(stop_secs=0.2),
+            SleepFrame(3),
+        ]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    assert finals(down) == ["one two three"]
+
+
+@virtual_time
+async def test_a_pending_final_is_asked_for_again_after_a_reconnect() -> None:
+    async with FakeAsr() as asr:
+        asr.deaf = True
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+
+        async def back() -> None:
+            asr.deaf = False
+            await asr.start()
+
+        steps = [*utterance("one"), SleepFrame(0.2), asr.stop, SleepFrame(0.5), back, SleepFrame(3)]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    assert finals(down) == ["one"]
+    assert of_type(down, NothingSaidFrame) == []
+
+
+@virtual_time
+async def test_a_turn_does_not_hang_on_a_server_that_stays_away_and_the_next_one_works() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [
+            *(SleepFrame(0.2), asr.stop, *utterance("one"), SleepFrame(4)),
+            *(asr.start, SleepFrame(4), *utterance("two"), SleepFrame(1)),
+        ]
+        down, _ = await through([stt], steps)
+    assert finals(down) == ["two"]
+    assert len(of_type(down, NothingSaidFrame)) == 1
+
+
+@pytest.mark.parametrize("away_s", [3.0, 60.0, 600.0])
+def test_the_service_reconnects_however_long_the_server_is_away(away_s: float) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        asr = FakeAsr()
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [SleepFrame(away_s), asr.start, SleepFrame(4), *utterance("five"), SleepFrame(1)]
+        down, _ = await through([stt], steps)
+        await asr.stop()
+        assert stt.is_usable
+        assert finals(down) == ["five"]
+
+    scenario()
+
+
+@virtual_time
+async def test_an_outage_is_reported_once_with_the_address_and_the_remedy() -> None:
+    asr = FakeAsr()
+    stt = NVidiaWebSocketSTTService(url=asr.url)
+    notices: list[Notice] = []
+    recoveries: list[object] = []
+    stt.add_event_handler("on_outage", _append(notices))
+    stt.add_event_handler("on_recovered", _append(recoveries, default="recovered"))
+    await through([stt], [SleepFrame(20), asr.start, SleepFrame(5)])
+    await asr.stop()
+    message = f"The speech recogniser at {asr.url} is not answering."
+    assert notices == [Notice("error", "asr", message, "uv run nemotron up")]
+    assert recoveries == ["recovered"]
+
+
+@virtual_time
+async def test_a_full_server_is_reported_as_such_and_tried_again() -> None:
+    async with FakeAsr() as asr:
+        asr.full = True
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        notices: list[Notice] = []
+        stt.add_event_handler("on_outage", _append(notices))
+
+        async def room() -> None:
+            asr.full = False
+
+        steps = [SleepFrame(10), room, SleepFrame(4), *utterance("one"), SleepFrame(1)]
+        down, _ = await through([stt], steps)
+    assert [(n.level, n.service) for n in notices] == [("warning", "asr")]
+    assert finals(down) == ["one"]
+    assert stt.is_usable
+
+
+def test_retries_are_neither_hurried_nor_given_up() -> None:
+    @virtual_time
+    async def scenario() -> None:
+        asr = FakeAsr()
+        stt = NVidiaWebSocketSTTService(url=f"ws://127.0.0.1:{free_port()}")
+        attempts = 0
+        attempt = stt._attempt
+
+        async def counted() -> Exception | None:
+            nonlocal attempts
+            attempts += 1
+            return await attempt()
+
+        stt._attempt = counted
+        await through([stt], [SleepFrame(300)])
+        assert 90 <= attempts <= 130
+        assert asr.connections == 0
+
+    scenario()
+
+
+# ------------------------------------------------------------------------------------ whole turns
+
+
+class ScriptedTurns(BaseTurnAnalyzer):
+    """A turn detector with given verdicts."""
+
+    def __init__(self, *verdicts: EndOfTurnState) -> None:
+        super().__init__()
+        self._verdicts = list(verdicts)
+
+    @property
+    def speech_triggered(self) -> bool:
+        return True
+
+    @property
+    def params(self) -> BaseTurnParams:
+        return BaseTurnParams()
+
+    def append_audio(self, buffer: bytes, is_speech: bool) -> EndOfTurnState:
+        return EndOfTurnState.INCOMPLETE
+
+    async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, None]:
+        return self._verdicts.pop(0), None
+
+    def update_vad_start_secs(self, vad_start_secs: float) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+
+async def turns(asr: FakeAsr, steps: list[object], *verdicts: EndOfTurnState) -> list[tuple[str, float]]:
+    """What the user's turns were, and when each was over after it could be."""
+    import asyncio
+
+    stt = NVidiaWebSocketSTTService(url=asr.url)
+    strategies = UserTurnStrategies(
+        start=[VADUserTurnStartStrategy()],
+        stop=[
+            NothingSaidStopStrategy(),
+            TurnAnalyzerUserTurnStopStrategy(turn_analyzer=ScriptedTurns(*verdicts)),
+        ],
+    )
+    params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
+    user, _ = LLMContextAggregatorPair(LLMContext(), user_params=params)
+    over: list[tuple[str, float]] = []
+
+    @user.event_handler("on_user_turn_stopped")
+    async def stopped(aggregator: object, strategy: object, message: object) -> None:
+        over.append((message.content, asyncio.get_running_loop().time()))  # type: ignore[attr-defined]
+
+    began = asyncio.get_running_loop().time()
+    await through([stt, user], [SleepFrame(0.2), *steps])  # type: ignore[list-item]
+    return [(text, at - began) for text, at in over]
+
+
+@virtual_time
+async def test_segments_of_an_unfinished_turn_are_put_together() -> None:
+    async with FakeAsr() as asr:
+        steps = [*utterance("one"), SleepFrame(0.5), *utterance("two"), SleepFrame(2)]
+        over = await turns(asr, steps, EndOfTurnState.INCOMPLETE, EndOfTurnState.COMPLETE)
+    assert [text for text, _ in over] == ["one two"]
+
+
+@virtual_time
+async def test_a_cough_ends_its_turn_at_once() -> None:
+    async with FakeAsr() as asr:
+        steps = [*utterance(""), SleepFrame(9)]
+        over = await turns(asr, steps, EndOfTurnState.COMPLETE)
+    assert [text for text, _ in over] == [""]
+    assert over[0][1] < 2.0
+
+
+@virtual_time
+async def test_a_cough_after_words_does_not_end_the_turn_before_its_time() -> None:
+    async with FakeAsr() as asr:
+        steps = [*utterance("one"), SleepFrame(0.5), *utterance(""), SleepFrame(0.5), *utterance("two")]
+        verdicts = (EndOfTurnState.INCOMPLETE, EndOfTurnState.INCOMPLETE, EndOfTurnState.COMPLETE)
+        over = await turns(asr, [*steps, SleepFrame(3)], *verdicts)
+    assert [text for text, _ in over] == ["one two"]
+
+
+@virtual_time
+async def test_a_turn_whose_recogniser_is_gone_ends_after_its_patience() -> None:
+    async with FakeAsr() as asr:
+        steps = [asr.stop, *utterance("one"), SleepFrame(9)]
+        over = await turns(asr, steps, EndOfTurnState.COMPLETE)
+    assert [text for text, _ in over] == [""]
+    assert over[0][1] < 3.5
+
+
+def _append(to: list, default: object = None):  # noqa: ANN202
+    async def handler(service: object, *args: object) -> None:
+        to.append(args[0] if args else default)
+
+    return handler
