@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import uvloop
@@ -14,6 +16,8 @@ from loguru import logger
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.responder.app import ResponderOptions, build_app
 from nemotron_speech.responder.generation import Pace
+from nemotron_speech.responder.replies import reply
+from nemotron_speech.responder.scripted import read_script
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,6 +31,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ctx", type=int, default=16384, help="tokens of context for all slots together")
     parser.add_argument("--tokens-per-second", type=float, default=200.0, help="0: as fast as possible")
     parser.add_argument("--prompt-tokens-per-second", type=float, default=0.0, help="0: at once")
+    parser.add_argument("--script", type=Path, help="recite the `llm` part of this file (tests, benchmarks)")
     return parser.parse_args(arguments)
 
 
@@ -46,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; exit status 2 and one line on stderr when that is not possible."""
     parsed = parse(arguments)
     try:
-        app = build_app(options_of(parsed))
+        options, respond = options_of(parsed), reply
+        if parsed.script:
+            respond, pace = read_script(parsed.script)
+            options = replace(options, pace=pace, model="script")
+        app = build_app(options, respond)
     except ConfigurationError as error:
         fail(str(error))
     logger.info("built-in responder on {}:{} with {} slots", parsed.host, parsed.port, parsed.parallel)

@@ -24,9 +24,12 @@ class Pace:
     """0: as fast as the connection takes it."""
     prompt_tokens_per_second: float = 0.0
     """Of tokens that are not in the cache; 0: at once."""
+    first_token_s: float = 0.0
+    """Before an answer begins, whatever the cache holds; not before a continuation."""
 
-    def prompt_s(self, tokens: int) -> float:
-        return tokens / self.prompt_tokens_per_second if self.prompt_tokens_per_second else 0.0
+    def prompt_s(self, tokens: int, begun: bool) -> float:
+        evaluation = tokens / self.prompt_tokens_per_second if self.prompt_tokens_per_second else 0.0
+        return evaluation + (0.0 if begun else self.first_token_s)
 
     @property
     def token_s(self) -> float:
@@ -110,7 +113,7 @@ async def generate(
     job, loop = generation.job, asyncio.get_running_loop()
     began = loop.time()
     generation.cached = slot.begin(generation.task, job.tokens, job.cache_prompt)
-    await asyncio.sleep(pace.prompt_s(generation.evaluated))
+    await asyncio.sleep(pace.prompt_s(generation.evaluated, bool(job.begun)))
     answer = remaining_tokens(respond(job.turns, datetime.now().astimezone()), job.begun)
     first = loop.time()
     generation.prompt_s = first - began

@@ -1,0 +1,48 @@
+"""A language model that recites a script on time: for tests and benchmarks, never a default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.responder.generation import Pace, Respond
+from nemotron_speech.responder.replies import Turn
+
+
+class LlmScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model says, and how long it takes."""
+
+    greeting: str = "Hello."
+    """Said while no user has spoken."""
+    replies: tuple[str, ...] = ("I heard you.",)
+    """One per turn of the user, in turn."""
+    first_token_ms: float = 0.0
+    """From the request to the first token of an answer; a continuation comes at the token rate."""
+    tokens_per_second: float = 0.0
+    """0: as fast as the connection takes it."""
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(tokens_per_second=self.tokens_per_second, first_token_s=self.first_token_ms / 1000)
+
+    def respond(self, turns: Sequence[Turn], now: datetime) -> str:
+        """Say the answer to the last turn of the user; it depends on how many came before alone."""
+        spoken = sum(turn.role == "user" for turn in turns)
+        return self.replies[(spoken - 1) % len(self.replies)] if spoken else self.greeting
+
+
+class _File(msgspec.Struct, frozen=True):
+    llm: LlmScript = LlmScript()
+
+
+def read_script(path: Path) -> tuple[Respond, Pace]:
+    """Read the `llm` part of a script file. Raises ConfigurationError."""
+    try:
+        script = msgspec.json.decode(path.read_bytes(), type=_File).llm
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(f"cannot read the script {path}: {error}") from None
+    return script.respond, script.pace
