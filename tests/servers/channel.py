@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -88,8 +88,8 @@ def _error_message(error: SpeechError) -> str:
     return encode(Error(message=str(error), fatal=True))
 
 
-async def until(condition: Any) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for what must become true."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  the condition is another thread's, too
             await asyncio.sleep(0.005)

@@ -11,11 +11,13 @@ import numpy as np
 from nemotron_speech.engines.base import (
     AsrInfo,
     AsrResult,
+    AsrStream,
     AsrWork,
     Flush,
     Segment,
     TtsInfo,
     TtsResult,
+    TtsStream,
 )
 from nemotron_speech.errors import BadRequest, EngineError
 
@@ -77,7 +79,8 @@ class EchoAsr:
         self.streams.append(Listening(self._wanted_samples))
         return self.streams[-1]
 
-    def close(self, stream: Listening) -> None:
+    def close(self, stream: AsrStream) -> None:
+        assert isinstance(stream, Listening)
         stream.closed = True
 
     def step(self, work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
@@ -132,13 +135,16 @@ class LetterTts:
         self.streams.append(Sounding(segment, len(segment.text)))
         return self.streams[-1]
 
-    def close(self, stream: Sounding) -> None:
+    def close(self, stream: TtsStream) -> None:
+        assert isinstance(stream, Sounding)
         stream.closed = True
 
-    def step(self, streams: Sequence[Sounding]) -> list[TtsResult | EngineError]:
+    def step(self, streams: Sequence[TtsStream]) -> list[TtsResult | EngineError]:
         self.gate.pass_through()
-        self.batches.append([stream.segment.text for stream in streams])
-        return [self._advance(stream) for stream in streams]
+        sounding = [stream for stream in streams if isinstance(stream, Sounding)]
+        assert len(sounding) == len(streams)
+        self.batches.append([stream.segment.text for stream in sounding])
+        return [self._advance(stream) for stream in sounding]
 
     def _advance(self, stream: Sounding) -> TtsResult | EngineError:
         assert not stream.closed, "a closed stream was stepped"
