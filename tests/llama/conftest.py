@@ -43,7 +43,7 @@ def random_llama_server(request: pytest.FixtureRequest, model_folder: Path) -> I
 @pytest.fixture(scope="session")
 def responder() -> Iterator[str]:
     """URL of the built-in responder with two slots."""
-    with running_responder("--parallel", "2", "--tokens-per-second", "200") as url:
+    with running_responder("--tokens-per-second", "2000") as url:
         yield url
 
 
@@ -51,3 +51,22 @@ def responder() -> Iterator[str]:
 def server(request: pytest.FixtureRequest) -> str:
     """Each server that claims to speak llama.cpp's protocol."""
     return request.getfixturevalue("llama_server" if request.param == "llama.cpp" else "responder")
+
+
+@pytest.fixture(scope="session")
+def slow_llama_server(model_folder: Path) -> Iterator[str]:
+    """A model that never ends its answer by itself: something to interrupt."""
+    with running_llama_server(build(model_folder / "random.gguf", kind="random")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def slow_responder() -> Iterator[str]:
+    with running_responder("--tokens-per-second", "20") as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["llama.cpp", "responder"])
+def long_server(request: pytest.FixtureRequest) -> str:
+    """Each server, taking seconds for an answer to the request for a story."""
+    return request.getfixturevalue("slow_llama_server" if request.param == "llama.cpp" else "slow_responder")

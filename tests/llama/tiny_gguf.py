@@ -148,12 +148,13 @@ class Vocabulary:
 def unique_pieces(text: str, taken: set[str]) -> Iterable[str]:
     """Cut text into words, each joined to the next until it occurs once in all scripts.
 
-    Characters outside ASCII stand alone: they become byte tokens.
+    Characters outside ASCII stand alone: they become byte tokens. No piece is only white space: as a
+    token it would take the place of the byte tokens in every prompt.
     """
     piece = ""
-    for word in re.findall(r"[^\x00-\x7f]|<tool_call>|</tool_call>|\s*[^\s<\x80-\U0010ffff]+|\s+", text):
+    for word in re.findall(r"[^\x00-\x7f]|\s*[^\s\x80-\U0010ffff]+|\s+", text):
         piece += word
-        if piece not in taken:
+        if piece.strip() and piece not in taken:
             taken.add(piece)
             yield piece
             piece = ""

@@ -379,7 +379,7 @@ def parse_error(status: int, body: bytes) -> ServerError:
     except (msgspec.DecodeError, UnicodeError):
         text = body[:200].decode(errors="replace").strip()
         return ServerError(text or f"HTTP status {status}", "http_error", status)
-    return _server_error(error)
+    return _server_error(error, status)
 
 
 def _decode(sse: SseEvent, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -391,8 +391,8 @@ def _decode(sse: SseEvent, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise PeerError(f"not an answer of a language model: {error}") from None
 
 
-def _server_error(error: ErrorDetail | str) -> ServerError:
+def _server_error(error: ErrorDetail | str, status: int = 500) -> ServerError:
     if isinstance(error, str):
-        return ServerError(error)
-    code = int(str(error.code)) if str(error.code).isdecimal() else 500
+        return ServerError(error, code=status)
+    code = int(str(error.code)) if str(error.code).isdecimal() else status
     return ServerError(error.message, error.type or "server_error", code, error.n_prompt_tokens, error.n_ctx)
