@@ -14,6 +14,8 @@ export interface Part {
 const KNOWN_STAGES = ["endpointing", "transcription", "turn detection", "llm", "tts", "output"];
 export const COLOURS = KNOWN_STAGES.length + 1;
 const REMAINDER = "other";
+/** Less than this is rounding. */
+const LEAST_REMAINDER_MS = 5;
 
 /**
  * Split a turn into the parts of its bar, in the order they happened.
@@ -25,7 +27,7 @@ export function parts(turn: TurnMetrics): Part[] {
   const stages = turn.stages.filter((stage) => stage.ms > 0);
   const sum = total(stages);
   const rest = Math.round(turn.voiceToVoiceMs - sum);
-  const all: Stage[] = rest > 0 ? [...stages, { name: REMAINDER, ms: rest }] : stages;
+  const all: Stage[] = rest >= LEAST_REMAINDER_MS ? [...stages, { name: REMAINDER, ms: rest }] : stages;
   const whole = total(all);
   return all.map((stage) => ({ ...stage, share: whole > 0 ? stage.ms / whole : 0, colour: colourOf(stage.name) }));
 }

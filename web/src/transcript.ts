@@ -197,7 +197,7 @@ function measured(transcript: Transcript, metrics: TurnMetrics): Transcript {
   const last = transcript.entries.at(-1);
   const reply = known ?? (last?.who === "bot" && last.metrics === null ? last : undefined);
   if (!reply) return { ...transcript, waiting: metrics };
-  return replace(transcript, { ...reply, metrics, interrupted: reply.interrupted || metrics.interrupted });
+  return replace(transcript, { ...reply, metrics });
 }
 
 // ---------------------------------------------------------------------------------------- lists

@@ -29,6 +29,10 @@ group("the bar of a turn", () => {
     expect(bar.at(-1)).toMatchObject({ name: "other", ms: 88 });
   });
 
+  test("a millisecond of rounding is not worth a part", () => {
+    expect(parts(turn(1, 514, STAGES)).map((part) => part.name)).not.toContain("other");
+  });
+
   test("overlapping stages still fill exactly one bar", () => {
     const bar = parts(turn(1, 300, STAGES));
     expect(bar.every((part) => part.name !== "other")).toBe(true);
