@@ -17,10 +17,17 @@ class Heard:
     """The text of one segment, given out piece by piece as its audio plays. Pieces joined are the text."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self._pieces = _split(text)
-        self._ends = list(accumulate(map(len, self._pieces)))
+        self.text = ""
+        self._pieces: list[str] = []
+        self._ends: list[int] = []
         self._given = 0
+        self.extend(text)
+
+    def extend(self, text: str) -> None:
+        """Add text that has no sound of its own."""
+        self.text += text
+        self._pieces += _split(text)
+        self._ends = list(accumulate(map(len, self._pieces)))
 
     @property
     def said(self) -> str:

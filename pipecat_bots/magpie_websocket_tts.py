@@ -166,13 +166,20 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
         """Leave out what cannot be said; text with nothing to say still enters the conversation."""
         said = speakable(text)
         if not said:
-            frame = _text_frame(text, TTSTextFrame(text, text_type))
-            context_id = self._turn_context_id
-            if context_id is not None and self.audio_context_available(context_id):
-                await super().append_to_audio_context(context_id, frame)
-            else:
-                await self._audio_context_manager.put_frame(frame)
+            await self._pass_on(text, text_type)
         return said
+
+    async def _pass_on(self, text: str, text_type: TextType | str) -> None:
+        """Put text without sound behind what is being spoken."""
+        context_id = self._turn_context_id or ""
+        utterance = self._utterances.get(context_id)
+        frame = _text_frame(text, TTSTextFrame(text, text_type))
+        if utterance is not None and utterance.segments and (heard := utterance.segments[-1].heard):
+            heard.extend(text)
+        elif self.audio_context_available(context_id):
+            await super().append_to_audio_context(context_id, frame)
+        else:
+            await self._audio_context_manager.put_frame(frame)
 
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:

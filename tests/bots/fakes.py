@@ -16,7 +16,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from aiohttp import WSMsgType, web
-from pipecat.frames.frames import Frame, InputAudioRawFrame, VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
@@ -195,7 +200,10 @@ class FakeTts(FakeServer):
             if self.full:
                 await ws.close(code=1013, message=b"full")
                 return ws
-            machine, work = TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000)), asyncio.Event()
+            machine, work = (
+                TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000)),
+                asyncio.Event(),
+            )
             speaking = asyncio.create_task(self._speak(ws, machine, work))
             try:
                 async for message in ws:
@@ -308,7 +316,11 @@ class FakeLlm(FakeServer):
             await asyncio.sleep(self.token_s)
             await self._event(response, {"choices": [{"index": 0, "delta": {"content": token}}]})
         reason = "stop" if len(tokens) <= limit else "length"
-        usage = {"prompt_tokens": 7, "completion_tokens": len(tokens[:limit]), "total_tokens": 7 + len(tokens)}
+        usage = {
+            "prompt_tokens": 7,
+            "completion_tokens": len(tokens[:limit]),
+            "total_tokens": 7 + len(tokens),
+        }
         usage["prompt_tokens_details"] = {"cached_tokens": 5}  # type: ignore[assignment]
         await self._event(response, {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         await self._event(response, {"choices": [], "usage": usage})

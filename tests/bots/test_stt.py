@@ -292,7 +292,7 @@ async def test_a_turn_whose_recogniser_is_gone_ends_after_its_patience() -> None
     assert over[0][1] < 3.5
 
 
-def _append(to: list, default: object = None):  # noqa: ANN202
+def _append(to: list, default: object = None):
     async def handler(service: object, *args: object) -> None:
         to.append(args[0] if args else default)
 

@@ -1,0 +1,397 @@
+"""Language model and voice together: every text is spoken whole, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import pytest
+from pipecat.frames.frames import (
+    AggregatedTextProgressFrame,
+    Frame,
+    InterruptionFrame,
+    LLMConfigureOutputFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMTextFrame,
+    TTSAudioRawFrame,
+    TTSSpeakFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.tests.utils import SleepFrame
+
+from nemotron_speech.text import speakable
+from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
+from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
+from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, through
+from tests.bots.virtual_time import virtual_time
+
+LONG = " ".join(f"Sentence number {n} of a long story has nine words." for n in range(220))
+TEXTS = {
+    "one word": "Yes",
+    "no punctuation": "well I would say that it depends on what you want to do with it and when " * 3,
+    "abbreviations": "Dr. Smith paid $3.50. He was happy. So was Mrs. Jones at 5 p.m. on Monday.",
+    "list": "Here is the list:\n\n1. Milk\n2. Eggs\n3. Bread\n\nThat is all.\n",
+    "emoji only": "🎉 🎉",
+    "emoji within": "Great! 🎉 Let us go on with the next question now. 😀",
+    "chinese": "你好，我是你的助手。今天天气很好，我们可以去公园散步。你想去吗？",
+    "arabic": "مرحبا، كيف يمكنني مساعدتك اليوم؟ أنا هنا للإجابة على أسئلتك.",
+    "two thousand words": LONG,
+    "leading newlines": "\n\nHello there. This came after two new lines.",
+}
+
+
+def question() -> LLMContextFrame:
+    return LLMContextFrame(LLMContext([{"role": "user", "content": "Hello"}]))
+
+
+def said(frames: list[Frame]) -> str:
+    return "".join(frame.text for frame in of_type(frames, TTSTextFrame))
+
+
+async def converse(
+    llm: FakeLlm, tts: FakeTts, steps: list[Step], **options: object
+) -> tuple[list[Frame], LlamaCppChunkedLLMService]:
+    service = LlamaCppChunkedLLMService(base_url=llm.url, **options)  # type: ignore[arg-type]
+    down, _ = await through([service, MagpieWebSocketTTSService(url=tts.url)], [SleepFrame(0.3), *steps])
+    return down, service
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_text_is_spoken_whole_and_without_a_timeout(name: str, warnings: list[str]) -> None:
+    text = TEXTS[name]
+
+    @virtual_time
+    async def scenario() -> None:
+        async with FakeLlm(text) as llm, FakeTts(delay_s=0.01) as tts:
+            options = LlamaCppChunkedLLMService.Settings(max_tokens=5000)
+            down, _ = await converse(llm, tts, [question(), SleepFrame(200)], settings=options)
+        assert said(down) == text.lstrip("\n")
+        asked = "".join(speakable(segment) for segment, _ in tts.segments)
+        assert asked.replace(" ", "") == speakable(text).replace(" ", "")
+        ends = [i for i, frame in enumerate(down) if isinstance(frame, LLMFullResponseEndFrame)]
+        audio = [i for i, frame in enumerate(down) if isinstance(frame, TTSAudioRawFrame)]
+        assert len(ends) == 1
+        assert max(audio, default=0) < ends[0]
+        assert [message for message in warnings if "no sign" in message] == []
+
+    scenario()
+
+
+@virtual_time
+async def test_the_first_segment_is_streamed_and_the_later_ones_are_not() -> None:
+    async with FakeLlm(TEXTS["abbreviations"] + " " + LONG[:300]) as llm, FakeTts() as tts:
+        await converse(llm, tts, [question(), SleepFrame(60), question(), SleepFrame(60)])
+    modes = [mode for _, mode in tts.segments]
+    half = len(modes) // 2
+    assert modes == ["stream", *["batch"] * (half - 1)] * 2
+
+
+@virtual_time
+async def test_the_first_chunk_has_ten_to_twenty_four_tokens() -> None:
+    async with FakeLlm("word " * 9 + "word. " + "and " * 100) as llm, FakeTts() as tts:
+        await converse(llm, tts, [question(), SleepFrame(60)])
+    assert 10 <= len(tts.segments[0][0].split()) <= 24
+
+
+@virtual_time
+async def test_the_generation_waits_for_the_voice_and_goes_on_where_the_text_ended() -> None:
+    async with FakeLlm(LONG[:400]) as llm, FakeTts(delay_s=2.0) as tts:
+        down, _ = await converse(llm, tts, [question(), SleepFrame(100)])
+    assert len(llm.requests) >= len(tts.segments) > 3
+    assert all(request["id_slot"] == 0 and request["cache_prompt"] for request in llm.requests)
+    assert all(request["continue_final_message"] for request in llm.requests[1:])
+    assert said(down) == LONG[:400]
+
+
+@virtual_time
+async def test_a_voice_that_hangs_is_waited_for_once(warnings: list[str]) -> None:
+    async with FakeLlm(LONG[:600]) as llm, FakeTts(hangs=True) as tts:
+        await converse(llm, tts, [question(), SleepFrame(50)])
+    assert len([message for message in warnings if "no sign" in message]) == 1
+    assert len(tts.segments) > 3
+
+
+@virtual_time
+async def test_nothing_is_waited_for_when_speech_is_switched_off() -> None:
+    async with FakeLlm(LONG[:600]) as llm, FakeTts(hangs=True) as tts:
+        steps = [LLMConfigureOutputFrame(skip_tts=True), question(), SleepFrame(3)]
+        down, _ = await converse(llm, tts, steps)
+    assert tts.segments == []
+    assert len(llm.requests) == 1
+    assert len(of_type(down, LLMFullResponseEndFrame)) == 1
+
+
+@virtual_time
+async def test_an_answer_without_a_voice_is_given_on_the_screen() -> None:
+    async with FakeLlm(LONG[:600]) as llm:
+        tts = FakeTts()
+        down, _ = await converse(llm, tts, [question(), SleepFrame(25)])
+    assert said(down).split() == LONG[:600].split()
+    assert len(of_type(down, LLMFullResponseEndFrame)) == 1
+
+
+@virtual_time
+async def test_a_segment_the_voice_cannot_say_does_not_stop_the_answer() -> None:
+    text = "This first sentence has ten words or rather some more. Bad one. And this is the end."
+    async with FakeLlm(text) as llm, FakeTts(fails=["Bad one.", "Bad one. "]) as tts:
+        tts.fails = [*tts.fails, "Bad one. And this is the end."]
+        down, _ = await converse(llm, tts, [question(), SleepFrame(20)])
+    assert said(down) == text
+
+
+@virtual_time
+async def test_a_voice_that_dies_in_the_middle_releases_the_answer_and_speaks_the_next_one() -> None:
+    async with FakeLlm(LONG[:600]) as llm, FakeTts(delay_s=1.0) as tts:
+        steps: list[Step] = [question(), SleepFrame(2.5), tts.stop, SleepFrame(25)]
+        steps += [tts.start, SleepFrame(4), question(), SleepFrame(60)]
+        down, _ = await converse(llm, tts, steps)
+    assert len(of_type(down, LLMFullResponseEndFrame)) == 2
+    assert said(down).endswith(LONG[:600])
+    assert len(of_type(down, TTSStartedFrame)) == len(of_type(down, TTSStoppedFrame))
+
+
+# ------------------------------------------------------------------------------------ interruption
+
+
+@virtual_time
+async def test_an_interruption_cancels_once_and_closes_the_request() -> None:
+    async with FakeLlm(LONG, token_s=0.05) as llm, FakeTts(delay_s=1.0) as tts:
+        steps = [question(), SleepFrame(1.0), InterruptionFrame(), SleepFrame(5)]
+        await converse(llm, tts, steps)
+        before = len(llm.requests)
+    assert tts.cancels == 1
+    assert tts.connections == 1
+    assert len(llm.requests) == before
+    assert llm.aborted >= 1
+
+
+@virtual_time
+async def test_an_interruption_in_silence_cancels_nothing() -> None:
+    async with FakeLlm() as llm, FakeTts() as tts:
+        await converse(llm, tts, [question(), SleepFrame(30), InterruptionFrame(), SleepFrame(1)])
+    assert tts.cancels == 0
+
+
+@virtual_time
+async def test_no_audio_of_an_interrupted_answer_is_heard_in_the_next_one() -> None:
+    async with FakeLlm(LONG[:500]) as llm, FakeTts(delay_s=0.3) as tts:
+        steps = [question(), SleepFrame(0.5), InterruptionFrame(), question(), SleepFrame(60)]
+        down, _ = await converse(llm, tts, steps)
+        interrupted = next(i for i, frame in enumerate(down) if isinstance(frame, InterruptionFrame))
+    values = {v for frame in of_type(down[interrupted:], TTSAudioRawFrame) for v in frame.audio[::2]}
+    assert 1 not in values, "the first segment is the interrupted answer's"
+    assert said(down[interrupted:]) == LONG[:500]
+
+
+# ------------------------------------------------------------------------------------- the context
+
+
+@virtual_time
+async def test_the_conversation_holds_the_answer_exactly() -> None:
+    text = TEXTS["emoji within"] + "\n\n" + TEXTS["list"].strip() + "  Two spaces. End"
+    context = LLMContext([{"role": "user", "content": "Hello"}])
+    async with FakeLlm(text) as llm, FakeTts() as tts:
+        _, assistant = LLMContextAggregatorPair(context)
+        service = LlamaCppChunkedLLMService(base_url=llm.url)
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        await through(
+            [service, voice, assistant], [SleepFrame(0.3), LLMContextFrame(context), SleepFrame(30)]
+        )
+    assert context.get_messages()[-1] == {"role": "assistant", "content": text}
+
+
+@virtual_time
+async def test_the_page_learns_how_far_the_voice_is() -> None:
+    async with FakeLlm(TEXTS["abbreviations"]) as llm, FakeTts() as tts:
+        down, _ = await converse(llm, tts, [question(), SleepFrame(30)])
+    progress = of_type(down, AggregatedTextProgressFrame)
+    assert all(p.accumulated_text + p.remaining_text == p.text for p in progress)
+    assert progress[-1].remaining_text == ""
+
+
+@virtual_time
+async def test_words_follow_the_sound_they_belong_to() -> None:
+    text = "This first sentence has ten words or rather some more. Alpha beta gamma."
+    async with FakeLlm(text) as llm, FakeTts() as tts:
+        tts.words = lambda segment: (
+            [("Alpha", 0, 50), ("beta", 60, 100), ("gamma", 100, 160)] if "Alpha" in segment else None
+        )
+        down, _ = await converse(llm, tts, [question(), SleepFrame(30)])
+    start = max(i for i, frame in enumerate(down) if isinstance(frame, TTSTextFrame) and "more" in frame.text)
+    played_ms, times = 0.0, {}
+    for frame in down[start:]:
+        if isinstance(frame, TTSAudioRawFrame) and any(frame.audio):
+            played_ms += frame.num_frames * 1000 / frame.sample_rate
+        elif isinstance(frame, TTSTextFrame):
+            times[frame.text.strip()] = played_ms
+    assert times["Alpha"] == pytest.approx(50, abs=1)
+    assert times["beta"] == pytest.approx(100, abs=1)
+    assert times["gamma."] == pytest.approx(160, abs=1)
+
+
+# ------------------------------------------------------------------------------------------ pauses
+
+
+def silences(frames: list[Frame]) -> list[float]:
+    """Milliseconds of each stretch of silence, between sounds."""
+    return [
+        1000 * frame.num_frames / frame.sample_rate
+        for frame in of_type(frames, TTSAudioRawFrame)
+        if not any(frame.audio)
+    ]
+
+
+@virtual_time
+async def test_a_sentence_end_is_followed_by_a_pause_except_at_the_end() -> None:
+    text = "This first sentence has ten words or rather some more. Second sentence. Third sentence."
+    async with FakeLlm(text) as llm, FakeTts() as tts:
+        down, _ = await converse(llm, tts, [question(), SleepFrame(30)])
+    audio = of_type(down, TTSAudioRawFrame)
+    assert silences(down) == [pytest.approx(250, abs=1)] * (len(tts.segments) - 1)
+    assert any(audio[0].audio)
+    assert any(audio[-1].audio)
+
+
+@virtual_time
+async def test_a_voice_that_is_behind_anyway_makes_no_further_pause() -> None:
+    text = "This first sentence has ten words or rather some more. Second sentence."
+    async with FakeLlm(text, token_s=1.0) as llm, FakeTts() as tts:
+        down, _ = await converse(llm, tts, [question(), SleepFrame(60)])
+    assert len(tts.segments) == 2
+    assert silences(down) == []
+
+
+# ------------------------------------------------------------------------------------------- voice
+
+
+@virtual_time
+async def test_audio_is_declared_at_the_servers_rate() -> None:
+    async with FakeTts() as tts:
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        down, _ = await through([voice], [SleepFrame(0.3), TTSSpeakFrame("Hello there."), SleepFrame(5)])
+    audio = of_type(down, TTSAudioRawFrame)
+    assert {frame.sample_rate for frame in audio} == {16000}
+    assert sum(frame.num_frames for frame in audio) == 12 * 160
+    assert said(down) == "Hello there."
+
+
+@virtual_time
+async def test_the_voice_is_chosen_on_connection_and_can_be_changed() -> None:
+    from pipecat.frames.frames import TTSUpdateSettingsFrame
+
+    options = MagpieWebSocketTTSService.Settings
+    async with FakeTts() as tts:
+        voice = MagpieWebSocketTTSService(url=tts.url, settings=options(voice="aria"))
+        change = TTSUpdateSettingsFrame(delta=options(voice="sofia"))
+        await through([voice], [SleepFrame(0.3), change, SleepFrame(0.3)])
+    assert [message.get("voice") for message in tts.inits] == ["aria", "sofia"]
+
+
+@virtual_time
+async def test_two_texts_at_once_keep_their_order() -> None:
+    async with FakeTts() as tts:
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        steps = [SleepFrame(0.3), TTSSpeakFrame("First one."), TTSSpeakFrame("Second one."), SleepFrame(9)]
+        down, _ = await through([voice], steps)
+    assert said(down) == "First one.Second one."
+    assert len(of_type(down, TTSStoppedFrame)) == 2
+
+
+# ---------------------------------------------------------------------------------- language model
+
+
+@virtual_time
+async def test_a_language_model_that_is_away_is_apologised_for_and_works_when_it_is_back() -> None:
+    async with FakeTts() as tts:
+        llm = FakeLlm("All is well again.")
+        steps = [question(), SleepFrame(10), llm.start, SleepFrame(3), question(), SleepFrame(10)]
+        down, service = await converse(llm, tts, steps)
+        await llm.stop()
+    spoken = [text for text, _ in tts.segments]
+    assert spoken == [APOLOGY, "All is well again."]
+    assert service.is_usable
+    assert service.outage is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500, 503])
+def test_an_http_error_costs_one_turn_only(status: int) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        async with FakeLlm("Fine now.") as llm, FakeTts() as tts:
+            llm.status, llm.error = status, {"code": status, "message": "no", "type": "some_error"}
+
+            async def mend() -> None:
+                llm.status = 200
+
+            steps = [question(), SleepFrame(10), mend, question(), SleepFrame(10)]
+            _, service = await converse(llm, tts, steps)
+        assert [text for text, _ in tts.segments] == [APOLOGY, "Fine now."]
+        assert service.is_usable
+
+    scenario()
+
+
+@virtual_time
+async def test_a_connection_lost_within_an_answer_is_apologised_for() -> None:
+    async with FakeLlm(LONG, token_s=0.2) as llm, FakeTts() as tts:
+        steps = [question(), SleepFrame(1.0), llm.stop, SleepFrame(20)]
+        down, service = await converse(llm, tts, steps)
+    assert tts.segments[-1][0] == APOLOGY
+    assert service.outage is not None
+    assert len(of_type(down, LLMFullResponseEndFrame)) == 1
+
+
+@virtual_time
+async def test_a_conversation_that_is_too_long_is_shortened_and_answered() -> None:
+    messages = [{"role": r, "content": f"{r} {n}"} for n in range(20) for r in ("user", "assistant")]
+    context = LLMContext([*messages, {"role": "user", "content": "last"}])  # type: ignore[list-item]
+    async with FakeLlm("Short enough.") as llm, FakeTts() as tts:
+        llm.max_messages = 12
+        await converse(llm, tts, [LLMContextFrame(context), SleepFrame(10)])
+    assert [text for text, _ in tts.segments] == ["Short enough."]
+    assert context.get_messages()[0]["role"] == "user"  # type: ignore[index]
+    assert context.get_messages()[-1]["content"] == "last"  # type: ignore[index]
+
+
+@virtual_time
+async def test_inference_outside_the_conversation_returns_the_whole_text() -> None:
+    async with FakeLlm(LONG[:300]) as llm:
+        service = LlamaCppChunkedLLMService(base_url=llm.url)
+        answers: list[str | None] = []
+
+        async def infer() -> None:
+            answers.append(await service.run_inference(LLMContext([{"role": "user", "content": "Hi"}])))
+
+        await through([service], [infer, SleepFrame(20)])
+    assert answers == [LONG[:300]]
+
+
+@virtual_time
+async def test_usage_counts_every_request_and_what_the_cache_saved() -> None:
+    from pipecat.frames.frames import MetricsFrame
+    from pipecat.metrics.metrics import LLMUsageMetricsData
+    from pipecat.pipeline.worker import PipelineParams
+
+    async with FakeLlm("Short.") as llm, FakeTts() as tts:
+        service = LlamaCppChunkedLLMService(base_url=llm.url)
+        params = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
+        steps = [SleepFrame(0.3), question(), SleepFrame(9)]
+        down, _ = await through(
+            [service, MagpieWebSocketTTSService(url=tts.url)], steps, pipeline_params=params
+        )
+    data = [d for frame in of_type(down, MetricsFrame) for d in frame.data]
+    usage = [d.value for d in data if isinstance(d, LLMUsageMetricsData)]
+    assert [(u.prompt_tokens, u.completion_tokens, u.cache_read_input_tokens) for u in usage] == [(7, 1, 5)]
+
+
+@virtual_time
+async def test_text_without_speech_reaches_the_page_as_it_is() -> None:
+    async with FakeLlm("One. Two. Three.") as llm:
+        service = LlamaCppChunkedLLMService(base_url=llm.url)
+        steps = [LLMConfigureOutputFrame(skip_tts=True), question(), SleepFrame(5)]
+        down, _ = await through([service], steps)
+    texts = of_type(down, LLMTextFrame)
+    assert "".join(frame.text for frame in texts) == "One. Two. Three."
+    assert all(frame.skip_tts for frame in texts)
