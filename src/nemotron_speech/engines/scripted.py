@@ -18,12 +18,14 @@ import numpy.typing as npt
 from nemotron_speech.engines.base import (
     AsrInfo,
     AsrResult,
+    AsrStream,
     AsrWork,
     Flush,
     Segment,
     SynthesisMode,
     TtsInfo,
     TtsResult,
+    TtsStream,
     Word,
 )
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
@@ -99,6 +101,7 @@ class _Hearing:
         self._samples = 0
         self._loud_from: int | None = None
         self._loud = 0
+        self.open = True
 
     def hear(self, pcm: bytes) -> None:
         samples = np.frombuffer(pcm, dtype="<i2")
@@ -154,8 +157,10 @@ class ScriptedAsr:
         self.open_streams += 1
         return _Hearing(self._script, self.info.sample_rate)
 
-    def close(self, stream: _Hearing) -> None:
-        self.open_streams -= 1
+    def close(self, stream: AsrStream) -> None:
+        assert isinstance(stream, _Hearing)
+        self.open_streams -= stream.open
+        stream.open = False
 
     def step(self, work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
         self.steps += 1
@@ -192,6 +197,7 @@ class _Tone:
         self.made = 0
         self.ready_at = time.perf_counter() + script.first_audio_ms / 1000
         self.held = b""
+        self.open = True
 
 
 class ScriptedTts:
@@ -225,15 +231,18 @@ class ScriptedTts:
         self.open_streams += 1
         return _Tone(segment, self._script)
 
-    def close(self, stream: _Tone) -> None:
-        self.open_streams -= 1
+    def close(self, stream: TtsStream) -> None:
+        assert isinstance(stream, _Tone)
+        self.open_streams -= stream.open
+        stream.open = False
 
-    def step(self, streams: Sequence[_Tone]) -> list[TtsResult | EngineError]:
+    def step(self, streams: Sequence[TtsStream]) -> list[TtsResult | EngineError]:
         self.steps += 1
         _sleep_ms(self._script.step_ms)
-        if all(s.ready_at > time.perf_counter() for s in streams):
-            _sleep_ms(min(1000 * (min(s.ready_at for s in streams) - time.perf_counter()), 5))
-        return [self._advance(stream) for stream in streams]
+        tones = [stream for stream in streams if isinstance(stream, _Tone)]
+        if all(tone.ready_at > time.perf_counter() for tone in tones):
+            _sleep_ms(min(1000 * (min(tone.ready_at for tone in tones) - time.perf_counter()), 5))
+        return [self._advance(tone) for tone in tones]
 
     def _advance(self, tone: _Tone) -> TtsResult | EngineError:
         if tone.ready_at > time.perf_counter():
