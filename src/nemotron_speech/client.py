@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from aiohttp import WSMsgType
@@ -26,6 +26,8 @@ from nemotron_speech.protocol.tts import AudioReceived, StreamStarted, TtsClient
 START = "start it with: uv run nemotron up"
 CONNECT_TIMEOUT_S = 5.0
 """A local server accepts at once; this is for one behind a network."""
+CLOSE_TIMEOUT_S = 2.0
+"""How long a server that has said why it closes may take to do it."""
 HEARTBEAT_S = 20.0
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 TTS_PATH = "/ws/tts/stream"
@@ -85,25 +87,28 @@ class AsrConnection:
 
     async def _until_ready(self) -> None:
         while self._machine.state is asr_protocol.ClientState.CONNECTING:
-            self._take(await _receive_text(self._socket, "the recogniser", self._url))
+            await self._advance()
 
     async def _read(self) -> None:
         try:
             while True:
-                self._take(await _receive_text(self._socket, "the recogniser", self._url))
+                await self._advance()
         except SpeechError as error:
             self._failure = error
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(error)
 
-    def _take(self, message: str) -> None:
+    async def _advance(self) -> None:
+        """Take in one message."""
+        message = await _receive_text(self._socket, "the recogniser", self._url)
         match self._machine.receive(message):
             case Interim(text):
                 self._on_interim(text)
             case Final() as final if final.id in self._answers:
                 self._answers[final.id].set_result(final)
             case asr_protocol.Error(message=reason):
+                await _until_closed(self._socket)
                 raise _refusal(f"the recogniser at {self._url} says: {reason}", self._socket)
 
 
@@ -166,8 +171,15 @@ class TtsConnection:
         if isinstance(event, StreamStarted):
             self.sample_rate = event.sample_rate or self.sample_rate
         if isinstance(event, tts_protocol.ServerError):
-            raise _tts_error(f"the synthesiser at {self._url} says: {event.message}", event, self._socket)
+            raise await self._error(event)
         return event
+
+    async def _error(self, event: tts_protocol.ServerError) -> SpeechError:
+        text = f"the synthesiser at {self._url} says: {event.message}"
+        if not event.fatal:
+            return BadRequest(text)
+        await _until_closed(self._socket)
+        return _refusal(text, self._socket)
 
 
 class Utterance:
@@ -329,6 +341,14 @@ async def _receive_text(socket: aiohttp.ClientWebSocketResponse, who: str, url: 
     return message
 
 
+async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """After an error message: read on to the close, whose code says more."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                pass
+
+
 def _reason(message: aiohttp.WSMessage) -> str:
     return f": {message.extra}" if message.type is WSMsgType.CLOSE and message.extra else ""
 
@@ -336,9 +356,3 @@ def _reason(message: aiohttp.WSMessage) -> str:
 def _refusal(text: str, socket: aiohttp.ClientWebSocketResponse) -> SpeechError:
     """Full where the server closed with that code, else the server's fault."""
     return Full(text) if socket.close_code == Full.close_code else PeerError(text)
-
-
-def _tts_error(
-    text: str, event: tts_protocol.ServerError, socket: aiohttp.ClientWebSocketResponse
-) -> SpeechError:
-    return _refusal(text, socket) if event.fatal else BadRequest(text)

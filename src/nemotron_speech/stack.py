@@ -110,8 +110,8 @@ def _already(spec: ServerSpec, run: RunRecord, server: ServerRecord) -> str:
     pid = server.process.pid if server.process else "?"
     return (
         f"port {spec.port} has the {server.name} server ({server.engine}, pid {pid}) "
-        f"of `nemotron {run.command}` (pid {run.supervisor.pid}); see it: nemotron status; stop it: nemotron down; "
-        f"or choose another port: --{spec.name}-port {spec.port + 10}"
+        f"of `nemotron {run.command}` (pid {run.supervisor.pid}); see it: nemotron status; "
+        f"stop it: nemotron down; or choose another port: --{spec.name}-port {spec.port + 10}"
     )
 
 
