@@ -221,6 +221,7 @@ class TtsService:
         engine, batcher = self.runner.engine, self.runner.batcher
         stream = await batcher.open(lambda: engine.open(segment), engine.close)
         speaking = Speaking(stream, segment, self.info.sample_rate, self._counted(on_audio), has_room)
+        speaking.finished.add_done_callback(self._count_failure)
         try:
             yield speaking
         finally:
@@ -233,6 +234,10 @@ class TtsService:
             on_audio(pcm)
 
         return count
+
+    def _count_failure(self, finished: asyncio.Future[tuple[Word, ...]]) -> None:
+        if not finished.cancelled() and finished.exception() is not None:
+            self.metrics.failures.inc()
 
     async def _session(self, channel: Channel) -> None:
         info = self.info

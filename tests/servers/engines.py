@@ -153,8 +153,8 @@ class LetterTts:
             return TtsResult(b"", done=True)
         letter = text[len(text) - stream.left]
         stream.left -= 1
-        if letter == "!":
-            return EngineError("I do not shout")
+        if letter == "X":
+            return EngineError("I do not say X")
         return TtsResult(self.frame(letter), done=not stream.left)
 
     def frame(self, letter: str) -> bytes:
