@@ -62,7 +62,7 @@ def slow_llama_server(model_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slow_responder() -> Iterator[str]:
-    with running_responder("--tokens-per-second", "20") as url:
+    with running_responder("--tokens-per-second", "50") as url:
         yield url
 
 

@@ -20,7 +20,6 @@ from nemotron_speech.protocol.llama import (
 )
 from tests.llama.client import (
     ask,
-    busy_slots,
     events_of,
     finish_of,
     get_json,
@@ -172,14 +171,25 @@ async def test_two_conversations_on_two_slots_do_not_mix(server: str) -> None:
         assert [text_of(events) for events in both] == alone
 
 
-async def test_closing_the_connection_frees_the_slot(long_server: str) -> None:
+async def predicted_total(url: str) -> int:
+    _, body = await post_get(f"{url}/metrics")
+    (line,) = [line for line in body.decode().splitlines() if line.startswith(PREDICTED_TOTAL)]
+    return int(line.split()[1])
+
+
+PREDICTED_TOTAL = "llamacpp:tokens_predicted_total "
+
+
+async def test_closing_the_connection_stops_the_answer_and_frees_the_slot(long_server: str) -> None:
+    whole = finish_of(await ask(long_server, ENDLESS)).completion_tokens
+    assert whole > 100
+    before = await predicted_total(long_server)
     for _ in range(3):
         async with open_answer(long_server, ENDLESS) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    break
-            assert await busy_slots(long_server) == [0]
-        assert await until(long_server, lambda busy: not busy) < 0.5
+            while not isinstance(await anext(events), TextDelta):
+                pass
+        assert await until(long_server, lambda busy: not busy) < 5
+    assert await predicted_total(long_server) - before < 3 * whole / 2
 
 
 async def test_a_request_for_a_busy_slot_waits_and_the_other_slot_serves(long_server: str) -> None:

@@ -119,6 +119,8 @@ class SlotPool:
 
     def _hand_out(self) -> None:
         for waiting in list(self._waiting):
+            if waiting.slot.done():  # its task has been cancelled and will forget it
+                continue
             slot = self._choose(waiting.wanted, waiting.prompt)
             if slot is not None:
                 self._waiting.remove(waiting)

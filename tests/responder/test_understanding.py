@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemotron_speech.responder.understanding import Intent, IntentName, understand
+
+ASKED = {
+    IntentName.INTRODUCE: ["Greet the user.", "say hello and briefly introduce yourself"],
+    IntentName.GREETING: ["hello", "Hi there!", "um good morning", "hey"],
+    IntentName.OWN_NAME: ["what is your name", "what's you're name", "who are you", "are you a robot"],
+    IntentName.ASK_NAME: ["what is my name", "do you know my name", "who am i"],
+    IntentName.HOW_ARE_YOU: ["how are you", "hello how are you today", "how's it going"],
+    IntentName.TIME: [
+        "what time is it",
+        "can you tell me the time",
+        "uh what's the time please",
+        "time is it",
+    ],
+    IntentName.DATE: ["what is the date", "what's today's date", "which month is it"],
+    IntentName.WEEKDAY: ["what day is it", "which day of the week is it", "what day is today"],
+    IntentName.YEAR: ["what year is it", "which year are we in"],
+    IntentName.CALCULATE: ["what is twelve times seven", "um how much is for plus for", "hello two plus two"],
+    IntentName.AGAIN: [
+        "say that again",
+        "could you repeat that please",
+        "pardon",
+        "what did you say",
+        "repeat",
+    ],
+    IntentName.STORY: ["tell me a story", "i would like to hear another story", "story"],
+    IntentName.CONTINUE: ["go on", "please continue", "what happened next"],
+    IntentName.HELP: ["help", "what can you do", "can you help me", "what can i say"],
+    IntentName.STOP: ["stop", "be quiet", "please stop talking", "shut up", "that's enough"],
+    IntentName.THANKS: ["thanks", "thank you very much", "no thank you"],
+    IntentName.GOODBYE: ["bye", "goodbye", "good night", "okay see you later", "thank you goodbye"],
+    IntentName.YES: ["yes", "yeah sure", "yes please"],
+    IntentName.NO: ["no", "nope", "no not now"],
+    IntentName.NOTHING: ["", "   ", "...", "?!"],
+    IntentName.UNKNOWN: [
+        "who painted the mona lisa",
+        "when does the bus stop at the station tomorrow",
+        "five",
+        "the quick brown fox",
+        "\u4f60\u597d",
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in ASKED.items() for text in texts])
+def test_it_is_understood(name: IntentName, text: str) -> None:
+    assert understand(text).name is name
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("my name is anna", Intent(IntentName.TELL_NAME, text="anna")),
+        ("Hi, I'm Anna.", Intent(IntentName.TELL_NAME, text="anna")),
+        ("please call me bob", Intent(IntentName.TELL_NAME, text="bob")),
+        ("hello i am fine", Intent(IntentName.MOOD, text="good")),
+        ("i am not well", Intent(IntentName.MOOD, text="bad")),
+        ("i'm very tired", Intent(IntentName.MOOD, text="bad")),
+        ("repeat after me the cat sat", Intent(IntentName.REPEAT, text="the cat sat")),
+        ("say hello world", Intent(IntentName.REPEAT, text="hello world")),
+        ("spell banana", Intent(IntentName.SPELL, text="banana")),
+        ("how do you spell the word necessary", Intent(IntentName.SPELL, text="necessary")),
+        ("how is well spelled", Intent(IntentName.SPELL, text="well")),
+        ("what day is tomorrow", Intent(IntentName.WEEKDAY, days=1)),
+        ("what date was yesterday", Intent(IntentName.DATE, days=-1)),
+        ("count to ten", Intent(IntentName.COUNT, first=1, last=10)),
+        ("count from to to ate", Intent(IntentName.COUNT, first=2, last=8)),
+        ("count from five", Intent(IntentName.COUNT, first=5, last=14)),
+        ("count down from five", Intent(IntentName.COUNT, first=5, last=1)),
+        ("count backwards from ten to three", Intent(IntentName.COUNT, first=10, last=3)),
+        ("can you count", Intent(IntentName.COUNT)),
+    ],
+)
+def test_what_the_answer_needs_is_found(text: str, intent: Intent) -> None:
+    assert understand(text) == intent
+
+
+def test_an_unknown_request_is_carried_as_it_was_heard() -> None:
+    assert understand("Who painted  the Mona Lisa?").text == "Who painted the Mona Lisa?"
+
+
+NOISE = st.sampled_from(["um", "uh", "er", "please", "well", "okay"])
+
+
+@given(
+    st.sampled_from(
+        [
+            (name, text)
+            for name, texts in ASKED.items()
+            if name is not IntentName.NOTHING
+            for text in texts[:1]
+        ]
+    ),
+    st.lists(NOISE, max_size=3),
+    st.lists(NOISE, max_size=3),
+    st.booleans(),
+)
+def test_hesitations_and_case_change_nothing(
+    case: tuple[IntentName, str], before: list[str], after: list[str], upper: bool
+) -> None:
+    name, text = case
+    noisy = " ".join([*before, text, *after])
+    assert understand(noisy.upper() if upper else noisy).name is name
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_an_intent(text: str) -> None:
+    assert understand(text).name in IntentName
