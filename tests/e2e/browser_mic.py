@@ -75,7 +75,8 @@ FLAGS = [
     "--disable-features=WebRtcHideLocalIpsWithMdns",
 ]
 
-Microphone = Literal["spoken-into", "forbidden"]
+Microphone = Literal["spoken-into", "device", "forbidden"]
+"""What the page gets: the test's voice, one of the browser's own beeping devices, or a refusal."""
 
 
 @dataclass
@@ -108,6 +109,10 @@ class Visit:
         """What the transcript shows of one side, entry by entry."""
         return await self.page.locator(f".entry.{who} .said").all_inner_texts()
 
+    async def microphone_in_use(self) -> str:
+        """The name of the device whose audio goes to the bot."""
+        return await self.page.evaluate("window.testPeers.at(-1).getSenders()[0].track.label")
+
     async def ice_servers(self) -> list[Any]:
         return await self.page.evaluate("window.testPeers.flatMap(p => p.getConfiguration().iceServers)")
 
@@ -120,7 +125,8 @@ async def visit(
     chromium = _need_program("chromium", "chromium-browser", "google-chrome")
     async_playwright = _need_playwright()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        allow = ["--use-fake-ui-for-media-stream"] if microphone == "device" else []
+        browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *allow])
         context = await browser.new_context(viewport={"width": width, "height": height}, color_scheme="light")
         page = await context.new_page()
         visited = Visit(page)
@@ -140,7 +146,7 @@ async def visit(
             await browser.close()
 
 
-def speech(text: str, voice: str = "slt") -> bytes:
+def speech(text: str, voice: str = "rms") -> bytes:
     """Synthesise a question as a WAV, with a voice other than the bot's."""
     flite = _need_program("flite")
     with tempfile.TemporaryDirectory() as folder:

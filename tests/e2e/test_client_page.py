@@ -171,6 +171,20 @@ async def test_mute_is_a_toggle_that_can_be_heard_and_seen(page_url: str) -> Non
         assert await mute.get_attribute("aria-pressed") == "false"
 
 
+async def test_another_microphone_can_be_chosen_during_the_call(page_url: str) -> None:
+    async with visit(page_url, microphone="device") as visited:
+        await visited.page.click("#connect")
+        await visited.phase("listening", "hearing", "speaking")
+        before = await visited.microphone_in_use()
+        await visited.page.locator(".devices summary").click()
+        chooser = visited.page.get_by_label("Microphone", exact=True)
+        others = [name for name in await chooser.locator("option").all_inner_texts() if name != before]
+        await chooser.select_option(label=others[-1])
+        await visited.page.wait_for_timeout(500)
+        assert await visited.microphone_in_use() == others[-1]
+        assert await visited.page.get_by_role("alert").count() == 0
+
+
 async def test_the_page_can_be_used_on_a_narrow_screen_and_without_sight(page_url: str) -> None:
     async with visit(page_url, width=NARROWEST, height=740) as visited:
         await greeted(visited)
