@@ -91,7 +91,7 @@ async def test_what_openai_clients_send_besides_is_accepted(http: aiohttp.Client
 async def test_a_bad_request_is_explained_and_the_next_one_works(
     http: aiohttp.ClientSession, engine: LetterTts, body: Any, status: int, says: str
 ) -> None:
-    send = {"data": body} if isinstance(body, bytes) else {"json": body}
+    send: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
     response = await http.post("/v1/audio/speech", **send)
     assert response.status == status
     if status != 200:
