@@ -13,14 +13,14 @@ from nemotron_speech.text import Budget, Chunker
 FIRST, REST = Budget(10, 24), Budget(1, 96)
 
 TEXTS = {
-    "abbreviation and price": "Dr. Smith paid $3.50. He was glad that it was not more than that, frankly. The end.",
+    "abbreviation and price": "Dr. Smith paid $3.50. He was glad it was not more, frankly. The end.",
     "emoji only": "🙂🙃👍🏽🇫🇷👨‍👩‍👧 " * 20,
     "no punctuation": "word " * 2000,
     "one endless word": "a" * 3000,
     "chinese": "今天天气很好。我们去公园吧！你觉得怎么样？" * 10,
     "japanese": "こんにちは。お元気ですか？私は元気です。" * 10,
     "arabic": "كيف حالك؟ أنا بخير. شكرا لك على السؤال." * 5,
-    "list": "Here is a list:\n1. First item\n2. Second item, longer than the first\n- a dash\n* a star\n\nDone.",
+    "list": "Here is a list:\n1. First item\n2. Second item, a longer one\n- a dash\n* a star\n\nDone.",
     "hesitation": "Wait... what?! No way!! Really...? Yes.",
     "quotes": "She said: \"It is late.\" Then he answered, “I know.” (They left.) 'Finally.'",
     "numbers": "Version 3.11.2 of 2.5 million at 10:30 a.m. costs 1,000.00 e.g. dollars, i.e. much. Fine.",

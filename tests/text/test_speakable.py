@@ -46,12 +46,6 @@ def test_nothing_unspeakable_is_left(text: str) -> None:
     assert said == "" or any(c.isalnum() for c in said)
 
 
-@given(st.text())
-def test_what_is_speakable_stays_as_it_is(text: str) -> None:
-    once = speakable(text)
-    assert speakable(once) == once
-
-
 @pytest.mark.parametrize("text", ["Yes.", "Really?!", 'He said "no."', "Well… ", "好。", "(Done.)", "؟"])
 def test_a_sentence_end_is_seen(text: str) -> None:
     assert ends_sentence(text)
