@@ -15,6 +15,7 @@ from nemotron_speech.protocol.llama import (
     ThoughtDelta,
     ToolCallDelta,
 )
+from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot, SlotPolicy
 from tests.llama.client import ask, events_of, finish_of, open_answer, text_of
 from tests.llama.tiny_gguf import GREETING, SCRIPTS, STORY, THOUGHT
 
@@ -151,3 +152,27 @@ async def test_a_user_turn_sent_again_longer_reuses_what_came_before_it(either_l
 async def test_an_empty_chat_is_an_answer_and_not_a_crash(either_llama_server: str) -> None:
     events = await ask(either_llama_server, ChatRequest([{"role": "system", "content": ""}], temperature=0.0))
     assert [event for event in events if isinstance(event, Finish)]
+
+
+async def in_chunks(url: str, policy: SlotPolicy) -> tuple[str, list[int]]:
+    """The story in chunks of nine tokens, and how many tokens of prompt each evaluated."""
+    text, reason, evaluated, now = "", FinishReason.LENGTH, [], 0.0
+    while reason is FinishReason.LENGTH:
+        lease = policy.acquire(now)
+        now += lease.wait_s
+        chunk = chat("story", id_slot=lease.slot, max_tokens=9)
+        events = await ask(url, chunk.continuation(text) if text else chunk)
+        policy.release(lease.slot, now)
+        finish = finish_of(events)
+        text, reason = text + text_of(events), finish.reason
+        evaluated.append(finish.prompt_tokens - finish.cached_tokens)
+    return text, evaluated
+
+
+async def test_alternating_slots_say_the_same_and_evaluate_more(either_llama_server: str) -> None:
+    single, once = await in_chunks(either_llama_server, SingleSlot())
+    alternating, twice = await in_chunks(either_llama_server, AlternatingSlots())
+    assert single == alternating
+    assert single.strip() == STORY
+    assert set(once[1:]) == {1}
+    assert min(twice[2:-1]) >= 9

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
     wait(lambda: not is_healthy(url))
 
 
-def wait(reached) -> None:
+def wait(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < deadline
