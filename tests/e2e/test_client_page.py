@@ -177,7 +177,7 @@ async def test_another_microphone_can_be_chosen_during_the_call(page_url: str) -
         await visited.phase("listening", "hearing", "speaking")
         before = await visited.microphone_in_use()
         await visited.page.locator(".devices summary").click()
-        chooser = visited.page.get_by_label("Microphone", exact=True)
+        chooser = visited.page.get_by_role("combobox", name="Microphone")
         others = [name for name in await chooser.locator("option").all_inner_texts() if name != before]
         await chooser.select_option(label=others[-1])
         await visited.page.wait_for_timeout(500)

@@ -16,7 +16,7 @@ const ERROR_KEY = "bot-error";
 const SERVICE_NAMES: Readonly<Record<string, string>> = {
   asr: "speech recogniser",
   llm: "language model",
-  tts: "speech synthesiser",
+  tts: "voice",
 };
 
 /** Return the banners after `event`; the same array when none changed. */
