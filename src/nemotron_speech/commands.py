@@ -79,7 +79,7 @@ async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
     """Run the servers in the foreground until a signal. Raises StartFailed, ConfigurationError."""
     specs = wanted.servers()
     to_start = await _plan(specs, reuse=False)
-    view = View(out, to_start.start, verbose=True)
+    view = View(out, to_start.start, verbose=report_fd is None)
     listener: Listener = view if report_fd is None else Reporter(report_fd, view)
     async with (
         Signals() as signals,
@@ -292,21 +292,22 @@ async def _started(
 
 
 class Signals:
-    """SIGINT, SIGTERM and SIGHUP ask to stop; the second one calls `second`."""
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """SIGINT, SIGTERM and SIGHUP (unless nohup) ask to stop; the second one calls `second`."""
 
     def __init__(self) -> None:
+        self._numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._numbers.append(signal.SIGHUP)
         self.stopped = asyncio.Event()
         self.second: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Signals:
-        for number in self.NUMBERS:
+        for number in self._numbers:
             asyncio.get_running_loop().add_signal_handler(number, self._received)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for number in self.NUMBERS:
+        for number in self._numbers:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+if TYPE_CHECKING:  # half a second, which `nemotron status` need not wait for
+    import aiohttp
 
 PROBE_TIMEOUT_S = 3.0
 
@@ -47,12 +48,16 @@ class HealthProbe:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[HealthProbe]:
+        import aiohttp
+
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             yield cls(session)
 
     async def __call__(self, url: str) -> HealthReport:
         """Ask once; never raises."""
+        import aiohttp
+
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
                 return understand(answer.status, await _json(answer))

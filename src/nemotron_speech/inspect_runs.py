@@ -48,8 +48,12 @@ def status(out: Console, *, as_json: bool) -> int:
 
 def _table(runs: Sequence[RunRecord], now: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("server", "state", "port", "pid", "uptime", "restarts", "engine", "started by"):
-        table.add_column(column, justify="right" if column in ("port", "pid", "restarts") else "left")
+    for column in ("server", "state", "port", "pid", "uptime", "restarts", "engine", "run by"):
+        table.add_column(
+            column,
+            no_wrap=column != "state",
+            justify="right" if column in ("port", "pid", "restarts") else "left",
+        )
     for run in runs:
         for server in run.servers:
             table.add_row(*_row(run, server, now))
@@ -69,7 +73,7 @@ def _row(run: RunRecord, server: ServerRecord, now: float) -> tuple[Text, ...]:
         Text(duration(now - server.since) if running else "-"),
         Text(str(server.restarts)),
         Text(server.engine),
-        Text(f"nemotron {run.command} (pid {run.supervisor.pid})", style="dim"),
+        Text(f"{run.command} ({run.supervisor.pid})", style="dim"),
     )
 
 

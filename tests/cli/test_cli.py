@@ -204,7 +204,7 @@ def test_without_servers_status_says_how_to_start_them(run: Run) -> None:
 def test_status_shows_each_server(run: Run, state: Path) -> None:
     remember(state, restarts=3, state="crash loop", reason="ended 3 times in a row")
     line = plain(run("status").output)
-    for part in ("asr", "crash loop", "8080", str(os.getpid()), " 3 ", "nemotron up"):
+    for part in ("asr", "crash loop", "8080", str(os.getpid()), " 3 ", "up ("):
         assert part in line
 
 
