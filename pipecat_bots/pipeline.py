@@ -27,6 +27,7 @@ from pipecat.transports.daily.transport import DailyParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
 from pipecat_bots.client_page import mount_client
@@ -110,7 +111,7 @@ async def run_session(
 ) -> None:
     """Run one caller's session until it ends."""
     settings = BotSettings()
-    configure_logging(settings, runner_args)
+    configure_logging(settings)
     transport = await create_transport(runner_args, transport_params())
     await Session(settings, transport, runner_args, services(settings), turns(settings)).run()
 
@@ -228,17 +229,28 @@ class Session:
 # ---------------------------------------------------------------------------------------- processes
 
 
-def configure_logging(settings: BotSettings, runner_args: RunnerArguments) -> None:
+def configure_logging(settings: BotSettings) -> None:
     """Log from `LOG_LEVEL` up; the runner's `-v` is left as it is."""
-    if getattr(runner_args.cli_args, "verbose", 0):
-        return
-    logger.remove()
-    logger.add(sys.stderr, level=settings.log_level)
+    if {"-v", "-vv", "--verbose"}.isdisjoint(sys.argv):
+        logger.remove()
+        logger.add(sys.stderr, level=settings.log_level)
+
+
+class _LogLevel:
+    """Set the log level when the web server starts, for the runner sets its own before."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        configure_logging(BotSettings())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def serve() -> None:
     """Run the calling script's `bot` under Pipecat's runner, with our page."""
     from pipecat.runner.run import app, main
 
+    app.add_middleware(_LogLevel)
     mount_client(app)
     main()

@@ -78,7 +78,8 @@ def turn_metrics(turn: int, breakdown: LatencyBreakdown) -> TurnMetrics:
         seconds["tts"] = min(tts, unnamed + seconds["llm"])
         unnamed -= seconds["tts"]
     seconds["llm"] = max(0.0, seconds["llm"] + unnamed)
-    stages = tuple((name, round(seconds[name] * 1000)) for name in ORDER if round(seconds[name] * 1000))
+    ms = {name: round(seconds[name] * 1000) for name in ORDER}
+    stages = tuple((name, ms[name]) for name in ORDER if ms[name] or name != "tools")
     return TurnMetrics(turn, round(total * 1000), stages)
 
 
@@ -100,16 +101,18 @@ class TurnMetricsObserver(UserBotLatencyObserver):
         self._report = report
         self._finished = finished
         self._turn = 0
+        self._speaking = False
         self._current: TurnMetrics | None = None
         self.add_event_handler("on_latency_breakdown", self._on_breakdown)
 
     async def on_push_frame(self, data: FramePushed) -> None:
         await super().on_push_frame(data)
         if isinstance(data.frame, InterruptionFrame):
-            await self._end(interrupted=True)
-        elif isinstance(data.frame, (BotStartedSpeakingFrame, BotStoppedSpeakingFrame)):
-            # An answer of several segments may pause; only what follows tells whether it went on.
-            return
+            await self._end(interrupted=self._speaking)
+        elif isinstance(data.frame, BotStartedSpeakingFrame):
+            self._speaking = True
+        elif isinstance(data.frame, BotStoppedSpeakingFrame):
+            self._speaking = False
 
     async def close(self) -> None:
         """Finish the last turn."""

@@ -200,10 +200,8 @@ class FakeTts(FakeServer):
             if self.full:
                 await ws.close(code=1013, message=b"full")
                 return ws
-            machine, work = (
-                TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000)),
-                asyncio.Event(),
-            )
+            machine = TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000))
+            work = asyncio.Event()
             speaking = asyncio.create_task(self._speak(ws, machine, work))
             try:
                 async for message in ws:
@@ -251,8 +249,8 @@ class FakeTts(FakeServer):
     async def _audio(self, ws: web.WebSocketResponse, machine: TtsServer, segment: Any, number: int) -> None:
         samples = len(segment.text) * MS_PER_CHARACTER * TTS_RATE // 1000
         pcm = np.full(samples, number, np.int16).tobytes()
-        for start in range(0, len(pcm), 3200):
-            part = pcm[start : start + 3200]
+        for start in range(0, len(pcm), 9600):
+            part = pcm[start : start + 9600]
             if machine.audio(segment, part):
                 await ws.send_bytes(part)
             await asyncio.sleep(0.005)

@@ -307,7 +307,7 @@ async def test_a_language_model_that_is_away_is_apologised_for_and_works_when_it
     async with FakeTts() as tts:
         llm = FakeLlm("All is well again.")
         steps = [question(), SleepFrame(10), llm.start, SleepFrame(3), question(), SleepFrame(10)]
-        down, service = await converse(llm, tts, steps)
+        _, service = await converse(llm, tts, steps)
         await llm.stop()
     spoken = [text for text, _ in tts.segments]
     assert spoken == [APOLOGY, "All is well again."]

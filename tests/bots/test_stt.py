@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import pytest
 from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, BaseTurnParams, EndOfTurnState
 from pipecat.frames.frames import (
@@ -234,8 +238,6 @@ class ScriptedTurns(BaseTurnAnalyzer):
 
 async def turns(asr: FakeAsr, steps: list[object], *verdicts: EndOfTurnState) -> list[tuple[str, float]]:
     """What the user's turns were, and when each was over after it could be."""
-    import asyncio
-
     stt = NVidiaWebSocketSTTService(url=asr.url)
     strategies = UserTurnStrategies(
         start=[VADUserTurnStartStrategy()],
@@ -292,7 +294,7 @@ async def test_a_turn_whose_recogniser_is_gone_ends_after_its_patience() -> None
     assert over[0][1] < 3.5
 
 
-def _append(to: list, default: object = None):
+def _append(to: list[Any], default: object = None) -> Callable[..., Coroutine[Any, Any, None]]:
     async def handler(service: object, *args: object) -> None:
         to.append(args[0] if args else default)
 

@@ -22,7 +22,7 @@ class _ImpatientSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             return super().select(None)
-        ready = super().select(0.0005 if timeout > 0 else 0)
+        ready = super().select(0)
         if not ready and timeout > 0:
             self.now += timeout
         return ready
