@@ -1,0 +1,192 @@
+"""Turn one endless stream of audio into decoder utterances and back into one text.
+
+A voice gate keeps silence away from the decoder, and utterances are cut in pauses, so both cost and memory
+stay bounded however long the stream is. Text joins over cuts; only a hard flush ends what the caller hears.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nemotron_speech.engines.base import Flush, Word
+from nemotron_speech.engines.pocketsphinx_lib import Token
+
+FRAME_BYTES = 960
+FRAME_MS = 30
+_BYTES_PER_MS = 32
+
+PREROLL_FRAMES = 12
+"""Audio before the gate opens that is decoded all the same: 360 ms, longer than any first consonant."""
+
+ONSET_WINDOW, ONSET_VOICED = 6, 3
+"""The gate opens when this many of the last frames are voiced."""
+
+PAUSE_FRAMES = 24
+"""An utterance ends after 720 ms without voice."""
+
+LONG_FRAMES, LONG_PAUSE_FRAMES = 400, 5
+"""After 12 s any pause of 150 ms ends it."""
+
+LONGEST_FRAMES = 600
+"""After 18 s it is cut before its last word, which is decoded again."""
+
+REPLAY_FRAMES = 50
+
+_TAIL = bytes(100 * _BYTES_PER_MS)
+"""Silence after the last sample, so that a word cut short by a flush is still completed."""
+
+MIN_CONFIDENCE = 0.0
+MIN_VOICED_FRAMES = 4
+
+
+class UtteranceDecoder(Protocol):
+    """What a stream needs of `pocketsphinx_lib.Decoder`."""
+
+    def reset(self) -> None: ...
+    def begin(self) -> None: ...
+    def feed(self, pcm: bytes) -> None: ...
+    def end(self) -> None: ...
+    def tokens(self) -> list[Token]: ...
+
+
+class Gate(Protocol):
+    """What a stream needs of `pocketsphinx_lib.VoiceDetector`."""
+
+    def is_speech(self, frame: bytes) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Utterance:
+    """What is known of the utterance being decoded."""
+
+    start_ms: int
+    frames: int = 0
+    voiced: int = 0
+    quiet: int = 0
+    """Unvoiced frames at its end."""
+    recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=REPLAY_FRAMES))
+
+
+class SphinxStream:
+    """The state of one caller over one decoder."""
+
+    def __init__(self, decoder: UtteranceDecoder, gate: Gate) -> None:
+        self._decoder = decoder
+        self._gate = gate
+        self._utterance: _Utterance | None = None
+        self._preroll: deque[tuple[bytes, bool]] = deque(maxlen=PREROLL_FRAMES)
+        self._rest = b""
+        self._clock_ms = 0
+        """Stream time of the end of the last whole frame."""
+        self._said: list[Word] = []
+        decoder.reset()
+
+    def advance(self, pcm: bytes, flush: Flush) -> tuple[str, list[Word]]:
+        """Take in audio; return the text of the utterance so far, and its words on a flush."""
+        self._take(pcm)
+        if flush is Flush.HARD:
+            return self._finish()
+        words = [*self._said, *self._partial()]
+        return _text(words), words if flush is Flush.SOFT else []
+
+    def _take(self, pcm: bytes) -> None:
+        audio = self._rest + pcm
+        whole = len(audio) // FRAME_BYTES * FRAME_BYTES
+        self._rest = audio[whole:]
+        for start in range(0, whole, FRAME_BYTES):
+            frame = audio[start : start + FRAME_BYTES]
+            self._clock_ms += FRAME_MS
+            self._take_frame(frame, self._gate.is_speech(frame))
+
+    def _take_frame(self, frame: bytes, voiced: bool) -> None:
+        if self._utterance:
+            self._decode(self._utterance, frame, voiced)
+            self._cut_if_due(self._utterance)
+            return
+        self._preroll.append((frame, voiced))
+        latest = list(self._preroll)[-ONSET_WINDOW:]
+        if sum(voice for _, voice in latest) >= ONSET_VOICED:
+            self._begin([*self._preroll])
+
+    def _begin(self, frames: Sequence[tuple[bytes, bool]]) -> None:
+        self._preroll.clear()
+        self._decoder.begin()
+        self._utterance = _Utterance(self._clock_ms - FRAME_MS * len(frames))
+        for frame, voiced in frames:
+            self._decode(self._utterance, frame, voiced)
+
+    def _decode(self, utterance: _Utterance, frame: bytes, voiced: bool) -> None:
+        self._decoder.feed(frame)
+        utterance.frames += 1
+        utterance.voiced += voiced
+        utterance.quiet = 0 if voiced else utterance.quiet + 1
+        utterance.recent.append(frame)
+
+    def _cut_if_due(self, utterance: _Utterance) -> None:
+        pause = LONG_PAUSE_FRAMES if utterance.frames > LONG_FRAMES else PAUSE_FRAMES
+        if utterance.quiet >= pause:
+            self._said += self._end(utterance)
+        elif utterance.frames >= LONGEST_FRAMES:
+            self._cut_before_last_word(utterance)
+
+    def _cut_before_last_word(self, utterance: _Utterance) -> None:
+        """End an utterance that has no pause and decode its last word anew, with what follows it."""
+        words = self._end(utterance)
+        again: list[bytes] = []
+        if len(words) > 1:
+            back = -(-(self._clock_ms - words[-1].start_ms) // FRAME_MS)
+            if back <= len(utterance.recent):
+                words.pop()
+                again = list(utterance.recent)[-back:]
+        self._said += words
+        self._begin([(frame, True) for frame in again])
+
+    def _finish(self) -> tuple[str, list[Word]]:
+        if self._utterance is None and any(voiced for _, voiced in self._preroll):
+            self._begin([*self._preroll])
+        if self._utterance:
+            self._decoder.feed(self._rest + _TAIL)
+            self._said += self._end(self._utterance)
+        words, self._said = self._said, []
+        self._clock_ms += len(self._rest) // _BYTES_PER_MS
+        self._rest = b""
+        self._preroll.clear()
+        self._decoder.reset()
+        return _text(words), words
+
+    def _end(self, utterance: _Utterance) -> list[Word]:
+        self._decoder.end()
+        self._utterance = None
+        if utterance.voiced < MIN_VOICED_FRAMES:
+            return []
+        return _accepted(self._decoder.tokens(), utterance.start_ms)
+
+    def _partial(self) -> list[Word]:
+        if self._utterance is None or self._utterance.voiced < MIN_VOICED_FRAMES:
+            return []
+        return _words(self._decoder.tokens(), self._utterance.start_ms)
+
+
+def _accepted(tokens: Sequence[Token], start_ms: int) -> list[Word]:
+    """Return the words of a final hypothesis, none where it is not believable."""
+    return _words(tokens, start_ms)
+
+
+def _words(tokens: Sequence[Token], start_ms: int) -> list[Word]:
+    return [
+        Word(
+            token.text.partition("(")[0],
+            start_ms + 10 * token.first_frame,
+            start_ms + 10 * (token.last_frame + 1),
+            round(token.posterior, 3),
+        )
+        for token in tokens
+        if not token.is_filler
+    ]
+
+
+def _text(words: Sequence[Word]) -> str:
+    return " ".join(word.text for word in words)
