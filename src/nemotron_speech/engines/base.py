@@ -122,7 +122,9 @@ class TtsInfo:
     sample_rate: int
     """The true rate of the audio, from the model."""
     voices: tuple[str, ...]
+    """The first speaks when a caller names none."""
     languages: tuple[str, ...] = ("en",)
+    """The first is spoken when a caller names none."""
     presets: tuple[str, ...] = ("aggressive", "balanced", "conservative")
     capacity: int = 8
     """Segments being synthesised at once."""

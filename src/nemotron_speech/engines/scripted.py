@@ -193,7 +193,8 @@ class _Tone:
         self.segment = segment
         self.frequency = tone_of(segment.text, script)
         speed = script.ms_per_character / segment.speed
-        self.total = int(len(segment.text) * speed * script.sample_rate / 1000)
+        characters = len(segment.text) if segment.text.strip() else 0
+        self.total = int(characters * speed * script.sample_rate / 1000)
         self.made = 0
         self.ready_at = time.perf_counter() + script.first_audio_ms / 1000
         self.held = b""
