@@ -100,6 +100,20 @@ def test_the_last_answer_is_said_again() -> None:
     assert talk.say("pardon") == answer
 
 
+def test_what_the_caller_said_is_said_back() -> None:
+    talk = Conversation()
+    talk.say("What is two plus two?")
+    assert talk.say("what did i say") == "You said: What is two plus two."
+
+
+def test_a_story_starts_again() -> None:
+    talk = Conversation()
+    talk.say("tell me a story")
+    story = talk.say("tell me another story")
+    talk.turns[-1] = Turn("assistant", " ".join(story.split()[:20]))
+    assert talk.say("start again") == story
+
+
 def test_each_request_for_a_story_gives_another_one() -> None:
     talk = Conversation()
     assert {talk.say("tell me a story") for _ in STORIES} == set(STORIES)

@@ -65,6 +65,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, bool], ...] = (
     (("add",), ("and", "to", "with", "plus"), "plus", False),
     (("sum", "of"), ("and",), "plus", False),
     (("subtract",), ("from",), "minus", True),
+    (("subtract",), ("and",), "minus", False),
     (("take",), ("from",), "minus", True),
     (("difference", "between"), ("and",), "minus", False),
     (("difference", "of"), ("and",), "minus", False),
@@ -99,9 +100,13 @@ def _command(words: Words) -> Calculation | None:
             continue
         rest = words[len(opening) :]
         first = read_number(rest)
-        if first is None or first.length >= len(rest) or rest[first.length] not in joints:
+        if first is None:
             continue
-        second = read_number(rest[first.length + 1 :])
+        rest = rest[first.length :]
+        rest = rest[1:] if rest[:1] == ["away"] else rest
+        if not rest or rest[0] not in joints:
+            continue
+        second = read_number(rest[1:])
         if second is not None:
             left, right = (second, first) if swapped else (first, second)
             return _evaluated([left.value, operator, right.value])

@@ -119,6 +119,10 @@ def _how_are_you(intent: Intent, situation: Situation) -> str:
     return "I am running well, thank you. And how are you?"
 
 
+def _hear_me(intent: Intent, situation: Situation) -> str:
+    return "Yes, I can hear you. What can I do for you?"
+
+
 def _mood(intent: Intent, situation: Situation) -> str:
     if intent.text == "good":
         return "I am glad to hear it. What can I do for you?"
@@ -247,6 +251,11 @@ def _again(intent: Intent, situation: Situation) -> str:
     return situation.said[-1]
 
 
+def _heard(intent: Intent, situation: Situation) -> str:
+    before = situation.heard[:-1]
+    return f"You said: {before[-1].rstrip('.,;:!?')}." if before else "You have not said anything else yet."
+
+
 def _spell(intent: Intent, situation: Situation) -> str:
     letters = ", ".join(letter.upper() for letter in intent.text if letter.isalnum())
     return f"{intent.text.capitalize()} is spelled {letters}."
@@ -267,6 +276,12 @@ def _continue(intent: Intent, situation: Situation) -> str:
         rest = _rest_of_story(STORIES[index], len(plain_words(heard)))
         return rest or "That was the end of the story. Ask me for another one."
     return "I have nothing to go on with. Ask me for a story."
+
+
+def _restart(intent: Intent, situation: Situation) -> str:
+    """Tell the last story again, or say the last answer again."""
+    told = [index for text in situation.said if (index := _story_of(text)) is not None]
+    return STORIES[told[-1]] if told else _again(intent, situation)
 
 
 def _story_of(text: str) -> int | None:
@@ -297,6 +312,7 @@ ANSWERS: dict[IntentName, Answer] = {
     IntentName.TELL_NAME: _tell_name,
     IntentName.ASK_NAME: _ask_name,
     IntentName.HOW_ARE_YOU: _how_are_you,
+    IntentName.HEAR_ME: _hear_me,
     IntentName.MOOD: _mood,
     IntentName.TIME: _time,
     IntentName.DATE: _date,
@@ -306,9 +322,11 @@ ANSWERS: dict[IntentName, Answer] = {
     IntentName.COUNT: _count,
     IntentName.REPEAT: _repeat,
     IntentName.AGAIN: _again,
+    IntentName.HEARD: _heard,
     IntentName.SPELL: _spell,
     IntentName.STORY: _story,
     IntentName.CONTINUE: _continue,
+    IntentName.RESTART: _restart,
     IntentName.HELP: _help,
     IntentName.STOP: _stop,
     IntentName.THANKS: _thanks,

@@ -26,6 +26,7 @@ class IntentName(StrEnum):
     TELL_NAME = "tell_name"
     ASK_NAME = "ask_name"
     HOW_ARE_YOU = "how_are_you"
+    HEAR_ME = "hear_me"
     MOOD = "mood"
     TIME = "time"
     DATE = "date"
@@ -35,9 +36,11 @@ class IntentName(StrEnum):
     COUNT = "count"
     REPEAT = "repeat"
     AGAIN = "again"
+    HEARD = "heard"
     SPELL = "spell"
     STORY = "story"
     CONTINUE = "continue"
+    RESTART = "restart"
     HELP = "help"
     STOP = "stop"
     THANKS = "thanks"
@@ -104,7 +107,9 @@ def whole(name: IntentName, text: str) -> Rule:
 def _repeat(words: Sequence[str]) -> Intent | None:
     text = " ".join(words)
     match = re.search(r"\brepeat (?:after )?(?:me )?(.+)", text)
-    match = match or re.match(r"(?:please |now |can you |could you )*say (?:the words? )?(.+)", text)
+    match = match or re.match(
+        r"(?:please |now |can you |could you |i want you to )*say (?:after me )?(?:the words? )?(.+)", text
+    )
     return Intent(IntentName.REPEAT, text=match[1]) if match else None
 
 
@@ -147,11 +152,14 @@ def _number_after(words: Sequence[str], *joints: str) -> tuple[int | None, Seque
     return None, words
 
 
+WEEKDAY_ASKED = listed("what day, which day, day is it, day of the week, day of week, day today, me the day")
+
+
 def _date(words: Sequence[str]) -> Intent | None:
     days = 1 if has(words, ("tomorrow",)) else -1 if has(words, ("yesterday",)) else 0
     if has(words, ("date", "day of the month", "what month", "which month")):
         return Intent(IntentName.DATE, days=days)
-    if has(words, listed("what day, which day, day is it, day of the week, day of week, day today")):
+    if has(words, WEEKDAY_ASKED) or re.search(r"\bis (?:it|today) \w+day\b", " ".join(words)):
         return Intent(IntentName.WEEKDAY, days=days)
     return None
 
@@ -169,9 +177,10 @@ NOT_A_NAME = frozenset(
 
 def _tell_name(words: Sequence[str]) -> Intent | None:
     text = " ".join(words)
-    match = re.search(r"\b(?:my name is|call me|i am called|they call me|^name is) (\S+)", text)
+    match = re.search(r"\b(?:my name is|call me|i am called|^name is) (\S+)", text)
     match = match or re.search(r"^(?:hello|hi|hey|good \S+)(?: there)? (?:i am|this is) (\S+)$", text)
-    if match is None or match[1] in NOT_A_NAME:
+    match = match or re.search(r"^i am (\S+)$", text)
+    if match is None or match[1] in NOT_A_NAME | GOOD_MOODS | BAD_MOODS:
         return None
     return Intent(IntentName.TELL_NAME, text=match[1])
 
@@ -180,10 +189,18 @@ GOOD_MOODS = frozenset(listed("fine, good, well, great, happy, glad, fantastic, 
 BAD_MOODS = frozenset(listed("tired, sad, bad, sick, unhappy, bored, lonely, terrible, awful, hungry, angry"))
 
 
+_WELL = re.compile(
+    r"(?:i am (?:doing )?(?:okay|all right)|(?:i am )?(?:very |doing |quite )*(?:fine|good|well|great|not bad))"
+    r"(?: too)?"
+    r"(?: thank you| thanks)?(?: and you| (?:and )?how are you| (?:and )?how about you)?"
+)
+
+
 def _mood(words: Sequence[str]) -> Intent | None:
-    match = re.search(
-        r"\bi (?:am|feel) (not )?(?:very |so |really |quite |feeling |doing )*(\S+)", " ".join(words)
-    )
+    text = " ".join(words)
+    match = re.search(r"\bi (?:am|feel) (not )?(?:very |so |really |quite |feeling |doing )*(\S+)", text)
+    if _WELL.fullmatch(text):
+        return Intent(IntentName.MOOD, text="good")
     if match is None or match[2] not in GOOD_MOODS | BAD_MOODS:
         return None
     is_good = (match[2] in GOOD_MOODS) != bool(match[1])
@@ -192,10 +209,14 @@ def _mood(words: Sequence[str]) -> Intent | None:
 
 # ---------------------------------------------------------------------------------- all, in order
 
-KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood})
+MORE = whole(IntentName.CONTINUE, "and then what, then what, and then, more, next, tell me more, go ahead")
+OKAY = whole(IntentName.YES, "okay, ok, all right, of course, sounds good, absolutely")
+
+KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood, MORE, OKAY})
 """These need the words as they were said."""
 
 RULES: tuple[Rule, ...] = (
+    MORE,
     phrases(
         IntentName.INTRODUCE,
         "introduce yourself, greet the user, greet the caller, present yourself, welcome the user",
@@ -204,11 +225,14 @@ RULES: tuple[Rule, ...] = (
         IntentName.AGAIN,
         "say that again, say it again, say this again, say again, repeat that, repeat it, repeat yourself, "
         "repeat your answer, come again, what did you say, what was that, pardon, once more, one more time, "
-        "did not hear you, did not hear that, did not catch that, did not understand you",
+        "did not hear you, did not hear that, did not catch that, did not understand you, "
+        "did not understand that, beg your pardon",
     ),
+    phrases(IntentName.HEARD, "what did i say, what did i just say", but_not="my name"),
     whole(IntentName.AGAIN, "repeat, again, what, sorry"),
     _repeat,
     _spell,
+    phrases(IntentName.RESTART, "start over, start again, from the beginning, begin again", at_most=8),
     phrases(
         IntentName.CONTINUE,
         "go on, continue, carry on, keep going, what happened next, do not stop",
@@ -216,7 +240,8 @@ RULES: tuple[Rule, ...] = (
     ),
     phrases(
         IntentName.STOP,
-        "stop, quiet, shut up, silence, enough, hush, never mind, cancel, be still",
+        "stop, quiet, shut up, silence, be silent, enough, hush, never mind, cancel, be still, wait, "
+        "hold on, pause",
         at_most=5,
     ),
     _count,
@@ -231,12 +256,15 @@ RULES: tuple[Rule, ...] = (
     _date,
     phrases(IntentName.YEAR, "what year, which year, year is it, current year"),
     _tell_name,
-    phrases(IntentName.ASK_NAME, "my name, who am i, know me, remember me"),
+    phrases(IntentName.ASK_NAME, "my name, who am i, know me, remember me", but_not="talking to"),
     phrases(
         IntentName.OWN_NAME,
         "your name, who are you, what are you, are you a, are you an, are you real, are you human, call you, "
-        "you called, who is this, who am i talking to, who made you",
+        "you called, who is this, who am i talking to, who made you, have a name",
+        but_not="what are you able, are you all right, are you okay, are you there",
     ),
+    phrases(IntentName.HEAR_ME, "can you hear, do you hear, are you there, are you listening, are you awake"),
+    whole(IntentName.HEAR_ME, "hear me"),
     phrases(
         IntentName.HOW_ARE_YOU,
         "how are you, how do you do, how is it going, how are things, are you well, are you okay, "
@@ -246,19 +274,25 @@ RULES: tuple[Rule, ...] = (
         IntentName.HELP,
         "help, what can you, what do you do, what do you know, what can i, what else can, what are you able, "
         "what should i, how does this work, how do you work, what you can do",
+        but_not="thank you",
     ),
     phrases(
         IntentName.GOODBYE,
-        "bye, goodbye, good bye, good night, see you, farewell, hang up, so long",
+        "bye, goodbye, good bye, good night, see you, farewell, hang up, so long, have a nice day, "
+        "have a good day, talk to you later, that is all, i have to go",
     ),
     _mood,
-    phrases(IntentName.THANKS, "thank, thanks, cheers"),
+    phrases(IntentName.THANKS, "thank, thanks, cheers, very kind"),
     phrases(
         IntentName.GREETING,
-        "hello, hi, hey, good morning, good afternoon, good evening, good day, greetings, hiya, howdy",
+        "hello, hi, hey, good morning, good afternoon, good evening, good day, greetings, hiya, howdy, "
+        "nice to meet you, pleased to meet you",
         at_most=6,
     ),
-    phrases(IntentName.YES, "yes, yeah, yep, yup, sure, indeed, correct, exactly", at_most=3),
-    phrases(IntentName.NO, "no, nope, nah", at_most=3),
+    OKAY,
+    phrases(
+        IntentName.NO, "no, nope, nah, not really, not now, not at all, not think so, is wrong", at_most=5
+    ),
+    phrases(IntentName.YES, "yes, yeah, yep, yup, sure, indeed, correct, exactly, that is right", at_most=4),
 )
 """Commands with content first, courtesies last: "hello what time is it" asks for the time."""

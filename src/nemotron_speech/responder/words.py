@@ -30,21 +30,17 @@ CONTRACTIONS = {
     "bye-bye": "goodbye",
     "you're": "your",
     "youre": "your",
-    "don't": "do not",
     "dont": "do not",
-    "didn't": "did not",
     "can't": "can not",
     "percentage": "percent",
 }
 """Also what recognisers confuse with them: "you're name" is "your name"."""
 SIGNS = {"+": "plus", "*": "times", "×": "times", "/": "over", "÷": "over", "−": "minus", "-": "minus"}
 SIGNS |= {"%": "percent", "^": "power", "=": ""}
-FILLERS = frozenset(
-    listed(
-        "um, umm, uh, uhm, er, erm, ah, hmm, hm, mm, please, well, so, okay, ok, just, actually, kindly, "
-        "now, then, and, but"
-    )
+HESITATIONS = frozenset(
+    listed("um, umm, uh, uhm, er, erm, ah, hmm, hm, mm, please, just, actually, kindly, then")
 )
+LEAD_INS = frozenset(listed("well, so, okay, ok, now, and, but, then, oh"))
 OPENINGS = sorted(
     (
         tuple(opening.split())
@@ -66,17 +62,16 @@ def plain_words(text: str) -> list[str]:
     for match in _TOKEN.finditer(text.lower()):
         token = match[0].replace("’", "'")
         token = SIGNS.get(token, CONTRACTIONS.get(token, token))
+        token = f"{token[:-3]} not" if token.endswith("n't") else token
         words += token.replace("-", " ").split()
     return words
 
 
 def without_fillers(words: Sequence[str]) -> list[str]:
-    """The words less hesitations and one polite opening; "and" stays between words."""
-    kept = [
-        word
-        for index, word in enumerate(words)
-        if word not in FILLERS or (word == "and" and 0 < index < len(words) - 1)
-    ]
+    """The words less hesitations, and less what people begin with before they say what they want."""
+    kept = [word for word in words if word not in HESITATIONS]
+    while len(kept) > 1 and kept[0] in LEAD_INS:
+        kept.pop(0)
     for opening in OPENINGS:
         if len(kept) > len(opening) and tuple(kept[: len(opening)]) == opening:
             return kept[len(opening) :]
