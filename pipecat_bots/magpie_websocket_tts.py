@@ -248,6 +248,11 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
             await self._send(self._init())
         return changed
 
+    async def push_error(self, error_msg: str, *args: Any, **kwargs: Any) -> None:
+        """Report an error, unless it is only that of an outage already reported."""
+        if self.outage is None:
+            await super().push_error(error_msg, *args, **kwargs)
+
     # -------------------------------------------------------------------------------- the connection
 
     def _init(self) -> str:

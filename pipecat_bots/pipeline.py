@@ -130,6 +130,7 @@ class Session:
         self._settings = settings
         self._args = runner_args
         self._services = services
+        self._present = False
         self._greeted = False
         self._metrics = self._observer()
         self._worker = self._build_worker(self._processors(transport, turns))
@@ -205,17 +206,21 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if notice.service == "asr" and self._greeted:
+        if notice.service == "asr" and self._present:
             await self._worker.queue_frame(TTSSpeakFrame(LOST_RECOGNISER, append_to_context=False))
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
+        if service is self._services.tts and self._present:
+            await self._greet()
 
     async def _report(self, metrics: TurnMetrics) -> None:
         await self._tell(metrics.message())
 
     async def _greet(self) -> None:
-        if self._greeted:
+        """Say hello once, as soon as there is a voice."""
+        self._present = True
+        if self._greeted or self._services.tts.outage is not None:
             return
         self._greeted = True
         if greeting := self._settings.bot_greeting.strip():

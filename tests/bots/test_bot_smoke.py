@@ -129,7 +129,7 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 def question() -> bytes:
     """A spoken sentence, 16 kHz."""
     with voice() as say:
-        return say("Can you hear me now")
+        return say("Can you hear me?")
 
 
 @contextmanager
@@ -208,9 +208,8 @@ async def test_a_bot_without_servers_says_so_and_works_once_they_are_there(
             "tts",
             "llm",
         }
-        setup.start_servers()
-        for _ in range(3):
-            await asyncio.sleep(2)
+        await asyncio.to_thread(setup.start_servers)
+        await asyncio.sleep(6)
         cleared = [
             m["data"]["service"] for m in caller.messages if m.get("data", {}).get("type") == "notice-cleared"
         ]
