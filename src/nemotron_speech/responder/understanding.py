@@ -190,8 +190,8 @@ BAD_MOODS = frozenset(listed("tired, sad, bad, sick, unhappy, bored, lonely, ter
 
 
 _WELL = re.compile(
-    r"(?:i am (?:doing )?(?:okay|all right)|(?:i am )?(?:very |doing |quite )*(?:fine|good|well|great|not bad))"
-    r"(?: too)?"
+    r"(?:i am (?:doing )?(?:okay|all right)|(?:i am )?(?:very |doing |quite )*(?:fine|good|well|great|not bad)"
+    r")(?: too)?"
     r"(?: thank you| thanks)?(?: and you| (?:and )?how are you| (?:and )?how about you)?"
 )
 
@@ -263,8 +263,10 @@ RULES: tuple[Rule, ...] = (
         "you called, who is this, who am i talking to, who made you, have a name",
         but_not="what are you able, are you all right, are you okay, are you there",
     ),
-    phrases(IntentName.HEAR_ME, "can you hear, do you hear, are you there, are you listening, are you awake"),
-    whole(IntentName.HEAR_ME, "hear me"),
+    phrases(
+        IntentName.HEAR_ME,
+        "can you hear, do you hear, hear me, are you there, are you listening, are you awake",
+    ),
     phrases(
         IntentName.HOW_ARE_YOU,
         "how are you, how do you do, how is it going, how are things, are you well, are you okay, "
