@@ -11,10 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class CliSettings(BaseSettings):
     """The supervisor and the `nemotron` command."""
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     state_home: Path = Field(
-        default_factory=lambda: Path.home() / ".local" / "state",
+        default=Path("~/.local/state"),
         validation_alias="XDG_STATE_HOME",
         description="Folder of per-user state; ours is `nemotron-speech` in it.",
     )
@@ -32,5 +32,5 @@ class CliSettings(BaseSettings):
 
     @property
     def state_dir(self) -> Path:
-        """The folder of the state, made on first use."""
+        """The folder of the state; it need not exist yet."""
         return (self.state_folder or self.state_home / "nemotron-speech").expanduser()

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from nemotron_speech import audio, commands, doctor, inspect_runs, talk
 from nemotron_speech.cli import app
+from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.commands import Wanted
 from nemotron_speech.display import View, log_line
 from nemotron_speech.doctor import Check, Verdict
@@ -48,7 +49,26 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m", "", text))
 
 
-# ------------------------------------------------------------------------------------------- help
+# --------------------------------------------------------------------------------- settings and help
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({}, Path.home() / ".local/state/nemotron-speech"),
+        ({"XDG_STATE_HOME": ""}, Path.home() / ".local/state/nemotron-speech"),
+        ({"XDG_STATE_HOME": "/x"}, Path("/x/nemotron-speech")),
+        ({"XDG_STATE_HOME": "/x", "NEMOTRON_STATE_DIR": "~/y"}, Path.home() / "y"),
+    ],
+)
+def test_the_state_is_kept_where_the_user_wants_it(
+    variables: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_STATE_HOME", "NEMOTRON_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert CliSettings().state_dir == folder
 
 
 def test_help_names_every_command(run: Run) -> None:
