@@ -68,7 +68,8 @@ async def test_a_spoken_question_is_shown_and_answered_aloud(page_url: str) -> N
         await visited.phase("speaking")
         await visited.phase("listening")
 
-        assert (await visited.said("user"))[-1].strip()
+        heard = set((await visited.said("user"))[-1].lower().split())
+        assert len(heard & {"what", "is", "seventeen", "times", "twenty", "three"}) >= 4, heard
         assert len(await visited.said("bot")) == 2
         assert await visited.bot_audio_energy() > before + 0.001
         assert await visited.page.locator(".figure b").inner_text()
@@ -187,6 +188,7 @@ async def test_another_microphone_can_be_chosen_during_the_call(page_url: str) -
 
 async def test_the_page_can_be_used_on_a_narrow_screen_and_without_sight(page_url: str) -> None:
     async with visit(page_url, width=NARROWEST, height=740) as visited:
+        assert await visited.page.locator("#scroll").evaluate("box => box.scrollTop") == 0
         await greeted(visited)
         page = visited.page
         assert await page.evaluate("document.documentElement.scrollWidth") == NARROWEST

@@ -35,7 +35,7 @@ export class TranscriptView {
   }
 
   private follow(): void {
-    if (this.following) this.scroll.scrollTop = this.scroll.scrollHeight;
+    if (this.following && this.drawn.size > 0) this.scroll.scrollTop = this.scroll.scrollHeight;
   }
 
   private draw(entry: Entry): void {
