@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.async_api import ConsoleMessage, Page
 
-REQUIRED = "NEMOTRON_REQUIRE_BROWSER"
+REQUIRED = "REQUIRE_BROWSER"
 """With this variable set, a missing browser or voice fails the test instead of skipping it."""
 
 # Audio starts to flow when the test says so: the browser's own fake device begins to play its file when
