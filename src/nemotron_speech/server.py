@@ -99,7 +99,7 @@ class Session:
     # ------------------------------------------------------------------------------ the seat
 
     def ready(self) -> bool:
-        if not self._waiting:
+        if not self._waiting or self._trouble.done():
             return False
         head = self._waiting[0]
         return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes()
