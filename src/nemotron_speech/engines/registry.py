@@ -17,11 +17,14 @@ from nemotron_speech.errors import ConfigurationError
 ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
 
 _ASR = {
+    "nemo": "nemotron_speech.engines.nemo_asr:NemoAsrEngine",
     "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr:PocketsphinxEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",
 }
 _TTS = {
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
+    "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
+    "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
 }
 

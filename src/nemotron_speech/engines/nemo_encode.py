@@ -1,0 +1,103 @@
+"""One encoder step for a batch of streams that are at the same kind of position.
+
+The first chunk of an utterance has no past, every later one brings the last few mel frames and the caches;
+with a look-ahead of zero the second chunk is a kind of its own, because its past is shorter than that. Within
+a kind, streams may be at any position, and a chunk that ends its utterance may be shorter than the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from nemotron_speech.engines.nemo_arena import State
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """How the frames of an utterance are divided into steps.
+
+    Args:
+        first: Mel frames of the first chunk.
+        later: Mel frames of every later one.
+        past: Mel frames before a chunk that its subsampling sees.
+        subsampling: Mel frames per encoder frame.
+    """
+
+    first: int
+    later: int
+    past: int
+    subsampling: int
+
+    @classmethod
+    def of(cls, encoder: Any) -> ChunkPlan:
+        streaming = encoder.streaming_cfg
+        first, later = streaming.shift_size
+        return cls(first, later, streaming.pre_encode_cache_size[1], encoder.subsampling_factor)
+
+    def frames(self, position: int) -> int:
+        """Return how many mel frames the chunk at mel frame `position` takes."""
+        return self.later if position else self.first
+
+    def kind(self, position: int) -> int:
+        """Return how many mel frames of the past the chunk at `position` brings: those that step together."""
+        return min(position, self.past)
+
+    def repeated(self, kind: int) -> int:
+        """Return how many encoder frames the past itself gives, which were heard in an earlier step."""
+        return 1 + (kind - 1) // self.subsampling if kind else 0
+
+
+class StreamingEncoder:
+    """Runs a cache-aware FastConformer encoder.
+
+    Args:
+        model: A NeMo model; its attention context is set.
+        dtype: Of the encoder's weights and caches.
+    """
+
+    dims = {"mel": 0, "attention": 1, "convolution": 1, "attended": 0}  # noqa: RUF012
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        import torch
+
+        self._encoder, self._dtype = model.encoder, dtype
+        self.plan = ChunkPlan.of(model.encoder)
+        device = next(model.encoder.parameters()).device
+        attention, convolution, attended = model.encoder.get_initial_cache_state(
+            batch_size=1, dtype=dtype, device=device
+        )
+        self.fresh = {
+            "mel": torch.zeros(1, model.encoder._feat_in, self.plan.past, dtype=dtype, device=device),
+            "attention": attention,
+            "convolution": convolution,
+            "attended": attended,
+        }
+
+    def __call__(
+        self, kind: int, mel: torch.Tensor, frames: list[int], state: State
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """Encode `frames[i]` of the new mel frames of stream i.
+
+        Returns the encoder frames `[B, D, T]`, how many of them each stream has, and the state after them,
+        which is meaningful for streams that took a whole chunk.
+        """
+        import torch
+
+        known = torch.cat((state["mel"], mel.to(self._dtype)), -1)
+        lengths = torch.tensor([kind + n for n in frames], device=mel.device)
+        encoded, counts, attention, convolution, attended = self._encoder.cache_aware_stream_step(
+            processed_signal=known[..., self.plan.past - kind :],
+            processed_signal_length=lengths,
+            cache_last_channel=state["attention"],
+            cache_last_time=state["convolution"],
+            cache_last_channel_len=state["attended"],
+            keep_all_outputs=True,
+            drop_extra_pre_encoded=self.plan.repeated(kind),
+        )
+        past = known[..., -self.plan.past :]
+        after = {"mel": past, "attention": attention, "convolution": convolution, "attended": attended}
+        return encoded, counts, after

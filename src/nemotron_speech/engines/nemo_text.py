@@ -1,0 +1,131 @@
+"""From tokens to words and text, a token at a time.
+
+A word is decoded once, when its last token is known; only the word in progress is decoded again. So the cost
+of a token does not depend on what was said before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nemotron_speech.engines.base import Word
+from nemotron_speech.engines.nemo_decode import Token
+from nemotron_speech.errors import ConfigurationError
+
+_WORD_START = "▁"
+_MARK = re.compile(rf"{_WORD_START}?<(?!unk>|0x)([A-Za-z][\w-]*)>")
+"""A token that says something about the speech instead of being part of it: `<EOU>`, `<en-US>`."""
+_END_MARKS = frozenset({"EOU"})
+
+
+class Vocabulary:
+    """What each token of a model is.
+
+    Args:
+        pieces: The tokens as the model writes them.
+        decode: Ids to text.
+        attached: Punctuation that takes no space before it.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[str],
+        decode: Callable[[list[int]], str],
+        attached: frozenset[str] = frozenset(),
+    ) -> None:
+        marks = {i: found[1] for i, piece in enumerate(pieces) if (found := _MARK.fullmatch(piece))}
+        self.decode = decode
+        self.attached = attached
+        self.marks = frozenset(marks)
+        self.end_marks = frozenset(i for i, mark in marks.items() if mark in _END_MARKS)
+        self.word_starts = frozenset(i for i, piece in enumerate(pieces) if piece[:1] in (_WORD_START, " "))
+
+    @classmethod
+    def of(cls, model: Any) -> Vocabulary:
+        """Read the vocabulary of a NeMo model. Raises ConfigurationError for a tokenizer it cannot join."""
+        decoding = getattr(model, "ctc_decoding", None) or model.decoding
+        attached = frozenset(getattr(decoding, "supported_punctuation", None) or ())
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            characters = list(model.decoder.vocabulary)
+            return cls(characters, lambda ids: "".join(characters[i] for i in ids).strip(), attached)
+        if getattr(model, "tokenizer_type", "bpe") == "wpe":
+            raise ConfigurationError("models with a WordPiece tokenizer are not supported; use a BPE model")
+        pieces = tokenizer.ids_to_tokens(list(range(tokenizer.vocab_size)))
+        return cls(pieces, tokenizer.ids_to_text, attached)
+
+
+class Transcript:
+    """What was said in one utterance so far.
+
+    Args:
+        frame_ms: Time of one encoder frame.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, frame_ms: float) -> None:
+        self._vocabulary = vocabulary
+        self._frame_ms = frame_ms
+        self._start_ms = 0
+        self.restart(0)
+
+    def restart(self, start_ms: int) -> None:
+        """Begin another utterance at `start_ms` of the stream."""
+        self._start_ms = start_ms
+        self._words: list[Word] = []
+        self._text = ""
+        self._open: list[Token] = []
+        self.ended = False
+        """Whether the model's last token was its mark for the end of an utterance."""
+
+    @property
+    def text(self) -> str:
+        return self._joined(self._text, self._word(self._open))
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        last = self._word(self._open)
+        return (*self._words, last) if last else tuple(self._words)
+
+    def extend(self, tokens: Sequence[Token]) -> None:
+        """Add tokens; their frames count from the start of the utterance."""
+        for token in tokens:
+            self.ended = token.id in self._vocabulary.end_marks
+            if token.id in self._vocabulary.marks:
+                self._close_word()
+                continue
+            if token.id in self._vocabulary.word_starts:
+                self._close_word()
+            self._open.append(token)
+
+    def extended(self, tokens: Sequence[Token]) -> Transcript:
+        """Return this transcript with `tokens` added, and leave this one as it is."""
+        copy = Transcript(self._vocabulary, self._frame_ms)
+        copy._start_ms, copy._text = self._start_ms, self._text
+        copy._words, copy._open = list(self._words), list(self._open)
+        copy.extend(tokens)
+        return copy
+
+    def _close_word(self) -> None:
+        if word := self._word(self._open):
+            self._text = self._joined(self._text, word)
+            self._words.append(word)
+        self._open = []
+
+    def _word(self, tokens: list[Token]) -> Word | None:
+        text = self._vocabulary.decode([token.id for token in tokens]).strip() if tokens else ""
+        if not text:
+            return None
+        return Word(
+            text,
+            self._start_ms + round(tokens[0].frame * self._frame_ms),
+            self._start_ms + round((tokens[-1].frame + 1) * self._frame_ms),
+            round(min(token.confidence for token in tokens), 3),
+        )
+
+    def _joined(self, text: str, word: Word | None) -> str:
+        if word is None:
+            return text
+        space = "" if not text or word.text[0] in self._vocabulary.attached else " "
+        return f"{text}{space}{word.text}"
