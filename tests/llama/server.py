@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
+from tempfile import TemporaryFile
+from typing import IO
 
 START_TIMEOUT = 60.0
 
@@ -34,27 +36,34 @@ def running(module: str, *arguments: str) -> Iterator[str]:
     """`python -m module --port P` from ready to SIGTERM; gives `http://127.0.0.1:P`."""
     port = free_port()
     command = [sys.executable, "-m", module, "--port", str(port), *arguments]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(child, url, command)
-        yield url
-    finally:
-        child.terminate()
+    with TemporaryFile() as log:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            child.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+            wait_until_healthy(child, url, command, log)
+            yield url
+        finally:
+            stop(child)
 
 
-def wait_until_healthy(child: subprocess.Popen[bytes], url: str, command: Sequence[str]) -> None:
+def stop(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def wait_until_healthy(
+    child: subprocess.Popen[bytes], url: str, command: Sequence[str], log: IO[bytes]
+) -> None:
     """Return when `GET /health` answers 200. Raises RuntimeError when the child ends or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            _, errors = child.communicate()
-            raise RuntimeError(f"{' '.join(command)} ended: {errors.decode(errors='replace')[-2000:]}")
+            log.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended: {log.read().decode(errors='replace')[-2000:]}")
         if is_healthy(url):
             return
         time.sleep(0.02)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
@@ -163,20 +163,29 @@ class _TokenizeBody(msgspec.Struct):
 async def _stream(
     request: web.Request, generation: Generation, texts: AsyncIterator[str], shape: Shape
 ) -> web.StreamResponse:
+    """Send the answer as it is made; a connection that has gone ends it like a cancellation."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-    await response.prepare(request)
-    opened = False
-    async for text in texts:
-        chunks = [] if opened else shape.opening(generation)
-        opened = True
-        if text:
-            chunks.append(shape.delta(text, generation))
-        await response.write(_events(chunks))
-    closing = shape.closing(generation) if opened else shape.opening(generation) + shape.closing(generation)
-    done = b"data: [DONE]\n\n" if isinstance(shape, wire.ChatShape) else b""
-    await response.write(_events(closing) + done)
-    await response.write_eof()
+    with suppress(ConnectionResetError):
+        await response.prepare(request)
+        async for chunks in _chunks(generation, texts, shape):
+            await response.write(_events(chunks))
+        if isinstance(shape, wire.ChatShape):
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
     return response
+
+
+async def _chunks(
+    generation: Generation, texts: AsyncIterator[str], shape: Shape
+) -> AsyncIterator[list[wire.Json]]:
+    opening: list[wire.Json] | None = None
+    async for text in texts:
+        if opening is None:
+            opening = shape.opening(generation)
+            yield opening
+        if text:
+            yield [shape.delta(text, generation)]
+    yield [*(shape.opening(generation) if opening is None else ()), *shape.closing(generation)]
 
 
 def _events(chunks: list[wire.Json]) -> bytes:

@@ -190,8 +190,8 @@ BAD_MOODS = frozenset(listed("tired, sad, bad, sick, unhappy, bored, lonely, ter
 
 
 _WELL = re.compile(
-    r"(?:i am (?:doing )?(?:okay|all right)|(?:i am )?(?:very |doing |quite )*(?:fine|good|well|great|not bad)"
-    r")(?: too)?"
+    r"(?:i am (?:doing )?(?:okay|all right)|(?:i am |very |doing |quite )+well"
+    r"|(?:i am )?(?:very |quite )?(?:fine|good|great|not bad))(?: too)?"
     r"(?: thank you| thanks)?(?: and you| (?:and )?how are you| (?:and )?how about you)?"
 )
 
@@ -265,7 +265,7 @@ RULES: tuple[Rule, ...] = (
     ),
     phrases(
         IntentName.HEAR_ME,
-        "can you hear, do you hear, hear me, are you there, are you listening, are you awake",
+        "can you hear, hear me, are you there, are you listening, are you awake",
     ),
     phrases(
         IntentName.HOW_ARE_YOU,
