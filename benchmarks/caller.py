@@ -104,6 +104,10 @@ class Caller:
         message = {"label": "rtvi-ai", "id": f"c{len(self.events)}", "type": kind, "data": data}
         self._channel.send(json.dumps(message))
 
+    async def hang_up(self) -> None:
+        """End the call early; what was recorded stays."""
+        await self._connection.close()
+
     # ------------------------------------------------------------------------------- hearing
 
     async def until(

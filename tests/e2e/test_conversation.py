@@ -39,12 +39,13 @@ def tones(caller: Caller, start: float, end: float) -> set[str]:
 
 async def turn(caller: Caller, clip: Clip, timeout_s: float = 20.0) -> tuple[float, float]:
     """Speak and hear the answer to its end; return when it began and ended."""
-    since = len(caller.events)
     said = await caller.say(clip)
-    began = (await caller.until("bot-started-speaking", since=since, timeout_s=timeout_s)).at
-    await caller.until("bot-stopped-speaking", since=since, timeout_s=60)
+    started = await caller.until(
+        lambda e: e.type == "bot-started-speaking" and e.at > said, timeout_s=timeout_s
+    )
+    began = started.at
+    await caller.until(lambda e: e.type == "bot-stopped-speaking" and e.at > began, timeout_s=60)
     await asyncio.sleep(0.3)
-    assert began > said
     return began, asyncio.get_running_loop().time()
 
 
