@@ -67,7 +67,7 @@ class Delivery:
     """How a clause is spoken."""
 
     voice: str
-    """A voice and variant of espeak-ng, such as `en-us+f3`."""
+    """A voice and variant of espeak-ng, such as `gmw/en-US+f3`."""
     rate: int
     """Words per minute, 80 to 450."""
     pitch: int
@@ -92,7 +92,8 @@ class EspeakLibrary:
         self._lib = _open_library()
         self.sample_rate = _initialise(self._lib)
         self.version = self._lib.espeak_Info(None).decode()
-        self.languages = tuple(sorted(self._languages()))
+        self.languages = self._list_languages()
+        """Language tags in lower case, each with the identifier of its voice."""
         self._lock = threading.Lock()
         self._clause = Clause()
         self._callback = _Callback(self._collect)
@@ -132,22 +133,24 @@ class EspeakLibrary:
                 clause.words.append((event.text_position - 1, event.length, event.sample))
         return 0
 
-    def _languages(self) -> set[str]:
-        """Return the language tags of all voices, each a byte of priority and a name."""
-        found: set[str] = set()
+    def _list_languages(self) -> dict[str, str]:
+        ranked: dict[str, tuple[int, str]] = {}
         for voice in self._lib.espeak_ListVoices(None):
             if not voice:
                 break
-            found.update(_tags(voice.contents))
-        return found
+            identifier = voice.contents.identifier.decode()
+            for rank, tag in _ranked_tags(voice.contents):
+                ranked[tag] = min(ranked.get(tag, (rank, identifier)), (rank, identifier))
+        return {tag: identifier for tag, (_, identifier) in ranked.items()}
 
 
-def _tags(voice: _Voice) -> list[str]:
+def _ranked_tags(voice: _Voice) -> list[tuple[int, str]]:
+    """Return the language tags of a voice, each with how well it fits (less is better)."""
     address = ctypes.cast(voice.languages, c_void_p).value or 0
-    tags: list[str] = []
-    while ctypes.string_at(address, 1) != b"\0":
+    tags: list[tuple[int, str]] = []
+    while rank := ctypes.string_at(address, 1)[0]:
         name = ctypes.string_at(address + 1)
-        tags.append(name.decode())
+        tags.append((rank, name.decode()))
         address += len(name) + 2
     return tags
 

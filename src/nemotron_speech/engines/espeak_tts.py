@@ -7,7 +7,6 @@ A segment is spoken clause by clause: a step synthesises at most one clause (a f
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, TtsStream, Word
 from nemotron_speech.engines.espeak_lib import Clause, Delivery, EspeakLibrary, espeak_library
 from nemotron_speech.errors import BadRequest, EngineError, TooLarge
+from nemotron_speech.text import speakable
 
 STEP_MS = 60
 """Audio of one step in stream mode."""
@@ -51,7 +51,9 @@ _SPEAKERS = {
     "leo": _Speaker("m7", 34),
 }
 
-_ALIASES = {"en": "en-us", "zh": "cmn", "zh-cn": "cmn", "zh-tw": "cmn", "pt": "pt-br"}
+_DEFAULT_LANGUAGE = "en"
+_ALIASES = {"en": "en-us", "pt": "pt-br", "zh-cn": "zh", "zh-tw": "zh"}
+"""Which voice a tag means where espeak-ng would choose another, or has none."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class _Stream:
 class EspeakEngine:
     """A `TtsEngine` over espeak-ng.
 
-    The seed voice names are variants of espeak-ng's voice of the segment's language.
+    Voices are variants of espeak-ng's voice for the language of the segment.
     """
 
     def __init__(self, capacity: int = 32) -> None:
@@ -83,13 +85,15 @@ class EspeakEngine:
             model=f"espeak-ng {library.version}",
             sample_rate=library.sample_rate,
             voices=tuple(_SPEAKERS),
-            languages=tuple(sorted({*library.languages, *_ALIASES})),
+            languages=("en", *sorted({*library.languages, *_ALIASES} - {"en"})),
             capacity=self._capacity,
             max_batch=self._capacity,
             max_text=20_000,
         )
 
     def load(self) -> None:
+        import numpy  # noqa: F401 -- its import takes a second, better now than in the first step
+
         espeak_library()
 
     def open(self, segment: Segment) -> _Stream:
@@ -113,14 +117,10 @@ class EspeakEngine:
         if isinstance(stream, _Stream):
             stream.clauses.clear()
             stream.audio.clear()
+            stream.words.clear()
 
     def unload(self) -> None:
         """Nothing to release: the library belongs to the process."""
-
-
-def speakable(text: str) -> str:
-    """Return the text without what a voice should not name: emoji, pictographs, control characters."""
-    return "".join(" " if _is_unspeakable(character) else character for character in text)
 
 
 def split_clauses(text: str) -> list[str]:
@@ -154,11 +154,6 @@ def _cut_words(clause: str) -> list[str]:
     return [*pieces, clause]
 
 
-def _is_unspeakable(character: str) -> bool:
-    category = unicodedata.category(character)
-    return (category == "So" and character != "°") or category in ("Cc", "Cf", "Cn", "Co", "Cs", "Sk")
-
-
 def _delivery(segment: Segment, languages: Sequence[str]) -> Delivery:
     tag = segment.language.lower().replace("_", "-")
     language = next((found for found in (tag, tag.partition("-")[0]) if found in languages), None)
@@ -166,7 +161,8 @@ def _delivery(segment: Segment, languages: Sequence[str]) -> Delivery:
         raise BadRequest(f"unknown language {segment.language!r}; there are: {', '.join(languages)}")
     speaker = _SPEAKERS[segment.voice]
     rate = round(min(max(_WORDS_PER_MINUTE * segment.speed, 80), 450))
-    return Delivery(f"{_ALIASES.get(language, language)}+{speaker.variant}", rate, speaker.pitch, volume=100)
+    identifier = espeak_library().languages[_ALIASES.get(language, language)]
+    return Delivery(f"{identifier}+{speaker.variant}", rate, speaker.pitch, volume=100)
 
 
 def _advance(stream: _Stream, library: EspeakLibrary) -> TtsResult | EngineError:
@@ -228,8 +224,14 @@ def _level(pcm: bytearray) -> bytes:
 
 def _words(text: str, clause: Clause, origin: int, end: int, rate_ms: float) -> list[Word]:
     """Return the words with times: each lasts until the next begins."""
-    starts = [max(0, origin + sample) for _, _, sample in clause.words]
+    spoken = _merged(clause.words)
+    starts = [min(end, max(0, origin + sample)) for _, _, sample in spoken]
     words: list[Word] = []
-    for (position, length, _), start, stop in zip(clause.words, starts, [*starts[1:], end], strict=True):
+    for (position, length, _), start, stop in zip(spoken, starts, [*starts[1:], end], strict=True):
         words.append(Word(text[position : position + length], round(start / rate_ms), round(stop / rate_ms)))
     return words
+
+
+def _merged(events: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Keep the first event of each word: a word that is spelled out has one per letter."""
+    return [event for index, event in enumerate(events) if not index or events[index - 1][0] != event[0]]

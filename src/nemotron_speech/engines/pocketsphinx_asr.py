@@ -29,6 +29,9 @@ GRAMMAR = Path(__file__).parent / "data" / "domain_en.gram"
 CHUNK_SAMPLES = 1600
 """Audio of one step: 100 ms, about 20 ms of decoding."""
 
+MIN_CAPACITY = 4
+"""Streams a machine of few cores holds all the same; speech takes a sixth of a core."""
+
 SENTENCES_PER_RULE = 1000
 """Enough for every pair of words the grammar allows; estimating takes about 0.3 s."""
 
@@ -45,20 +48,21 @@ class _Stream:
 class PocketsphinxEngine:
     """An `AsrEngine` over PocketSphinx in worker processes.
 
-    `workers` processes (default: the cores this process may use) hold `streams_per_worker` decoders each, about
-    60 MB apiece beside 80 MB per process. `biased` off uses the open language model alone. A worker that has
-    not answered a step for `step_timeout_s` is killed; its streams get an EngineError and it is started again.
+    `workers` processes (default: the cores this process may use) hold `streams_per_worker` decoders each
+    (default 2), about 60 MB apiece beside 80 MB per process. `biased` off uses the open language model alone.
+    A worker that has not answered a step for `step_timeout_s` is killed and replaced; its streams get an
+    EngineError.
     """
 
     def __init__(
         self,
         workers: int | None = None,
-        streams_per_worker: int = 2,
+        streams_per_worker: int | None = None,
         biased: bool = True,
         step_timeout_s: float = 20.0,
     ) -> None:
         self._count = workers or _cores()
-        self._slots = streams_per_worker
+        self._slots = streams_per_worker or max(2, -(-MIN_CAPACITY // self._count))
         self._biased = biased
         self._timeout = step_timeout_s
         self._pool: WorkerPool | None = None
@@ -78,7 +82,7 @@ class PocketsphinxEngine:
         logger.info("pocketsphinx: {} workers with {} decoders each", self._count, self._slots)
 
     def open(self, language: str | None) -> _Stream:
-        """Start a stream. Raises BadRequest for a language other than English, Full without a free decoder."""
+        """Start a stream. Raises BadRequest for a language other than English, Full when none is free."""
         if language and language.lower().replace("_", "-").partition("-")[0] != "en":
             raise BadRequest(f"pocketsphinx recognises en only, not {language!r}")
         worker = self._loaded().least_loaded()

@@ -50,6 +50,7 @@ _SIGNATURES: Mapping[str, tuple[object, list[object]]] = {
     "ngram_model_apply_weights": (c_int, [c_void_p, c_float, c_float]),
     "ngram_model_free": (c_int, [c_void_p]),
     "ps_vad_init": (c_void_p, [c_int, c_int, c_double]),
+    "ps_vad_free": (c_int, [c_void_p]),
     "ps_vad_classify": (c_int, [c_void_p, c_char_p]),
 }
 
@@ -214,6 +215,9 @@ class VoiceDetector:
     def __init__(self, library: SphinxLibrary, strictness: int = 2) -> None:
         self._c = library.c
         self._handle = self._c.ps_vad_init(strictness, 16000, 0.03)
+
+    def __del__(self) -> None:
+        self._c.ps_vad_free(self._handle)
 
     def is_speech(self, frame: bytes) -> bool:
         """Say whether a frame of `FRAME_BYTES` sounds like speech."""

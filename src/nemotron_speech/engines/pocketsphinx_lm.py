@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from math import log10
+from pathlib import Path
 
 _ORDER = 3
 _NEVER = -99.0
@@ -34,8 +36,6 @@ class TrigramModel:
 
     def probability(self, word: str, history: _History) -> float:
         """Return P(word | history), interpolated with the shorter histories."""
-        if len(history) >= _ORDER:
-            history = history[1 - _ORDER :]
         shorter = self.probability(word, history[1:]) if history else 1 / self._vocabulary
         counts = self._following.get(history)
         if not counts:
@@ -66,3 +66,12 @@ class TrigramModel:
         if not counts:
             return 0.0
         return log10(len(counts) / self._mass[history])
+
+
+def read_vocabulary(path: Path) -> frozenset[str]:
+    """Return the words of an ARPA file."""
+    with path.open() as lines:
+        for line in lines:
+            if line.startswith("\\1-grams:"):
+                break
+        return frozenset(line.split()[1] for line in takewhile(str.strip, lines))

@@ -7,25 +7,25 @@ stay bounded however long the stream is. Text joins over cuts; only a hard flush
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nemotron_speech.engines.base import Flush, Word
+from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound
 from nemotron_speech.engines.pocketsphinx_lib import Token
 
-FRAME_BYTES = 960
 FRAME_MS = 30
 _BYTES_PER_MS = 32
 
 PREROLL_FRAMES = 12
 """Audio before the gate opens that is decoded all the same: 360 ms, longer than any first consonant."""
 
-ONSET_WINDOW, ONSET_VOICED = 6, 3
-"""The gate opens when this many of the last frames are voiced."""
+ONSET_WINDOW, ONSET_SOUNDING = 6, 3
+"""The gate opens when this many of the last frames are not silent."""
 
 PAUSE_FRAMES = 24
-"""An utterance ends after 720 ms without voice."""
+"""An utterance ends after 720 ms of silence."""
 
 LONG_FRAMES, LONG_PAUSE_FRAMES = 400, 5
 """After 12 s any pause of 150 ms ends it."""
@@ -38,8 +38,27 @@ REPLAY_FRAMES = 50
 _TAIL = bytes(100 * _BYTES_PER_MS)
 """Silence after the last sample, so that a word cut short by a flush is still completed."""
 
-MIN_CONFIDENCE = 0.0
-MIN_VOICED_FRAMES = 4
+MIN_PITCHED_FRAMES = 3
+"""With less than 90 ms of pitch nothing was said: a cough, a knock, breath."""
+
+MIN_PITCHED_SHARE = 0.15
+"""Of the frames above silence; in speech about half have pitch."""
+
+LONGEST_WORD_FRAMES = 130
+"""No word lasts 1.3 s: the decoder stretches one over steady noise or music."""
+
+MIN_POSTERIOR = 0.1
+"""An utterance of one or two words less likely than this is kept only if the grammar knows the words."""
+
+_NOT_SAID_ALONE = frozenset(
+    word
+    for line in (
+        "a an the and or if of in on at by to up are is was our us their his her its as than that",
+        "ah er ha hm hmm huh mm oh ooh ow ugh uh ack ought",
+    )
+    for word in line.split()
+)
+"""What noise is most often taken for; nobody says just this to a machine."""
 
 
 class UtteranceDecoder(Protocol):
@@ -53,9 +72,10 @@ class UtteranceDecoder(Protocol):
 
 
 class Gate(Protocol):
-    """What a stream needs of `pocketsphinx_lib.VoiceDetector`."""
+    """What a stream needs of `pocketsphinx_gate.VoiceGate`."""
 
-    def is_speech(self, frame: bytes) -> bool: ...
+    def reset(self) -> None: ...
+    def hear(self, frame: bytes) -> Sound: ...
 
 
 @dataclass(slots=True)
@@ -64,20 +84,30 @@ class _Utterance:
 
     start_ms: int
     frames: int = 0
-    voiced: int = 0
+    sounding: int = 0
+    """Frames above silence."""
+    pitched: int = 0
     quiet: int = 0
-    """Unvoiced frames at its end."""
-    recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=REPLAY_FRAMES))
+    """Silent frames at its end."""
+    recent: deque[tuple[bytes, Sound]] = field(default_factory=lambda: deque(maxlen=REPLAY_FRAMES))
+
+    @property
+    def may_be_speech(self) -> bool:
+        return self.pitched >= max(MIN_PITCHED_FRAMES, MIN_PITCHED_SHARE * self.sounding)
 
 
 class SphinxStream:
     """The state of one caller over one decoder."""
 
-    def __init__(self, decoder: UtteranceDecoder, gate: Gate) -> None:
+    def __init__(
+        self, decoder: UtteranceDecoder, gate: Gate, vocabulary: Container[str] = frozenset()
+    ) -> None:
+        """Start on a decoder no other stream uses; words of `vocabulary` are believed even when unlikely."""
         self._decoder = decoder
         self._gate = gate
+        self._vocabulary = vocabulary
         self._utterance: _Utterance | None = None
-        self._preroll: deque[tuple[bytes, bool]] = deque(maxlen=PREROLL_FRAMES)
+        self._preroll: deque[tuple[bytes, Sound]] = deque(maxlen=PREROLL_FRAMES)
         self._rest = b""
         self._clock_ms = 0
         """Stream time of the end of the last whole frame."""
@@ -99,31 +129,32 @@ class SphinxStream:
         for start in range(0, whole, FRAME_BYTES):
             frame = audio[start : start + FRAME_BYTES]
             self._clock_ms += FRAME_MS
-            self._take_frame(frame, self._gate.is_speech(frame))
+            self._take_frame(frame, self._gate.hear(frame))
 
-    def _take_frame(self, frame: bytes, voiced: bool) -> None:
+    def _take_frame(self, frame: bytes, sound: Sound) -> None:
         if self._utterance:
-            self._decode(self._utterance, frame, voiced)
+            self._decode(self._utterance, frame, sound)
             self._cut_if_due(self._utterance)
             return
-        self._preroll.append((frame, voiced))
+        self._preroll.append((frame, sound))
         latest = list(self._preroll)[-ONSET_WINDOW:]
-        if sum(voice for _, voice in latest) >= ONSET_VOICED:
+        if sum(sound > Sound.SILENCE for _, sound in latest) >= ONSET_SOUNDING:
             self._begin([*self._preroll])
 
-    def _begin(self, frames: Sequence[tuple[bytes, bool]]) -> None:
+    def _begin(self, frames: Sequence[tuple[bytes, Sound]]) -> None:
         self._preroll.clear()
         self._decoder.begin()
         self._utterance = _Utterance(self._clock_ms - FRAME_MS * len(frames))
-        for frame, voiced in frames:
-            self._decode(self._utterance, frame, voiced)
+        for frame, sound in frames:
+            self._decode(self._utterance, frame, sound)
 
-    def _decode(self, utterance: _Utterance, frame: bytes, voiced: bool) -> None:
+    def _decode(self, utterance: _Utterance, frame: bytes, sound: Sound) -> None:
         self._decoder.feed(frame)
         utterance.frames += 1
-        utterance.voiced += voiced
-        utterance.quiet = 0 if voiced else utterance.quiet + 1
-        utterance.recent.append(frame)
+        utterance.sounding += sound > Sound.SILENCE
+        utterance.pitched += sound is Sound.PITCHED
+        utterance.quiet = 0 if sound > Sound.SILENCE else utterance.quiet + 1
+        utterance.recent.append((frame, sound))
 
     def _cut_if_due(self, utterance: _Utterance) -> None:
         pause = LONG_PAUSE_FRAMES if utterance.frames > LONG_FRAMES else PAUSE_FRAMES
@@ -135,17 +166,17 @@ class SphinxStream:
     def _cut_before_last_word(self, utterance: _Utterance) -> None:
         """End an utterance that has no pause and decode its last word anew, with what follows it."""
         words = self._end(utterance)
-        again: list[bytes] = []
+        again: list[tuple[bytes, Sound]] = []
         if len(words) > 1:
             back = -(-(self._clock_ms - words[-1].start_ms) // FRAME_MS)
             if back <= len(utterance.recent):
                 words.pop()
                 again = list(utterance.recent)[-back:]
         self._said += words
-        self._begin([(frame, True) for frame in again])
+        self._begin(again)
 
     def _finish(self) -> tuple[str, list[Word]]:
-        if self._utterance is None and any(voiced for _, voiced in self._preroll):
+        if self._utterance is None and any(sound is Sound.PITCHED for _, sound in self._preroll):
             self._begin([*self._preroll])
         if self._utterance:
             self._decoder.feed(self._rest + _TAIL)
@@ -155,24 +186,33 @@ class SphinxStream:
         self._rest = b""
         self._preroll.clear()
         self._decoder.reset()
+        self._gate.reset()
         return _text(words), words
 
     def _end(self, utterance: _Utterance) -> list[Word]:
         self._decoder.end()
         self._utterance = None
-        if utterance.voiced < MIN_VOICED_FRAMES:
+        if not utterance.may_be_speech:
             return []
-        return _accepted(self._decoder.tokens(), utterance.start_ms)
+        return self._believed(_words(self._decoder.tokens(), utterance.start_ms))
 
     def _partial(self) -> list[Word]:
-        if self._utterance is None or self._utterance.voiced < MIN_VOICED_FRAMES:
+        if self._utterance is None or not self._utterance.may_be_speech:
             return []
-        return _words(self._decoder.tokens(), self._utterance.start_ms)
+        words = _words(self._decoder.tokens(), self._utterance.start_ms)
+        return [] if _is_noise_word(words) else words
+
+    def _believed(self, words: list[Word]) -> list[Word]:
+        """Return the words of a final hypothesis, none where it looks like noise."""
+        if len(words) > 2:
+            return words
+        known = all(word.text in self._vocabulary for word in words)
+        likely = all((word.confidence or 0) >= MIN_POSTERIOR for word in words)
+        return words if (known or likely) and not _is_noise_word(words) else []
 
 
-def _accepted(tokens: Sequence[Token], start_ms: int) -> list[Word]:
-    """Return the words of a final hypothesis, none where it is not believable."""
-    return _words(tokens, start_ms)
+def _is_noise_word(words: Sequence[Word]) -> bool:
+    return len(words) <= 2 and all(word.text in _NOT_SAID_ALONE for word in words)
 
 
 def _words(tokens: Sequence[Token], start_ms: int) -> list[Word]:
@@ -184,7 +224,7 @@ def _words(tokens: Sequence[Token], start_ms: int) -> list[Word]:
             round(token.posterior, 3),
         )
         for token in tokens
-        if not token.is_filler
+        if not token.is_filler and token.last_frame - token.first_frame < LONGEST_WORD_FRAMES
     ]
 
 

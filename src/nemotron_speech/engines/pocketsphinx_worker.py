@@ -18,11 +18,13 @@ from pathlib import Path
 import msgspec
 
 from nemotron_speech.engines.base import Flush, Word
+from nemotron_speech.engines.pocketsphinx_gate import VoiceGate
 from nemotron_speech.engines.pocketsphinx_lib import Decoder, SphinxLibrary, VoiceDetector
+from nemotron_speech.engines.pocketsphinx_lm import read_vocabulary
 from nemotron_speech.engines.pocketsphinx_stream import SphinxStream
 from nemotron_speech.errors import SpeechError
 
-DOMAIN_WEIGHT = 0.01
+DOMAIN_WEIGHT = 0.1
 """Weight of the domain model beside the open one's 1; it multiplies probabilities raised to the language
 weight, so it is far milder than it looks."""
 
@@ -57,6 +59,7 @@ class Worker:
         models = [(self._library.model / "en-us.lm.bin", 1.0)]
         if domain:
             models.append((domain, DOMAIN_WEIGHT))
+        self._vocabulary = read_vocabulary(domain) if domain else frozenset[str]()
         mixture = self._library.interpolate(models)
         self._decoders = [Decoder(self._library, mixture) for _ in range(slots)]
         self._streams: dict[int, SphinxStream] = {}
@@ -78,7 +81,8 @@ class Worker:
     def _renew(self, slot: int) -> None:
         decoder = self._decoders[slot]
         decoder.abandon()
-        self._streams[slot] = SphinxStream(decoder, VoiceDetector(self._library))
+        gate = VoiceGate(lambda: VoiceDetector(self._library))
+        self._streams[slot] = SphinxStream(decoder, gate, self._vocabulary)
 
 
 def _packed(word: Word) -> tuple[str, int, int, float | None]:
