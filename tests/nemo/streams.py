@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine, NemoStream
+from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_stream import NemoStream
 from nemotron_speech.errors import EngineError
+from tests.nemo.offline import spaced
 
 Samples = npt.NDArray[np.int16]
 
@@ -63,4 +65,4 @@ def recognise(engine: NemoAsrEngine, *utterances: Samples) -> list[str]:
     while step(engine, [caller]):
         pass
     engine.close(caller.stream)
-    return [result.text for result in caller.finals]
+    return [spaced(result.text) for result in caller.finals]

@@ -69,7 +69,7 @@ class RnntDecoder:
         self._decoder = model.decoder
         one, two = (self._after_start(batch) for batch in (1, 2))
         self.fresh = one
-        self.dims = {name: _batch_dim(one[name], two[name]) for name in one}
+        self.dims: Mapping[str, int] = {name: _batch_dim(one[name], two[name]) for name in one}
 
     def __call__(
         self, encoded: torch.Tensor, lengths: torch.Tensor, state: State

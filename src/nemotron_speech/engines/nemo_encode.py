@@ -7,6 +7,7 @@ a kind, streams may be at any position, and a chunk that ends its utterance may 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class StreamingEncoder:
         }
 
     def __call__(
-        self, kind: int, mel: torch.Tensor, frames: list[int], state: State
+        self, kind: int, mel: torch.Tensor, frames: Sequence[int], state: State
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Encode `frames[i]` of the new mel frames of stream i.
 
