@@ -188,14 +188,26 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
     async def _answer(self, reply: Reply) -> None:
         """Speak the reply chunk by chunk; the request is closed while the voice is behind."""
         self._handshake.begin()
-        while not reply.finished:
-            async with aclosing(self._stream(reply)) as chunks:
-                async for chunk in chunks:
-                    await self._say(chunk)
-                    if self._handshake.must_wait and not reply.finished:
-                        break
+        while not reply.over:
+            if not reply.finished:
+                await self._generate(reply)
+            while reply.chunks:
+                await self._handshake.room()
+                await self._say_ready(reply)
             if not reply.finished:
                 await self._handshake.room()
+
+    async def _generate(self, reply: Reply) -> None:
+        """Receive more of the reply until the voice is behind, speaking what is complete."""
+        async with aclosing(self._stream(reply)) as reads:
+            async for _ in reads:
+                await self._say_ready(reply)
+                if self._handshake.must_wait:
+                    return
+
+    async def _say_ready(self, reply: Reply) -> None:
+        while reply.chunks and not self._handshake.must_wait:
+            await self._say(reply.chunks.popleft())
 
     async def _say(self, chunk: str) -> None:
         if self.reports_ttfat:
@@ -209,8 +221,8 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
 
     # ------------------------------------------------------------------------------ to the server
 
-    async def _stream(self, reply: Reply) -> AsyncGenerator[str, None]:
-        """Yield the chunks of one request; closing the generator closes the request."""
+    async def _stream(self, reply: Reply) -> AsyncGenerator[None, None]:
+        """Receive one request into the reply, read by read; closing the generator closes the request."""
         assert self._http is not None
         slot = await self._slot()
         body = replace(reply.next_request(), id_slot=slot).body()
@@ -225,14 +237,14 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
                     events = answer.feed(data)
                     if any(isinstance(event, TextDelta) for event in events):
                         await self.stop_ttfb_metrics()
-                    for chunk in reply.take(events):
-                        yield chunk
-                    if reply.finished:
-                        ended = True
+                    reply.take(events)
+                    ended = reply.finished
+                    yield
+                    if ended:
                         return
-                for chunk in reply.take(answer.end()):
-                    yield chunk
+                reply.take(answer.end())
                 ended = True
+                yield
         finally:
             self._slots.release(slot, asyncio.get_running_loop().time())
             if not ended:

@@ -30,6 +30,7 @@ from pipecat.workers.runner import WorkerRunner
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from pipecat_bots.announcements import LostRecogniser
 from pipecat_bots.client_page import mount_client
 from pipecat_bots.dependence import Dependent, Notice
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
@@ -38,8 +39,6 @@ from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
-
-LOST_RECOGNISER = "Sorry, I lost my speech recogniser, one moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,7 @@ class Session:
         self._services = services
         self._present = False
         self._greeted = False
+        self._lost_recogniser = LostRecogniser(self._apologise)
         self._metrics = self._observer()
         self._worker = self._build_worker(self._processors(transport, turns))
         self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
@@ -157,6 +157,8 @@ class Session:
             empty_user_turn=None,
         )
         user, assistant = LLMContextAggregatorPair(LLMContext(), user_params=params)
+        user.add_event_handler("on_user_turn_started", self._on_turn_started)
+        user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         services = self._services
         processors = [transport.input(), services.stt, user, services.llm, services.tts, transport.output()]
         if self._settings.enable_recording:
@@ -206,13 +208,25 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if notice.service == "asr" and self._present:
-            await self._worker.queue_frame(TTSSpeakFrame(LOST_RECOGNISER, append_to_context=False))
+        if notice.service == "asr":
+            await self._lost_recogniser.lost()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
+        if service is self._services.stt:
+            self._lost_recogniser.recovered()
         if service is self._services.tts and self._present:
             await self._greet()
+
+    async def _on_turn_started(self, *_: Any) -> None:
+        self._lost_recogniser.turn_started()
+
+    async def _on_turn_stopped(self, *_: Any) -> None:
+        await self._lost_recogniser.turn_stopped()
+
+    async def _apologise(self, text: str) -> None:
+        if self._present:
+            await self._worker.queue_frame(TTSSpeakFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
         await self._tell(metrics.message())

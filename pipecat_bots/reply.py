@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -61,7 +62,10 @@ class Reply:
         )
         self._progress: Progress | None = None
         self._calls: dict[int, ToolCall] = {}
+        self.chunks: deque[str] = deque()
+        """Complete, and not spoken yet: one read may complete several."""
         self.finished = False
+        """Whether all of the answer has been received."""
 
     @property
     def begun(self) -> bool:
@@ -79,8 +83,13 @@ class Reply:
         self._counted = self._tokens
         return request
 
-    def take(self, events: Iterable[Event]) -> list[str]:
-        """Take in what was received; return the chunks it completes. Raises Refused."""
+    @property
+    def over(self) -> bool:
+        """Whether everything has been received and taken."""
+        return self.finished and not self.chunks
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Take in what was received; the chunks it completes join `chunks`. Raises Refused."""
         chunks: list[str] = []
         for event in events:
             match event:
@@ -103,7 +112,7 @@ class Reply:
         ):
             self.finished = True
             chunks.append(self._chunker.finish())
-        return [chunk for chunk in chunks if chunk]
+        self.chunks.extend(chunk for chunk in chunks if chunk)
 
     def abandon_request(self) -> None:
         """Count a request that was closed before its end, as far as its cost is known."""

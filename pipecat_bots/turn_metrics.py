@@ -83,6 +83,13 @@ def turn_metrics(turn: int, breakdown: LatencyBreakdown) -> TurnMetrics:
     return TurnMetrics(turn, round(total * 1000), stages)
 
 
+def _is_answer(breakdown: LatencyBreakdown) -> bool:
+    """Whether a language model was asked: what the bot says on its own account is no answer."""
+    return any(
+        part.key in ("transcription", "turn_detection", "llm_inference") for part in breakdown.contributions
+    )
+
+
 class TurnMetricsObserver(UserBotLatencyObserver):
     """Report each answered turn when the bot begins to speak, and again if it is interrupted.
 
@@ -119,7 +126,7 @@ class TurnMetricsObserver(UserBotLatencyObserver):
         await self._end(interrupted=False)
 
     async def _on_breakdown(self, _: UserBotLatencyObserver, breakdown: LatencyBreakdown) -> None:
-        if breakdown.measured_from is not MeasuredFrom.USER_SILENCE or not breakdown.contributions:
+        if breakdown.measured_from is not MeasuredFrom.USER_SILENCE or not _is_answer(breakdown):
             return
         await self._end(interrupted=False)
         self._turn += 1

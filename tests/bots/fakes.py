@@ -175,10 +175,14 @@ class FakeTts(FakeServer):
         delay_s: Before the first audio of a segment.
         fails: Texts it cannot say.
         hangs: Whether it takes text and never answers.
+        plain: Whether it knows no ids, rates or words, and does not complete a segment it could not say.
     """
 
-    def __init__(self, delay_s: float = 0.05, fails: Sequence[str] = (), hangs: bool = False) -> None:
+    def __init__(
+        self, delay_s: float = 0.05, fails: Sequence[str] = (), hangs: bool = False, plain: bool = False
+    ) -> None:
         super().__init__()
+        self.plain = plain
         self.delay_s = delay_s
         self.fails = fails
         self.hangs = hangs
@@ -236,15 +240,27 @@ class FakeTts(FakeServer):
                 announcement, segment = begun
                 number += 1
                 await asyncio.sleep(self.delay_s)
-                for message in announcement:
+                for message in self._dialect(announcement):
                     await ws.send_str(message)
                 if segment.text in self.fails:
                     replies = machine.fail(segment, "cannot say that")
                 else:
                     await self._audio(ws, machine, segment, number)
                     replies = machine.complete(segment, self.words(segment.text))
-                for message in replies:
+                for message in self._dialect(replies):
                     await ws.send_str(message)
+
+    def _dialect(self, messages: list[str]) -> list[str]:
+        if not self.plain:
+            return messages
+        decoded = [json.loads(message) for message in messages]
+        failed = any(message["type"] == "error" for message in decoded)
+        keep = ("type", "stream_id", "audio_ms", "total_audio_ms", "message")
+        return [
+            json.dumps({key: message[key] for key in keep if key in message})
+            for message in decoded
+            if not (failed and message["type"] == "segment_complete")
+        ]
 
     async def _audio(self, ws: web.WebSocketResponse, machine: TtsServer, segment: Any, number: int) -> None:
         samples = len(segment.text) * MS_PER_CHARACTER * TTS_RATE // 1000

@@ -80,6 +80,14 @@ def test_every_text_is_spoken_whole_and_without_a_timeout(name: str, warnings: l
 
 
 @virtual_time
+async def test_a_model_that_answers_in_one_burst_is_spoken_whole() -> None:
+    async with FakeLlm(LONG[:1000], token_s=0.0) as llm, FakeTts() as tts:
+        down, _ = await converse(llm, tts, [question(), SleepFrame(100)])
+    assert said(down) == LONG[:1000]
+    assert len(tts.segments) > 10
+
+
+@virtual_time
 async def test_the_first_segment_is_streamed_and_the_later_ones_are_not() -> None:
     async with FakeLlm(TEXTS["abbreviations"] + " " + LONG[:300]) as llm, FakeTts() as tts:
         await converse(llm, tts, [question(), SleepFrame(60), question(), SleepFrame(60)])
@@ -139,6 +147,19 @@ async def test_a_segment_the_voice_cannot_say_does_not_stop_the_answer() -> None
         tts.fails = [*tts.fails, "Bad one. And this is the end."]
         down, _ = await converse(llm, tts, [question(), SleepFrame(20)])
     assert said(down) == text
+
+
+@virtual_time
+async def test_a_server_without_ids_is_understood() -> None:
+    text = "This first sentence has ten words or rather some more. Bad one. Dr. Who has said a word. The end."
+    async with FakeLlm(text) as llm, FakeTts(plain=True) as tts:
+        tts.fails = ["Bad one."]
+        steps = [question(), SleepFrame(20), question(), SleepFrame(20)]
+        down, _ = await converse(llm, tts, steps)
+    assert {frame.sample_rate for frame in of_type(down, TTSAudioRawFrame)} == {22050}
+    assert len(of_type(down, LLMFullResponseEndFrame)) == 2
+    assert said(down).replace("Bad one. ", "") == text.replace("Bad one. ", "") * 2
+    assert len(tts.segments) == 8
 
 
 @virtual_time

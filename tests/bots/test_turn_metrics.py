@@ -115,6 +115,15 @@ async def test_a_greeting_is_no_turn() -> None:
     assert reports.told == reports.finished == []
 
 
+async def test_an_announcement_is_no_turn() -> None:
+    reports = Reports()
+    await reports.observer._on_breakdown(
+        reports.observer, breakdown(0.06, endpointing_wait=0.2, pipeline=2.0)
+    )
+    await reports.observer.close()
+    assert reports.told == reports.finished == []
+
+
 async def test_turns_are_appended_as_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "turns.jsonl"
     lines = JsonLines(path, "s1")

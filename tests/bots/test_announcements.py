@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pipecat_bots.announcements import LOST_RECOGNISER, LostRecogniser
+
+
+class Voice:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    async def __call__(self, text: str) -> None:
+        self.said.append(text)
+
+
+async def test_a_loss_in_silence_is_announced_at_once() -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    await announcer.lost()
+    assert voice.said == [LOST_RECOGNISER]
+
+
+async def test_a_loss_while_the_user_speaks_is_announced_when_the_user_has_finished() -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    announcer.turn_started()
+    await announcer.lost()
+    assert voice.said == []
+    await announcer.turn_stopped()
+    assert voice.said == [LOST_RECOGNISER]
+
+
+async def test_a_turn_after_the_recovery_is_not_commented_on() -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    announcer.turn_started()
+    await announcer.lost()
+    announcer.recovered()
+    await announcer.turn_stopped()
+    assert voice.said == []
+
+
+async def test_every_turn_without_a_recogniser_is_told_so() -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    await announcer.lost()
+    announcer.turn_started()
+    await announcer.turn_stopped()
+    assert voice.said == [LOST_RECOGNISER] * 2
