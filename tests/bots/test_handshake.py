@@ -151,7 +151,7 @@ async def test_a_segment_the_voice_cannot_say_does_not_stop_the_answer() -> None
 
 @virtual_time
 async def test_a_server_without_ids_is_understood() -> None:
-    text = "This first sentence has ten words or rather some more. Bad one. Dr. Who has said a word. The end."
+    text = "This first sentence has ten words or rather some more. Bad one. Someone has said a word. The end."
     async with FakeLlm(text) as llm, FakeTts(plain=True) as tts:
         tts.fails = ["Bad one."]
         steps = [question(), SleepFrame(20), question(), SleepFrame(20)]
