@@ -36,7 +36,35 @@ class NoIdCheck(TtsClient):
         return super()._stream_created(msgspec.structs.replace(message, utterance=None))
 
 
-class CarelessConversation(Conversation):
+class OnlyStaleAudio(Conversation):
+    """Speaks, interrupts and looks for stale audio; nothing else happens, so that it is found soon."""
+
+    @rule()
+    def speak(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().speak("story", 3, False)
+
+    def finish(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """No rule here."""
+
+    def change_voice(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """No rule here."""
+
+    def reconnect(self) -> None:
+        """No rule here."""
+
+    def hear(self, utterance: str, number: int, frame: int) -> None:
+        if self.segments[number].stale:
+            raise StaleAudio(f"frame {frame} of segment {number}")
+
+    def hear_failure(self, number: int) -> None: ...
+
+    def complete(self, utterance: str) -> None: ...
+
+    def teardown(self) -> None:
+        self.run_to_the_end()
+
+
+class CarelessConversation(OnlyStaleAudio):
     client_class = NoIdCheck
 
 
@@ -62,6 +90,10 @@ class PlainConversation(Conversation):
         assert not any("utterance" in message for message in self.wire)
 
 
+class UnprotectedConversation(OnlyStaleAudio, PlainConversation):
+    """The caller speaks again at once."""
+
+
 class PatientConversation(PlainConversation):
     """The caller speaks again only when its interruption has been acknowledged."""
 
@@ -85,7 +117,7 @@ def test_without_the_id_check_stale_audio_is_found() -> None:
 
 def test_a_server_that_echoes_no_ids_leaves_the_known_hole() -> None:
     with pytest.raises(StaleAudio):
-        run_state_machine_as_test(PlainConversation, settings=UNTIL_FOUND)
+        run_state_machine_as_test(UnprotectedConversation, settings=UNTIL_FOUND)
 
 
 def test_waiting_for_the_acknowledgement_closes_the_hole_without_ids() -> None:

@@ -194,6 +194,23 @@ async def test_a_caller_that_never_reads_delays_nobody(service: AsrService) -> N
             assert final["text"] == str(number)
 
 
+async def test_a_slow_reader_gets_the_latest_interim_and_not_every_one(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    async with talking(service, window=1) as slow:
+        for number in range(50):
+            slow.say(pcm(number) * 160)
+        await until(lambda: len(engine.batches) == 50)
+        slow.say(type="reset")
+        await slow.read_until("ready")
+        await until(lambda: len(engine.batches) == 51)
+        messages = [await slow.read()]
+        while not messages[-1]["is_final"]:
+            messages.append(await slow.read())
+        assert len(messages) <= 5
+        assert set(messages[-1]["text"].split()) == set(map(str, range(50)))
+
+
 async def test_a_failing_chunk_ends_its_caller_and_no_other(service: AsrService, engine: EchoAsr) -> None:
     engine.fail_on = 666
     async with talking(service) as unlucky, talking(service) as caller:
