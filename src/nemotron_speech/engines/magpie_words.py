@@ -1,0 +1,40 @@
+"""When each word of a segment was spoken, from what the decoder attended to at every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nemotron_speech.engines.base import Word
+from nemotron_speech.engines.magpie_text import TextChunk
+
+
+class SpokenWords:
+    """The words of one segment, and the frame each began at."""
+
+    def __init__(self, chunks: Sequence[TextChunk]) -> None:
+        self._chunks = chunks
+        self._before = [sum(len(chunk.words) for chunk in chunks[:i]) for i in range(len(chunks))]
+        self._begun: dict[int, int] = {0: 0}
+
+    def note(self, chunk: int, token: int, frame: int) -> None:
+        """Take in that `token` of `chunk` was attended to at `frame`, counted over the segment."""
+        word_of = self._chunks[chunk].word_of
+        if word_of and token >= 0:
+            word = self._before[chunk] + word_of[min(token, len(word_of) - 1)]
+            if word > max(self._begun):
+                self._begun[word] = frame
+
+    def times(self, frames: int, ms_per_frame: float) -> tuple[Word, ...]:
+        """Return the words of a segment of `frames` frames; none where tokens do not tell words.
+
+        A word that the attention passed over begins between its neighbours.
+        """
+        words = [word for chunk in self._chunks for word in chunk.words]
+        if not words or not all(chunk.words for chunk in self._chunks):
+            return ()
+        known = {**self._begun, len(words): frames}
+        starts = np.interp(range(len(words) + 1), sorted(known), [known[word] for word in sorted(known)])
+        at = [round(min(start, frames) * ms_per_frame) for start in starts]
+        return tuple(Word(word, at[i], at[i + 1]) for i, word in enumerate(words))

@@ -1,0 +1,74 @@
+"""Tiny Magpie checkpoints, made once per session; the tests need NeMo and are skipped without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.magpie import tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nemotron_speech.engines.magpie_tts import MagpieEngine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nemo() -> None:
+    pytest.importorskip("nemo.collections.tts.models", reason="NeMo is not installed (scripts/nemo_env)")
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("magpie")
+
+
+@pytest.fixture(scope="session")
+def codec(folder: Path) -> Path:
+    return tiny.save_codec(folder / "codec.nemo")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(folder: Path, codec: Path) -> Path:
+    return tiny.save_magpie(folder / "magpie.nemo", codec)
+
+
+@pytest.fixture(scope="session")
+def stacked_checkpoint(folder: Path, codec: Path) -> Path:
+    return tiny.save_magpie(folder / "magpie2.nemo", codec, stack=2)
+
+
+@pytest.fixture(scope="session")
+def make_engine() -> Callable[..., MagpieEngine]:
+    """Load an engine on the CPU."""
+
+    def make(model: Path, **options: Any) -> MagpieEngine:
+        from nemotron_speech.engines.magpie_tts import MagpieEngine
+
+        engine = MagpieEngine(str(model), device="cpu", **{"capacity": 8, **options})
+        engine.load()
+        return engine
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def engine(checkpoint: Path, make_engine: Callable[..., MagpieEngine]) -> MagpieEngine:
+    """One frame a step; its seed makes "Hello world, how are you?" 45 frames long."""
+    return make_engine(checkpoint, seed=18)
+
+
+@pytest.fixture(scope="session")
+def stacked_engine(stacked_checkpoint: Path, make_engine: Callable[..., MagpieEngine]) -> MagpieEngine:
+    """Two frames a step; the same text ends in the middle of a step, after 47 frames."""
+    return make_engine(stacked_checkpoint, seed=3)
+
+
+@pytest.fixture(params=["engine", "stacked_engine"])
+def either(request: pytest.FixtureRequest) -> MagpieEngine:
+    return request.getfixturevalue(request.param)
