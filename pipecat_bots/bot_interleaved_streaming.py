@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pipecat.runner.types import RunnerArguments
 
-from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, serve, voice
+from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, voice, warm_up
+from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns import smart_turns
 
@@ -22,4 +23,4 @@ async def bot(runner_args: RunnerArguments) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(warm_up)

@@ -1,15 +1,15 @@
-"""What all bots share: transports, the pipeline, turns, latency, recording, notices and the page."""
+"""What all bots share: services, transports, and the session of one caller."""
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 from pipecat.audio.vad.silero import SileroVADAnalyzer
-from pipecat.audio.vad.vad_analyzer import VADParams
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -27,18 +27,21 @@ from pipecat.transports.daily.transport import DailyParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from nemotron_speech.text import Budget
 from pipecat_bots.announcements import LostRecogniser
-from pipecat_bots.client_page import mount_client
 from pipecat_bots.dependence import Dependent, Notice
-from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.process import configure_logging, sessions
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
+from pipecat_bots.turns import smart_turns
+
+WHOLE_ANSWER = Budget(10**6, 10**6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
     options = MagpieWebSocketTTSService.Settings(
         voice=settings.bot_tts_voice,
         language=settings.bot_language,
-        mode=mode,
+        mode=mode if settings.bot_overlap else "batch",
         preset=settings.bot_tts_preset,
     )
     return MagpieWebSocketTTSService(url=settings.nvidia_tts_url, settings=options)
@@ -82,6 +85,7 @@ def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
         base_url=settings.nvidia_llama_cpp_url,
         settings=options,
         slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
+        first_chunk=FIRST_CHUNK if settings.bot_overlap else WHOLE_ANSWER,
         run_ahead=settings.bot_run_ahead,
     )
 
@@ -111,8 +115,36 @@ async def run_session(
     """Run one caller's session until it ends."""
     settings = BotSettings()
     configure_logging(settings)
+    # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
+    listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     transport = await create_transport(runner_args, transport_params())
-    await Session(settings, transport, runner_args, services(settings), turns(settings)).run()
+    session = Session(settings, transport, runner_args, services(settings), listening)
+    sessions.add(session)
+    try:
+        await session.run()
+    finally:
+        sessions.discard(session)
+
+
+def warm_up() -> None:
+    """Load what a first session would wait for: the transport's code and the two models of listening."""
+    import pipecat.transports.smallwebrtc.transport  # noqa: F401
+
+    settings = BotSettings()
+    voice_activity(settings)
+    smart_turns(settings)
+
+
+def voice_activity(settings: BotSettings) -> VADAnalyzer:
+    return SileroVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How a session knows that the user speaks, and when a turn ends."""
+
+    vad: VADAnalyzer
+    turns: UserTurnStrategies
 
 
 class Session:
@@ -124,7 +156,7 @@ class Session:
         transport: BaseTransport,
         runner_args: RunnerArguments,
         services: Services,
-        turns: UserTurnStrategies,
+        listening: Listening,
     ) -> None:
         self._settings = settings
         self._args = runner_args
@@ -133,7 +165,7 @@ class Session:
         self._greeted = False
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._metrics = self._observer()
-        self._worker = self._build_worker(self._processors(transport, turns))
+        self._worker = self._build_worker(self._processors(transport, listening))
         self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
         self._watch(transport)
 
@@ -147,12 +179,16 @@ class Session:
             await self._metrics.close()
             logger.info(f"session {self._args.session_id} ends")
 
+    async def stop(self) -> None:
+        """End the session now."""
+        await self._runner.cancel()
+
     # ------------------------------------------------------------------------------------ building
 
-    def _processors(self, transport: BaseTransport, turns: UserTurnStrategies) -> list[FrameProcessor]:
+    def _processors(self, transport: BaseTransport, listening: Listening) -> list[FrameProcessor]:
         params = LLMUserAggregatorParams(
-            vad_analyzer=SileroVADAnalyzer(params=VADParams(stop_secs=self._settings.bot_vad_stop_secs)),
-            user_turn_strategies=turns,
+            vad_analyzer=listening.vad,
+            user_turn_strategies=listening.turns,
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
         )
@@ -243,33 +279,3 @@ class Session:
     async def _tell(self, data: dict[str, Any]) -> None:
         if (rtvi := self._worker.rtvi) is not None:
             await rtvi.send_server_message(data)
-
-
-# ---------------------------------------------------------------------------------------- processes
-
-
-def configure_logging(settings: BotSettings) -> None:
-    """Log from `LOG_LEVEL` up; the runner's `-v` is left as it is."""
-    if {"-v", "-vv", "--verbose"}.isdisjoint(sys.argv):
-        logger.remove()
-        logger.add(sys.stderr, level=settings.log_level)
-
-
-class _LogLevel:
-    """Set the log level when the web server starts, for the runner sets its own before."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        configure_logging(BotSettings())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
-
-
-def serve() -> None:
-    """Run the calling script's `bot` under Pipecat's runner, with our page."""
-    from pipecat.runner.run import app, main
-
-    app.add_middleware(_LogLevel)
-    mount_client(app)
-    main()

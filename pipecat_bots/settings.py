@@ -16,7 +16,7 @@ SYSTEM_PROMPT = (
 
 
 class BotSettings(BaseSettings):
-    """One bot session. Each variable is the field's name in capitals."""
+    """The bots (each variable is the field's name in capitals)."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -68,6 +68,11 @@ class BotSettings(BaseSettings):
         default=1,
         ge=1,
         description="Chunks of an answer that may wait for the voice before the generation does.",
+    )
+    bot_overlap: bool = Field(
+        default=True,
+        description="Speak the beginning of an answer while the rest is made; off, each stage waits for the "
+        "whole of the one before (for comparison).",
     )
     bot_vad_stop_secs: float = Field(
         default=0.2, gt=0, description="Silence after which the voice activity detector reports a pause."

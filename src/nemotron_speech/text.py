@@ -78,11 +78,12 @@ class Chunker:
         if len(self._ends) < self._budget.min_tokens:
             return 0
         sentence = self._sentence_end()
-        if sentence and self._tokens(sentence) >= self._budget.min_tokens:
+        if self._long_enough(sentence):
             return sentence
-        if len(self._ends) >= self._budget.max_tokens:
-            return sentence or self._clause_end() or self._word_end() or len(self._buffer)
-        return 0
+        if len(self._ends) < self._budget.max_tokens:
+            return 0
+        ends = (end for end in (self._clause_end(), self._word_end()) if self._long_enough(end))
+        return next(ends, sentence or len(self._buffer))
 
     def _sentence_end(self) -> int:
         """The end of the last sentence that something follows: only then is it known to be complete."""
@@ -99,8 +100,8 @@ class Chunker:
         space = max(head.rfind(" "), head.rfind("\n"))
         return space + 1 if head[: space + 1].strip() else 0
 
-    def _tokens(self, end: int) -> int:
-        return sum(e <= end for e in self._ends)
+    def _long_enough(self, end: int) -> bool:
+        return sum(e <= end for e in self._ends) >= self._budget.min_tokens
 
     def _take(self, end: int) -> str:
         chunk, self._buffer = self._buffer[:end], self._buffer[end:]

@@ -116,9 +116,15 @@ def test_a_short_sentence_waits_for_the_minimum() -> None:
 
 
 def test_a_long_sentence_is_cut_at_a_clause() -> None:
-    text = "When the rain had stopped, the children went out into the garden and played with"
-    tokens = [word + " " for word in (text + " the old dog until it was dark outside and cold again").split()]
-    assert chunks_of(tokens)[0] == "When the rain had stopped, "
+    text = "When the rain had stopped at last in the late afternoon, the children went out into the garden"
+    tokens = [word + " " for word in (text + " and played with the old dog until it was dark again").split()]
+    assert chunks_of(tokens)[0] == "When the rain had stopped at last in the late afternoon, "
+
+
+def test_a_chunk_cut_at_the_maximum_still_has_the_minimum() -> None:
+    words = "Yes. No, well, " + "and on " * 20
+    tokens = [word + " " for word in words.split()]
+    assert len(chunks_of(tokens)[0].split()) == 23, "cut before the last word of the budget"
 
 
 def test_words_are_not_cut_in_two_at_the_budget() -> None:

@@ -1,0 +1,83 @@
+"""The process a bot runs in: ready before its first caller, quiet in the log, gone when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+from loguru import logger
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipecat_bots.client_page import mount_client
+from pipecat_bots.settings import BotSettings
+
+
+class Stoppable(Protocol):
+    async def stop(self) -> None: ...
+
+
+sessions: set[Stoppable] = set()
+"""The sessions of this process; a runner serves them all from one event loop."""
+
+
+def serve(warm_up: Callable[[], None]) -> None:
+    """Run the calling script's `bot` under Pipecat's runner, with our page.
+
+    Args:
+        warm_up: Loads what the first session would otherwise wait for.
+    """
+    from pipecat.runner.run import app, main
+
+    app.add_middleware(_Process)
+    mount_client(app)
+    if not {"-h", "--help"} & set(sys.argv):
+        warm_up()
+    main()
+
+
+def configure_logging(settings: BotSettings) -> None:
+    """Log from `LOG_LEVEL` up; the runner's `-v` is left as it is."""
+    if {"-v", "-vv", "--verbose"}.isdisjoint(sys.argv):
+        logger.remove()
+        logger.add(sys.stderr, level=settings.log_level)
+
+
+class _Process:
+    """Set the process up when the web server starts, for the runner and the server set it up before."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._stopping: set[asyncio.Task[None]] = set()
+        configure_logging(BotSettings())
+        logging.getLogger("uvicorn.access").addFilter(_is_no_health_check)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._stop_sessions_on(number, asyncio.get_running_loop())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def _stop_sessions_on(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        """End the sessions on a signal, before the server waits for them to end by themselves."""
+        servers_own = signal.getsignal(number)
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._stop_sessions)
+            if callable(servers_own):
+                servers_own(number, frame)
+
+        signal.signal(number, handle)
+
+    def _stop_sessions(self) -> None:
+        for session in sessions:
+            task = asyncio.ensure_future(session.stop())
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+
+def _is_no_health_check(record: logging.LogRecord) -> bool:
+    return "GET /status " not in record.getMessage()
