@@ -8,17 +8,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pipecat_bots.settings import BotSettings
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from nemotron_speech.cli_settings import CliSettings
-from nemotron_speech.settings import AsrSettings, TtsSettings
+from nemotron_speech.settings import AsrSettings, TtsSettings, YapSettings
+from pipecat_bots.settings import BotSettings
 
 ROOT = Path(__file__).parent.parent
-CLASSES: tuple[type[BaseSettings], ...] = (BotSettings, AsrSettings, TtsSettings, CliSettings)
+CLASSES: tuple[type[BaseSettings], ...] = (BotSettings, AsrSettings, YapSettings, TtsSettings, CliSettings)
 BEGIN, END = "<!-- settings: begin (written by scripts/settings_docs.py) -->", "<!-- settings: end -->"
 
 

@@ -6,12 +6,15 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from nemotron_speech.errors import BadRequest
+
+if TYPE_CHECKING:
+    import soxr
 
 Samples = npt.NDArray[np.int16]
 
@@ -70,6 +73,38 @@ def resample(samples: Samples, rate: int, wanted: int) -> Samples:
     import soxr
 
     return soxr.resample(samples, rate, wanted)
+
+
+class RateChange:
+    """Changes the rate of PCM16 mono audio that arrives piece by piece.
+
+    Args:
+        rate: Hz of what is fed.
+        wanted: Hz of what comes out; the same rate passes through untouched.
+    """
+
+    def __init__(self, rate: int, wanted: int) -> None:
+        self._rates = (rate, wanted)
+        self._stream = self._start()
+
+    def feed(self, pcm: bytes) -> bytes:
+        """Return what is known so far; a few milliseconds stay behind until more is fed."""
+        return self._stream.resample_chunk(from_pcm(pcm)).tobytes() if self._stream else pcm
+
+    def finish(self) -> bytes:
+        """Return the rest, and start afresh."""
+        if not self._stream:
+            return b""
+        rest = self._stream.resample_chunk(from_pcm(b""), last=True).tobytes()
+        self._stream = self._start()
+        return rest
+
+    def _start(self) -> soxr.ResampleStream | None:
+        if self._rates[0] == self._rates[1]:
+            return None
+        import soxr
+
+        return soxr.ResampleStream(*self._rates, 1, dtype="int16")
 
 
 def wav(pcm: bytes, sample_rate: int) -> bytes:

@@ -99,6 +99,9 @@ class Outbox:
         self._waiting: deque[tuple[str | bytes, object]] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
+        self.sent = asyncio.Event()
+        """Set while everything that was put has been handed over."""
+        self.sent.set()
 
     @property
     def waiting_bytes(self) -> int:
@@ -113,6 +116,7 @@ class Outbox:
         self._bytes += len(message)
         if self._bytes > self._limit_bytes and not self._trouble.done():
             self._trouble.set_exception(Full(f"you read too slowly: {self._bytes} bytes are waiting"))
+        self.sent.clear()
         self._changed.set()
 
     def drop(self, unwanted: Callable[[object], bool]) -> None:
@@ -128,6 +132,7 @@ class Outbox:
                 self._forget(item)
                 await self._channel.send(item[0])
                 after_send()
+            self.sent.set()
             await self._changed.wait()
             self._changed.clear()
 

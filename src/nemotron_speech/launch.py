@@ -70,10 +70,16 @@ def _with_flags(what: str, settings: SettingsT, arguments: list[str] | None) -> 
         metavar="NAME=VALUE",
         help="an option of the engine; may be repeated",
     )
-    flags = parser.parse_args(arguments)
-    options = {**settings.options, **dict(map(_option, flags.option))}
-    update = {"host": flags.host, "port": flags.port, "engine": flags.engine, "options": options}
-    return settings.model_copy(update=update)
+    if isinstance(settings, AsrSettings):
+        parser.add_argument(
+            "--yap-port",
+            type=int,
+            default=settings.yap_port,
+            help="port of the many-caller protocol (default: not served)",
+        )
+    flags = vars(parser.parse_args(arguments))
+    options = {**settings.options, **dict(map(_option, flags.pop("option")))}
+    return settings.model_copy(update={**flags, "options": options})
 
 
 def _option(text: str) -> tuple[str, str | int | float | bool]:

@@ -2,8 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal, Self
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class YapSettings(BaseSettings):
+    """The many-caller recognition server (`python -m nemotron_speech.yap_server`)."""
+
+    model_config = SettingsConfigDict(env_prefix="ASR_", extra="ignore")
+
+    host: str = Field(default="0.0.0.0", description="Address the many-caller server listens on.")
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Its port. When set, `nemotron_speech.server` serves this protocol there too.",
+    )
+    model: str = Field(
+        default="nvidia/stt_en_fastconformer_hybrid_large_streaming_multi",
+        description="A name on the hub, or a .nemo file.",
+    )
+    att_ctx: str = Field(
+        default="70,1",
+        pattern=r"^\s*\d+\s*,\s*\d+\s*$",
+        description="Attention context, left and look-ahead, in frames of 80 ms.",
+    )
+    decoder: Literal["rnnt", "ctc"] = Field(default="rnnt", description="`rnnt` or `ctc`.")
+    device: str = Field(default="cuda:0", description="Where the model runs: cuda:0, cpu.")
+    step_ms: float = Field(
+        default=20.0, ge=0, description="Least time between two steps of the engine that are not full."
+    )
+    max_batch: int = Field(
+        default=128,
+        ge=1,
+        description="Callers in one step; also callers served at once, unless the engine option `capacity` "
+        "says otherwise.",
+    )
+
+    def engine_options(self, taken: Collection[str], *, defaults: bool) -> dict[str, str | int]:
+        """Return these settings as options of an engine that takes the options `taken`.
+
+        Args:
+            defaults: Also what the environment does not set.
+        """
+        fields = self.model_dump() if defaults else self.model_dump(exclude_unset=True)
+        options = {name: fields[name] for name in _ENGINE_OPTIONS if name in fields}
+        if "max_batch" in options:
+            options["capacity"] = options["max_batch"]
+        return {name: value for name, value in options.items() if name in taken}
+
+
+_ENGINE_OPTIONS = ("model", "att_ctx", "decoder", "device", "max_batch")
 
 
 class AsrSettings(BaseSettings):
@@ -22,9 +74,37 @@ class AsrSettings(BaseSettings):
         gt=0,
         description="Audio a caller may be ahead of the recogniser before it is slowed down.",
     )
+    step_ms: float = Field(
+        default=0.0,
+        ge=0,
+        description="Least time between two steps of the engine that are not full; 0 steps whoever is ready.",
+    )
+    yap_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the many-caller protocol, when it is wanted too."
+    )
+    yap_host: str | None = Field(default=None, description="Its address, when it is another one.")
     drain_s: float = Field(
         default=10.0, ge=0, description="How long callers may finish when the server stops."
     )
+
+    @classmethod
+    def with_yap(cls) -> Self:
+        """Read the settings of a server that also speaks the many-caller protocol where `ASR_PORT` is set."""
+        settings, yap = cls(), YapSettings().model_dump(exclude_unset=True)
+        update = {
+            "yap_port": settings.yap_port if settings.yap_port is not None else yap.get("port"),
+            "yap_host": settings.yap_host or yap.get("host"),
+            "step_ms": yap.get("step_ms", settings.step_ms),
+        }
+        return settings.model_copy(update=update)
+
+    @classmethod
+    def of_yap(cls) -> Self:
+        """Read the settings of a server that speaks the many-caller protocol only."""
+        settings, yap = cls(), YapSettings()
+        engine = settings.engine if "engine" in settings.model_fields_set else "nemo"
+        update = {"host": yap.host, "port": yap.port, "step_ms": yap.step_ms, "engine": engine}
+        return settings.model_copy(update={**update, "yap_port": None})
 
 
 class TtsSettings(BaseSettings):

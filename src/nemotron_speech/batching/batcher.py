@@ -51,6 +51,8 @@ class Batcher(Generic[WorkT, OutcomeT]):
         step: The engine's step: one outcome per work item, in order.
         max_batch: Seats in one step.
         observe: Called after each step with the number of seats and the seconds it took.
+        tick_s: Least time between the starts of two steps that are not full. The first after a pause starts
+            at once; while many seats get ready all the time, fewer and larger steps do the same work.
     """
 
     def __init__(
@@ -58,10 +60,13 @@ class Batcher(Generic[WorkT, OutcomeT]):
         step: Callable[[Sequence[WorkT]], Sequence[OutcomeT | EngineError]],
         max_batch: int,
         observe: Callable[[int, float], None] = lambda seats, seconds: None,
+        tick_s: float = 0.0,
     ) -> None:
         self._step = step
         self._max_batch = max_batch
         self._observe = observe
+        self._tick_s = tick_s
+        self._next_step = 0.0
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
         self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
@@ -104,14 +109,23 @@ class Batcher(Generic[WorkT, OutcomeT]):
             await self._wake.wait()
             self._wake.clear()
             while self._ready:
+                await self._tick()
                 await self._step_once()
 
     def stop(self) -> None:
         """Take no more work; what was posted still runs."""
         self._thread.shutdown(wait=False)
 
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = self._next_step - loop.time()
+        if early > 0 and len(self._ready) < self._max_batch:
+            await asyncio.sleep(early)
+        self._next_step = loop.time() + self._tick_s
+
     async def _step_once(self) -> None:
-        seats = choose(self._ready, self._max_batch)
+        if not (seats := choose(self._ready, self._max_batch)):
+            return
         for seat in seats:
             del self._ready[seat]
         self._stepping = set(seats)

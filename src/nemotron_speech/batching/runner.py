@@ -49,12 +49,15 @@ class EngineRunner(Generic[EngineT]):
     Args:
         engine: Not loaded yet.
         metrics: Told of steps, of places taken and of callers refused.
+        tick_s: Least time between the starts of two steps; see `Batcher`.
     """
 
-    def __init__(self, engine: EngineT, metrics: ServerMetrics) -> None:
+    def __init__(self, engine: EngineT, metrics: ServerMetrics, tick_s: float = 0.0) -> None:
         self.engine = engine
         self.metrics = metrics
-        self.batcher: Batcher[Any, Any] = Batcher(engine.step, engine.info.max_batch, metrics.observe_step)
+        self.batcher: Batcher[Any, Any] = Batcher(
+            engine.step, engine.info.max_batch, metrics.observe_step, tick_s
+        )
         self.status = Status.LOADING
         self.problem = ""
         self._taken = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
@@ -45,6 +46,11 @@ def asr_engine(name: str, **options: Any) -> AsrEngine:
 def tts_engine(name: str, **options: Any) -> TtsEngine:
     """Make the synthesiser called `name`; `load()` is the caller's. Raises ConfigurationError."""
     return _factory("synthesiser", name, _TTS, TTS_GROUP)(**options)
+
+
+def asr_options(name: str) -> frozenset[str]:
+    """Return the names of the options the recogniser called `name` takes. Raises ConfigurationError."""
+    return frozenset(signature(_factory("recogniser", name, _ASR, ASR_GROUP)).parameters)
 
 
 def _names(builtin: Mapping[str, str], group: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 import msgspec
 
 from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.protocol.wire import Decoder, check_audio_size, encode
+from nemotron_speech.protocol.wire import Decoder, WholeSamples, check_audio_size, encode
 
 SAMPLE_RATE = 16000
 
@@ -72,7 +72,7 @@ class AsrServer:
     """One caller as the server sees it."""
 
     def __init__(self) -> None:
-        self._half_sample = b""
+        self._samples = WholeSamples()
         self._last_interim = ""
 
     def ready(self) -> str:
@@ -83,17 +83,17 @@ class AsrServer:
         if isinstance(message, str):
             reset = _FROM_CLIENT.decode(message)
             if reset.finalize:
-                self._half_sample = b""
+                self._samples.restart()
             return ResetRequested(reset.finalize, reset.id)
         check_audio_size(message)
-        return Audio(self._whole_samples(message))
+        return Audio(self._samples.of(message))
 
-    def interim(self, text: str) -> str | None:
+    def interim(self, text: str, end_ms: int | None = None) -> str | None:
         """Return the message for a changed interim text, or None when there is nothing new to say."""
         if text == self._last_interim:
             return None
         self._last_interim = text
-        return encode(Transcript(text=text, is_final=False))
+        return encode(Transcript(text=text, is_final=False, end_ms=end_ms))
 
     def final(
         self,
@@ -117,12 +117,6 @@ class AsrServer:
             )
         )
 
-    def _whole_samples(self, data: bytes) -> bytes:
-        data = self._half_sample + data
-        whole = len(data) & ~1
-        self._half_sample = data[whole:]
-        return data[:whole]
-
 
 # ------------------------------------------------------------------------------------- client
 
@@ -130,6 +124,8 @@ class AsrServer:
 @dataclass(frozen=True, slots=True)
 class Interim:
     text: str
+    end_ms: int | None = None
+    """Audio since the connection began that the text covers, where the server says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +183,7 @@ class AsrClient:
 
     def _transcript(self, message: Transcript) -> Interim | Final:
         if message.is_final is not True:
-            return Interim(message.text)
+            return Interim(message.text, message.end_ms)
         id, finalize = self._answered(message)
         return Final(
             id,

@@ -71,3 +71,23 @@ def check_audio_size(pcm: bytes) -> None:
     """Raise TooLarge for an audio message no honest client sends."""
     if len(pcm) > MAX_AUDIO_BYTES:
         raise TooLarge(f"an audio message may have {MAX_AUDIO_BYTES} bytes, this one has {len(pcm)}")
+
+
+class WholeSamples:
+    """Puts samples together again that messages have cut in two (PCM16LE)."""
+
+    def __init__(self) -> None:
+        self._half = b""
+
+    def of(self, data: bytes) -> bytes:
+        """Return the whole samples up to the end of `data`."""
+        if not self._half and not len(data) & 1:
+            return data
+        data = self._half + data
+        whole = len(data) & ~1
+        self._half = data[whole:]
+        return data[:whole]
+
+    def restart(self) -> None:
+        """Forget half a sample: what follows begins with a whole one."""
+        self._half = b""

@@ -1,0 +1,132 @@
+"""Recognition for many callers on one engine, whatever protocol each of them speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from loguru import logger
+
+from nemotron_speech.batching.runner import EngineRunner
+from nemotron_speech.edge import (
+    Callers,
+    Channel,
+    Converse,
+    ErrorMessage,
+    Outbox,
+    errors_as_json,
+    fail_with,
+    websocket_handler,
+)
+from nemotron_speech.engines.base import AsrEngine, AsrStream
+from nemotron_speech.engines.registry import asr_engine, asr_options
+from nemotron_speech.protocol.asr import AsrServer, Audio, ResetRequested
+from nemotron_speech.session import Answers, Place, Session
+from nemotron_speech.settings import AsrSettings, YapSettings
+from nemotron_speech.telemetry import ServerMetrics
+
+
+class AsrService:
+    """Recognition for many callers on one engine."""
+
+    def __init__(self, engine: AsrEngine, settings: AsrSettings) -> None:
+        self.metrics = ServerMetrics("asr", engine.info.capacity)
+        self.runner = EngineRunner(engine, self.metrics, settings.step_ms / 1000)
+        self.callers = Callers()
+        self.settings = settings
+
+    async def converse(self, channel: Channel) -> None:
+        """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
+        machine = AsrServer()
+        async with self.place(channel, channel.query.get("language"), machine) as place:
+            place.outbox.put(machine.ready())
+            while True:
+                match machine.receive(await channel.receive()):
+                    case Audio(pcm):
+                        await place.audio(pcm)
+                    case ResetRequested() as request:
+                        await place.reset(request)
+
+    @asynccontextmanager
+    async def place(self, channel: Channel, language: str | None, answers: Answers) -> AsyncIterator[Place]:
+        """Give a caller a place while the context lasts; transcripts go to `channel` as `answers` words them.
+
+        Raises Full, NotReady, BadRequest (the language), and in a group EngineError, Full (reads too slowly).
+        """
+        async with self._stream(language) as stream:
+            trouble = asyncio.get_running_loop().create_future()
+            outbox = Outbox(channel, trouble)
+            rate = self.runner.engine.info.sample_rate
+            backlog = int(self.settings.max_backlog_s * rate * 2)
+            session = Session(stream, answers, outbox, trouble, self.metrics, rate, backlog)
+            logger.info("a caller is here ({} of {})", self.runner.active, self.runner.engine.info.capacity)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    helpers = (
+                        tasks.create_task(outbox.run()),
+                        tasks.create_task(fail_with(trouble)),
+                    )
+                    yield Place(session, outbox, self.runner.batcher)
+                    for helper in helpers:
+                        helper.cancel()
+            finally:
+                self.runner.batcher.leave(session)
+                logger.info("a caller has gone")
+
+    @asynccontextmanager
+    async def _stream(self, language: str | None) -> AsyncIterator[AsrStream]:
+        with self.runner.place():
+            engine, batcher = self.runner.engine, self.runner.batcher
+            stream = await batcher.open(lambda: engine.open(language), engine.close)
+            try:
+                yield stream
+            finally:
+                batcher.post(engine.close, stream)
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and body of `GET /health`."""
+        return self.runner.health(self.callers.draining)
+
+
+SERVICE: web.AppKey[AsrService] = web.AppKey("service", AsrService)
+
+
+def application(service: AsrService, routes: Iterable[web.RouteDef]) -> web.Application:
+    """Return an application whose engine runs while it does."""
+
+    async def lifespan(app: web.Application) -> AsyncIterator[None]:
+        async with service.runner.running():
+            yield
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes(routes)
+    app.cleanup_ctx.append(lifespan)
+    app[SERVICE] = service
+    return app
+
+
+def routes(service: AsrService, converse: Converse, error_message: ErrorMessage) -> list[web.RouteDef]:
+    """Return what a port of `service` answers: conversations at `/`, and `/health`, `/metrics`."""
+
+    async def get_health(request: web.Request) -> web.Response:
+        status, body = service.health()
+        return web.json_response(body, status=status)
+
+    return [
+        web.get("/", websocket_handler(converse, error_message, service.callers)),
+        web.get("/health", get_health),
+        web.get("/metrics", service.metrics.handle),
+    ]
+
+
+def make_engine(settings: AsrSettings, *, yap_defaults: bool = False) -> AsrEngine:
+    """Make the engine of `settings`: its options go before what `ASR_*` say, where it takes that.
+
+    Args:
+        yap_defaults: `ASR_*` variables that are not set count with their defaults.
+    """
+    options = YapSettings().engine_options(asr_options(settings.engine), defaults=yap_defaults)
+    return asr_engine(settings.engine, **{**options, **settings.options})

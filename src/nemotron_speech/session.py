@@ -1,0 +1,190 @@
+"""What one caller sent, in order, and what goes back: a seat in the step loop of a recogniser.
+
+Audio and resets wait in one queue, so a final covers exactly the audio before its reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from nemotron_speech.batching.batcher import Batcher
+from nemotron_speech.edge import Outbox
+from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork, Flush
+from nemotron_speech.errors import EngineError
+from nemotron_speech.protocol.asr import ResetRequested
+from nemotron_speech.telemetry import ServerMetrics
+
+_INTERIM = object()
+_FINAL_HEADSTART_S = 0.5
+"""How much longer than a final others may have waited and still let it go first."""
+_MAX_WAITING = 256
+"""Resets, and runs of audio between them, that may wait before the caller is slowed down."""
+
+
+class Answers(Protocol):
+    """How a protocol words what the engine heard."""
+
+    def interim(self, text: str, end_ms: int) -> str | None: ...
+
+    def final(
+        self,
+        reset: ResetRequested,
+        text: str,
+        words: list[tuple[str, int, int]] | None,
+        start_ms: int,
+        end_ms: int,
+    ) -> str: ...
+
+
+class Session:
+    """One caller's seat: what it sent and the engine has not taken yet.
+
+    Args:
+        max_backlog: Bytes of audio that may wait before the caller is slowed down.
+    """
+
+    def __init__(
+        self,
+        stream: AsrStream,
+        answers: Answers,
+        outbox: Outbox,
+        trouble: asyncio.Future[None],
+        metrics: ServerMetrics,
+        sample_rate: int,
+        max_backlog: int,
+    ) -> None:
+        self._stream = stream
+        self._answers = answers
+        self._outbox = outbox
+        self._trouble = trouble
+        self._metrics = metrics
+        self._bytes_per_ms = sample_rate * 2 / 1000
+        self._max_backlog = max_backlog
+        self._waiting: deque[bytearray | tuple[ResetRequested, float]] = deque()
+        self._backlog = 0
+        self._taken = asyncio.Event()
+        self._since = 0.0
+        self._taken_bytes = 0
+        self._utterance_start_ms = 0
+        self._answering: tuple[ResetRequested, float] | None = None
+        self.answered = asyncio.Event()
+        """Set while no reset waits for its final."""
+        self.answered.set()
+
+    # -------------------------------------------------------------------------- from the caller
+
+    async def audio(self, pcm: bytes) -> None:
+        """Queue audio; waits while too much is waiting already."""
+        await self._make_room()
+        if self._waiting and isinstance(last := self._waiting[-1], bytearray):
+            last += pcm
+        else:
+            self._waiting.append(bytearray(pcm))
+        self._backlog += len(pcm)
+
+    async def reset(self, request: ResetRequested) -> None:
+        """Queue a reset behind the audio it covers; waits while too much is waiting already."""
+        await self._make_room()
+        self._waiting.append((request, self._now()))
+        self.answered.clear()
+
+    async def _make_room(self) -> None:
+        while self._backlog >= self._max_backlog or len(self._waiting) >= _MAX_WAITING:
+            self._taken.clear()
+            await self._taken.wait()
+        if not self._waiting:
+            self._since = self._now()
+
+    # ------------------------------------------------------------------------------ the seat
+
+    def ready(self) -> bool:
+        if not self._waiting or self._trouble.done():
+            return False
+        head = self._waiting[0]
+        return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes()
+
+    def due(self) -> float:
+        """Who has waited longest, finals a little ahead."""
+        return self._since - (_FINAL_HEADSTART_S if self._next_reset() else 0)
+
+    def take(self) -> AsrWork:
+        self._taken.set()
+        pcm = self._take_audio()
+        if self._waiting and isinstance(request := self._waiting[0], tuple):
+            self._waiting.popleft()
+            self._answering = request
+            return AsrWork(self._stream, pcm, Flush.HARD if request[0].finalize else Flush.SOFT)
+        return AsrWork(self._stream, pcm)
+
+    def apply(self, outcome: AsrResult | EngineError) -> None:
+        self._since = self._now()
+        if isinstance(outcome, EngineError):
+            self._metrics.failures.inc()
+            if not self._trouble.done():
+                self._trouble.set_exception(outcome)
+        elif self._answering is not None:
+            self._final(outcome, *self._answering)
+            self._answering = None
+            if not self._next_reset():
+                self.answered.set()
+        elif message := self._answers.interim(outcome.text, self._taken_ms()):
+            self._outbox.put(message, _INTERIM, replace=True)
+
+    def _final(self, result: AsrResult, request: ResetRequested, asked: float) -> None:
+        end_ms = self._taken_ms()
+        words = [(w.text, w.start_ms, w.end_ms) for w in result.words] or None
+        self._outbox.put(self._answers.final(request, result.text, words, self._utterance_start_ms, end_ms))
+        self._metrics.latency.observe(self._now() - asked)
+        if request.finalize:
+            self._utterance_start_ms = end_ms
+
+    def _take_audio(self) -> bytes:
+        if not self._waiting or not isinstance(head := self._waiting[0], bytearray):
+            return b""
+        pcm = bytes(head[: self._wanted_bytes()])
+        del head[: len(pcm)]
+        if not head:
+            self._waiting.popleft()
+        self._backlog -= len(pcm)
+        self._taken_bytes += len(pcm)
+        self._metrics.audio.inc(len(pcm) / self._bytes_per_ms / 1000)
+        return pcm
+
+    def _taken_ms(self) -> int:
+        return round(self._taken_bytes / self._bytes_per_ms)
+
+    def _wanted_bytes(self) -> int:
+        return max(self._stream.wanted_samples, 1) * 2
+
+    def _next_reset(self) -> bool:
+        return any(isinstance(item, tuple) for item in self._waiting)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class Place:
+    """A caller's place: its session in the step loop, and the way back to it."""
+
+    def __init__(self, session: Session, outbox: Outbox, batcher: Batcher[AsrWork, AsrResult]) -> None:
+        self._session = session
+        self._batcher = batcher
+        self.outbox = outbox
+
+    async def audio(self, pcm: bytes) -> None:
+        """Take in audio at the engine's rate; waits while too much is waiting already."""
+        await self._session.audio(pcm)
+        self._batcher.notify(self._session)
+
+    async def reset(self, request: ResetRequested) -> None:
+        """Ask for a final behind the audio so far; waits while too much is waiting already."""
+        await self._session.reset(request)
+        self._batcher.notify(self._session)
+
+    async def settled(self) -> None:
+        """Return once every reset has been answered and every answer handed over."""
+        await self._session.answered.wait()
+        await self.outbox.sent.wait()
