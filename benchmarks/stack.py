@@ -73,6 +73,10 @@ class Process:
                 raise RuntimeError(f"{self.name} is not ready; its log ends:\n{self.tail()}")
             time.sleep(0.05)
 
+    def send_signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and do not wait."""
+        os.killpg(self.pid, number)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the process and wait for its end."""
         if self._process is None:

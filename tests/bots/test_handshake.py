@@ -25,7 +25,7 @@ from nemotron_speech.text import speakable
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, through
-from tests.bots.virtual_time import virtual_time
+from tests.virtual_time import virtual_time
 
 LONG = " ".join(f"Sentence number {n} of a long story has nine words." for n in range(220))
 TEXTS = {

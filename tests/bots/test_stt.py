@@ -30,7 +30,7 @@ from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.turns import NothingSaidStopStrategy
 from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance
-from tests.bots.virtual_time import virtual_time
+from tests.virtual_time import virtual_time
 
 
 def finals(frames: list[Frame]) -> list[str]:

@@ -17,7 +17,7 @@ from nemotron_speech.supervisor import (
     describe_exit,
 )
 from tests.supervisor.fakes import Notes, Script, World, spec
-from tests.supervisor.virtual_time import virtual_time
+from tests.virtual_time import virtual_time
 
 
 def supervise(world: World, specs: Sequence[ServerSpec], notes: Notes | None = None) -> Supervisor:
