@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,22 @@ def nemo_file(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         return path
 
     return file
+
+
+@pytest.fixture(scope="session")
+def reference(nemo_file: Callable[[str], Path]) -> Callable[[str, int], Any]:
+    """A saved model itself, at a look-ahead, loaded apart from any engine."""
+    from nemotron_speech.engines.nemo_load import load_model, set_look_ahead
+
+    models: dict[str, Any] = {}
+
+    def get(kind: str, right: int) -> Any:
+        if kind not in models:
+            models[kind] = load_model(str(nemo_file(kind)), "cpu")
+        set_look_ahead(models[kind], right, None)
+        return models[kind]
+
+    return get
 
 
 MakeEngine = Callable[..., NemoAsrEngine]

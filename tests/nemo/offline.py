@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,26 @@ def encode(model: Any, samples: npt.NDArray[np.int16]) -> tuple[Any, Any]:
         return model.encoder(audio_signal=mel, length=length)
 
 
-def recognise(model: Any, samples: npt.NDArray[np.int16], decoder: str = "rnnt") -> str:
-    """Return the text without marks, its words one space apart."""
+def load(path: Path, right: int) -> Any:
+    """Load a model at a look-ahead, as NeMo itself would."""
+    from nemo.collections.asr.models import ASRModel
+
+    model = ASRModel.restore_from(str(path), map_location="cpu").eval()
+    model.encoder.set_default_att_context_size([70, right])
+    return model
+
+
+def recognise(
+    model: Any, samples: npt.NDArray[np.int16], decoder: str = "rnnt", prompt: int | None = None
+) -> str:
+    """Return the text without marks, its words one space apart; a model with prompts is told one."""
+    import torch
+
     encoded, lengths = encode(model, samples)
+    if prompt is not None:
+        model._inference_prompt_index = prompt
+        with torch.inference_mode():
+            encoded = model._apply_prompt_to_encoded(encoded)
     if hasattr(model, "joint") and decoder == "rnnt":
         hypothesis = model.decoding.rnnt_decoder_predictions_tensor(
             encoder_output=encoded, encoded_lengths=lengths, return_hypotheses=True

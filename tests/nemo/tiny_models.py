@@ -43,7 +43,7 @@ def make_tokenizer(folder: Path, pieces: int = 64, marks: tuple[str, ...] = ()) 
 def config(
     tokenizer: Path, kind: str, *, width: int = 64, layers: int = 2, heads: int = 4, **encoder: Any
 ) -> Any:
-    """Return the NeMo configuration of a small model: `kind` is rnnt, hybrid or ctc."""
+    """Return the NeMo configuration of a small model: `kind` is rnnt, hybrid, ctc, or prompted (rnnt)."""
     from omegaconf import OmegaConf
 
     modules = "nemo.collections.asr.modules"
@@ -87,7 +87,14 @@ def config(
         },
         "optim": {"name": "adamw", "lr": 1e-3},
     }
-    if kind in ("rnnt", "hybrid"):
+    if kind == "prompted":
+        languages = {"auto": 0, "en-US": 1, "de-DE": 2}
+        parts["model_defaults"] |= {
+            "initialize_prompt_feature": True,
+            "num_prompts": 8,
+            "prompt_dictionary": languages,
+        }
+    if kind != "ctc":
         parts |= _transducer(modules, width)
     head = {"_target_": f"{modules}.ConvASRDecoder", "feat_in": width, "num_classes": -1, "vocabulary": []}
     if kind == "hybrid":
@@ -137,6 +144,7 @@ def make_model(tokenizer: Path, kind: str, seed: int = 0, **options: Any) -> Any
     from nemo.collections.asr import models
 
     classes = {
+        "prompted": models.EncDecRNNTBPEModelWithPrompt,
         "rnnt": models.EncDecRNNTBPEModel,
         "hybrid": models.EncDecHybridRNNTCTCBPEModel,
         "ctc": models.EncDecCTCModelBPE,
@@ -155,7 +163,12 @@ def _liven(model: Any, kind: str) -> None:
     heard = babble(20, seed=99)
     signal = torch.from_numpy(heard.astype(np.float32) / 32768)[None]
     mel, length = model.preprocessor(input_signal=signal, length=torch.tensor([len(heard)]))
-    frames = model.encoder(audio_signal=mel, length=length)[0][0].T
+    encoded = model.encoder(audio_signal=mel, length=length)[0]
+    if kind == "prompted":
+        model.prompt_kernel[0].weight[:, -model.num_prompts :].normal_(0, 1)
+        told = [_told(model, encoded, language) for language in range(3)]
+        encoded = torch.cat(told, -1)
+    frames = encoded[0].T
     mean, spread = frames.mean(0), frames.std(0)
     if kind != "ctc":
         model.joint.enc.weight.normal_(0, 2 / len(mean) ** 0.5).div_(spread)
@@ -164,11 +177,16 @@ def _liven(model: Any, kind: str) -> None:
         output.weight.normal_(0, 1.0)
         output.bias.zero_()
         output.bias[-1] = 5.0
-    if kind != "rnnt":
+    if kind in ("hybrid", "ctc"):
         head = (model.decoder if kind == "ctc" else model.ctc_decoder).decoder_layers[0]
         head.weight.normal_(0, 2 / len(mean) ** 0.5).div_(spread[:, None])
         head.bias.copy_(-head.weight[..., 0] @ mean)
         head.bias[-1] += 4.0
+
+
+def _told(model: Any, encoded: Any, language: int) -> Any:
+    model._inference_prompt_index = language
+    return model._apply_prompt_to_encoded(encoded)
 
 
 def babble(seconds: float, seed: int) -> npt.NDArray[np.int16]:

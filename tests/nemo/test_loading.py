@@ -1,0 +1,156 @@
+"""What can be loaded, and what is said when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.registry import asr_engine
+from nemotron_speech.errors import BadRequest, ConfigurationError
+from tests.nemo import offline
+from tests.nemo.conftest import MakeEngine
+from tests.nemo.streams import recognise
+from tests.nemo.tiny_models import babble, make_model
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    heard: list[str] = []
+    sink = logger.add(lambda message: heard.append(str(message)), level="WARNING")
+    yield heard
+    logger.remove(sink)
+
+
+def refusal(engine: NemoAsrEngine) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        engine.load()
+    return str(caught.value)
+
+
+def test_the_engine_is_found_by_name() -> None:
+    assert isinstance(asr_engine("nemo", model="a.nemo", right_context=1), NemoAsrEngine)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    assert "nowhere/model.nemo" in refusal(NemoAsrEngine("nowhere/model.nemo", device="cpu"))
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.nemo"
+    path.write_bytes(b"not an archive")
+    assert "broken.nemo is not a NeMo speech recognition model" in refusal(NemoAsrEngine(str(path)))
+
+
+def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nemo.collections.asr.models import ASRModel
+
+    def offline_hub(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route to host\nand more")
+
+    monkeypatch.setattr(ASRModel, "from_pretrained", offline_hub)
+    said = refusal(NemoAsrEngine("somebody/some-model", device="cpu"))
+    assert said.startswith("cannot get the model somebody/some-model: no route to host. Without network")
+
+
+@pytest.mark.parametrize("options", [{"right_context": 2}, {"att_ctx": "70,5"}, {"att_ctx": "56,1"}])
+def test_a_look_ahead_the_model_was_not_trained_with_is_refused_with_those_it_was(
+    options: dict[str, Any], nemo_file: Callable[[str], Path]
+) -> None:
+    said = refusal(NemoAsrEngine(str(nemo_file("rnnt")), device="cpu", **options))
+    for supported in ("70,13 (1040 ms)", "70,6 (480 ms)", "70,1 (80 ms)", "70,0 (0 ms)"):
+        assert supported in said
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "warned"), [("70,16", 6, 1), ("70,33", 13, 1), ("[70, 6]", 6, 0)]
+)
+def test_look_aheads_by_their_usual_wrong_names_are_understood_with_a_warning(
+    written: str, meant: int, warned: int, make_engine: MakeEngine, warnings: list[str]
+) -> None:
+    engine = make_engine("rnnt", att_ctx=written)
+    assert engine.step_ms == 80 * (meant + 1)
+    assert len(warnings) == warned
+
+
+def test_the_model_s_own_look_ahead_is_the_default(make_engine: MakeEngine) -> None:
+    assert make_engine("rnnt").step_ms == 80 * 14
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"precision": "fp8"}, "fp32, bf16, fp16"),
+        ({"decoder": "ctc"}, "no CTC decoder"),
+        ({"att_ctx": "many"}, "such as 70,1"),
+        ({"device": "cuda:7"}, "sees no GPU"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(
+    options: dict[str, Any], named: str, nemo_file: Callable[[str], Path]
+) -> None:
+    import torch
+
+    if "device" in options and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert named in refusal(NemoAsrEngine(str(nemo_file("rnnt")), **{"device": "cpu", **options}))
+
+
+def test_impossible_options_are_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(ConfigurationError, match="rnnt, ctc"):
+        NemoAsrEngine("a.nemo", decoder="attention")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        NemoAsrEngine("a.nemo", capacity=0)
+
+
+def test_a_model_that_needs_the_whole_recording_is_refused(tokenizer: Path, tmp_path: Path) -> None:
+    path = tmp_path / "whole.nemo"
+    whole = {"att_context_size": [-1, -1], "att_context_style": "regular", "conv_context_size": None}
+    make_model(tokenizer, "ctc", causal_downsampling=False, **whole).save_to(str(path))
+    said = refusal(NemoAsrEngine(str(path), device="cpu"))
+    assert "not a cache-aware streaming model" in said
+    assert "no chunked attention" in said
+
+
+def test_a_language_the_model_does_not_know_is_refused(make_engine: MakeEngine) -> None:
+    engine = make_engine("rnnt")
+    with pytest.raises(BadRequest, match="allowed: en"):
+        engine.open("tlh")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_says_nearly_the_same(precision: str, make_engine: MakeEngine) -> None:
+    """Random models decide by a hair, so their words are a harsh measure: most must still be the same."""
+    from difflib import SequenceMatcher
+
+    full, half = (make_engine("rnnt", right_context=1, precision=p) for p in ("fp32", precision))
+    audio = [babble(3, seed) for seed in range(6)]
+    texts = [[recognise(engine, each)[0] for each in audio] for engine in (full, half)]
+    alike = [SequenceMatcher(None, a, b, autojunk=False).ratio() for a, b in zip(*texts, strict=True)]
+    print(f"{precision}: text alike {min(alike):.2f} at least, {sum(alike) / len(alike):.2f} on average")
+    assert sum(alike) / len(alike) > 0.8
+
+
+def test_languages_are_told_to_the_model_caller_by_caller(tokenizer: Path, tmp_path: Path) -> None:
+    path = tmp_path / "prompted.nemo"
+    make_model(tokenizer, "prompted").save_to(str(path))
+    engine = NemoAsrEngine(str(path), right_context=1, device="cpu", language="en", capacity=4)
+    engine.load()
+    assert set(engine.info.languages) == {"auto", "en-US", "de-DE"}
+    assert engine.info.languages[0] == "en-US"
+    audio = babble(2, 4)
+    streams = [engine.open(language) for language in (None, "de", "en", "auto")]
+    from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
+
+    outcomes = engine.step([AsrWork(stream, audio.tobytes(), Flush.HARD) for stream in streams])
+    texts = [offline.spaced(o.text) for o in outcomes if isinstance(o, AsrResult)]
+    model = offline.load(path, 1)
+    expected = {
+        name: offline.recognise(model, audio, prompt=i) for name, i in (("auto", 0), ("en", 1), ("de", 2))
+    }
+    assert texts == [expected["en"], expected["de"], expected["en"], expected["auto"]]
+    assert len(set(texts)) == 3
