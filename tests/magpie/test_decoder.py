@@ -66,10 +66,10 @@ def test_a_voice_with_less_context_is_not_disturbed_by_padding(engine: MagpieEng
 
     chunks, table = chunks_of(engine, TEXTS[0]), engine.model.baked_context_embedding
     full = ours(engine, chunks, 1, 18)
-    with changed(engine.model, baked_context_embedding_len=torch.tensor([20, 13, 20, 20, 20])):
+    with changed(engine.model, baked_context_embedding_len=torch.tensor([20, 1, 20, 20, 20])):
         short = ours(engine, chunks, 1, 18)
         scrambled = torch.nn.Embedding.from_pretrained(table.weight.clone())
-        scrambled.weight.view(5, 20, -1)[1, 13:] = 100.0
+        scrambled.weight.view(5, 20, -1)[1, 1:] = 100.0
         with changed(engine.model, baked_context_embedding=scrambled):
             assert ours(engine, chunks, 1, 18) == short
     assert short != full

@@ -141,7 +141,9 @@ def test_segments_that_come_and_go_sound_as_they_do_alone(either: MagpieEngine) 
         assert np.abs(together - expected).max() <= 1
 
 
-def test_a_cancel_costs_no_further_decoder_step(either: MagpieEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_costs_no_further_decoder_step(
+    either: MagpieEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stepped: list[int] = []
     assert either._decoder is not None
     genuine = either._decoder.step

@@ -181,6 +181,7 @@ class MagpieDecoder:
             self._values.data[layer, slots, 0, :, :length] = values[:, 0]
             return keys, values
 
+        self._keys.data[:, slots] = 0  # what is masked must be finite too
         self._values.data[:, slots] = 0
         self._valid[slots] = False
         self._valid[slots, 0, :length] = heard
