@@ -73,7 +73,7 @@ def turn_metrics(turn: int, breakdown: LatencyBreakdown) -> TurnMetrics:
             seconds[stage] += part.duration_secs
         else:
             unnamed += part.duration_secs
-    tts = next((t.duration_secs for t in breakdown.ttfb if "TTS" in t.processor), 0.0)
+    tts = next((t.duration_secs for t in breakdown.ttfb if "TTSService" in t.processor), 0.0)
     if not seconds["tts"] and tts:
         seconds["tts"] = min(tts, unnamed + seconds["llm"])
         unnamed -= seconds["tts"]

@@ -34,8 +34,10 @@ def breakdown(tts_ttfb_s: float | None = None, **parts_s: float) -> LatencyBreak
         []
         if tts_ttfb_s is None
         else [
-            TTFBBreakdownMetrics(
-                processor="MagpieWebSocketTTSService#0", start_time=0.0, duration_secs=tts_ttfb_s
+            TTFBBreakdownMetrics(processor=processor, start_time=0.0, duration_secs=secs)
+            for processor, secs in (
+                ("NVidiaWebSocketSTTService#0", 0.23),  # "TTS" is in its name too
+                ("MagpieWebSocketTTSService#0", tts_ttfb_s),
             )
         ]
     )
