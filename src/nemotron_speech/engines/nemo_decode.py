@@ -156,7 +156,7 @@ class CtcDecoder:
 
 def _max_symbols(model: Any) -> int:
     """Tokens one frame may give; a model that has no limit gets NeMo's usual one."""
-    greedy = model.cfg.decoding.get("greedy", {})
+    greedy = model.cfg.decoding.get("greedy") or {}
     return greedy.get("max_symbols") or greedy.get("max_symbols_per_step") or 10
 
 
