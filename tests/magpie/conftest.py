@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.magpie import tiny
+from benchmarks import random_magpie as tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
