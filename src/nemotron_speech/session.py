@@ -66,6 +66,7 @@ class Session:
         self._backlog = 0
         self._taken = asyncio.Event()
         self._since = 0.0
+        self._wanted_bytes = _wanted_bytes(stream)
         self._taken_bytes = 0
         self._utterance_start_ms = 0
         self._answering: tuple[ResetRequested, float] | None = None
@@ -75,27 +76,35 @@ class Session:
 
     # -------------------------------------------------------------------------- from the caller
 
-    async def audio(self, pcm: bytes) -> None:
-        """Queue audio; waits while too much is waiting already."""
-        await self._make_room()
-        if self._waiting and isinstance(last := self._waiting[-1], bytearray):
-            last += pcm
-        else:
-            self._waiting.append(bytearray(pcm))
-        self._backlog += len(pcm)
+    @property
+    def crowded(self) -> bool:
+        """Whether as much is waiting as may."""
+        return self._backlog >= self._max_backlog or len(self._waiting) >= _MAX_WAITING
 
-    async def reset(self, request: ResetRequested) -> None:
-        """Queue a reset behind the audio it covers; waits while too much is waiting already."""
-        await self._make_room()
-        self._waiting.append((request, self._now()))
-        self.answered.clear()
-
-    async def _make_room(self) -> None:
-        while self._backlog >= self._max_backlog or len(self._waiting) >= _MAX_WAITING:
+    async def room(self) -> None:
+        """Return when no longer crowded."""
+        while self.crowded:
             self._taken.clear()
             await self._taken.wait()
-        if not self._waiting:
+
+    def audio(self, pcm: bytes) -> None:
+        """Queue audio."""
+        waiting = self._waiting
+        if not waiting:
             self._since = self._now()
+        if waiting and isinstance(last := waiting[-1], bytearray):
+            last += pcm
+        else:
+            waiting.append(bytearray(pcm))
+        self._backlog += len(pcm)
+
+    def reset(self, request: ResetRequested) -> None:
+        """Queue a reset behind the audio it covers."""
+        now = self._now()
+        if not self._waiting:
+            self._since = now
+        self._waiting.append((request, now))
+        self.answered.clear()
 
     # ------------------------------------------------------------------------------ the seat
 
@@ -103,7 +112,7 @@ class Session:
         if not self._waiting or self._trouble.done():
             return False
         head = self._waiting[0]
-        return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes()
+        return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes
 
     def due(self) -> float:
         """Who has waited longest, finals a little ahead."""
@@ -120,6 +129,7 @@ class Session:
 
     def apply(self, outcome: AsrResult | EngineError) -> None:
         self._since = self._now()
+        self._wanted_bytes = _wanted_bytes(self._stream)
         if isinstance(outcome, EngineError):
             self._metrics.failures.inc()
             if not self._trouble.done():
@@ -143,7 +153,7 @@ class Session:
     def _take_audio(self) -> bytes:
         if not self._waiting or not isinstance(head := self._waiting[0], bytearray):
             return b""
-        pcm = bytes(head[: self._wanted_bytes()])
+        pcm = bytes(head[: self._wanted_bytes])
         del head[: len(pcm)]
         if not head:
             self._waiting.popleft()
@@ -155,15 +165,16 @@ class Session:
     def _taken_ms(self) -> int:
         return round(self._taken_bytes / self._bytes_per_ms)
 
-    def _wanted_bytes(self) -> int:
-        return max(self._stream.wanted_samples, 1) * 2
-
     def _next_reset(self) -> bool:
         return any(isinstance(item, tuple) for item in self._waiting)
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _wanted_bytes(stream: AsrStream) -> int:
+    return max(stream.wanted_samples, 1) * 2
 
 
 class Place:
@@ -176,12 +187,17 @@ class Place:
 
     async def audio(self, pcm: bytes) -> None:
         """Take in audio at the engine's rate; waits while too much is waiting already."""
-        await self._session.audio(pcm)
-        self._batcher.notify(self._session)
+        session = self._session
+        if session.crowded:
+            await session.room()
+        session.audio(pcm)
+        if session.ready():
+            self._batcher.notify(session)
 
     async def reset(self, request: ResetRequested) -> None:
         """Ask for a final behind the audio so far; waits while too much is waiting already."""
-        await self._session.reset(request)
+        await self._session.room()
+        self._session.reset(request)
         self._batcher.notify(self._session)
 
     async def settled(self) -> None:

@@ -1,0 +1,110 @@
+"""What a benchmark's caller says and understands, in either protocol of the recognisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nemotron_speech.errors import BadRequest
+from nemotron_speech.protocol import asr, yap
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """Audio may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An interim arrived; it covers the audio up to here, if the server says so."""
+
+    end_ms: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A final arrived."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complained:
+    """The server says what is wrong, and closes next."""
+
+    reason: str
+
+
+Event = Began | Heard | Answered | Complained | None
+
+
+class Dialect(Protocol):
+    """One caller's side of a protocol."""
+
+    def hello(self) -> str | None:
+        """Return what is said before the first audio; None to wait for `Began`."""
+        ...
+
+    def end(self, last: bool) -> str:
+        """Return what asks for a final; after the `last` one the connection ends."""
+        ...
+
+    def receive(self, message: str) -> Event:
+        """Understand a message. Raises PeerError."""
+        ...
+
+
+class StreamingDialect:
+    """The streaming protocol (docs/protocols.md, section 1)."""
+
+    def __init__(self) -> None:
+        self._machine = asr.AsrClient()
+
+    def hello(self) -> None:
+        return None
+
+    def end(self, last: bool) -> str:
+        return self._machine.reset()[1]
+
+    def receive(self, message: str) -> Event:
+        match self._machine.receive(message):
+            case asr.Ready():
+                return Began()
+            case asr.Interim(text, end_ms):
+                return Heard(end_ms, text)
+            case asr.Final(text=text):
+                return Answered(text)
+            case asr.Error(message=reason):
+                return Complained(reason)
+        return None
+
+
+class YapDialect:
+    """The many-caller protocol (section 2)."""
+
+    def __init__(self, sid: str) -> None:
+        self._machine = yap.YapClient(sid)
+
+    def hello(self) -> str:
+        return self._machine.init()
+
+    def end(self, last: bool) -> str:
+        return self._machine.close() if last else self._machine.flush()
+
+    def receive(self, message: str) -> Event:
+        match self._machine.receive(message):
+            case yap.Final(text=text):
+                return Answered(text)
+            case yap.Interim(text=text, end_ms=end_ms):
+                return Heard(end_ms, text)
+            case yap.Error(message=reason):
+                return Complained(reason)
+        return None
+
+
+def dialect(protocol: int, sid: str) -> Dialect:
+    """Return one caller's side of protocol 1 or 2. Raises BadRequest."""
+    if protocol not in (1, 2):
+        raise BadRequest(f"there is no protocol {protocol}; allowed: 1 (streaming), 2 (many callers)")
+    return YapDialect(sid) if protocol == 2 else StreamingDialect()
