@@ -177,6 +177,7 @@ def plot(points: Sequence[Point], title: str, path: Path) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every chunk length and return the report."""
     points: list[Point] = []
+    state = 0
     with tempfile.TemporaryDirectory() as folder:
         path, millions = make_file(options.size, options.decoder, Path(folder))
         for chunk in options.chunk_ms:

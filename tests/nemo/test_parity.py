@@ -49,7 +49,7 @@ def test_the_encoder_hears_the_same_frame_by_frame(
 @settings(
     max_examples=4,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )
 @given(seed=strategies.integers(0, 10_000), right=strategies.sampled_from([0, 1, 6]))

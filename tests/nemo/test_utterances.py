@@ -22,7 +22,7 @@ CUTS = strategies.integers(160, len(SPEECH) - 160)
 any_cut = settings(
     max_examples=10,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from loguru import logger
 
-from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrWork, Flush
+from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
 from nemotron_speech.engines.mel import AudioTail
 from nemotron_speech.engines.nemo_arena import Arena
 from nemotron_speech.engines.nemo_model import ModelOptions, StreamingModel
@@ -137,7 +137,8 @@ class NemoAsrEngine:
         tail = AudioTail(model.shape)
         return NemoStream(slot, tail, transcript, model.plan, model.shape.sample_rate, prompt)
 
-    def close(self, stream: NemoStream) -> None:
+    def close(self, stream: AsrStream) -> None:
+        assert isinstance(stream, NemoStream)
         if stream.slot is not None and self._arena:
             self._arena.release(stream.slot)
         stream.slot = None

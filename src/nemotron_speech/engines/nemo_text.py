@@ -76,17 +76,15 @@ class Transcript:
         self._words: list[Word] = []
         self._text = ""
         self._open: list[Token] = []
+        self._last: Word | None = None
+        self.text = ""
+        """What was said so far, the word in progress included."""
         self.ended = False
         """Whether the model's last token was its mark for the end of an utterance."""
 
     @property
-    def text(self) -> str:
-        return self._joined(self._text, self._word(self._open))
-
-    @property
     def words(self) -> tuple[Word, ...]:
-        last = self._word(self._open)
-        return (*self._words, last) if last else tuple(self._words)
+        return (*self._words, self._last) if self._last else tuple(self._words)
 
     def extend(self, tokens: Sequence[Token]) -> None:
         """Add tokens; their frames count from the start of the utterance."""
@@ -98,12 +96,16 @@ class Transcript:
             if token.id in self._vocabulary.word_starts:
                 self._close_word()
             self._open.append(token)
+        if tokens:
+            self._last = self._word(self._open)
+            self.text = self._joined(self._text, self._last)
 
     def extended(self, tokens: Sequence[Token]) -> Transcript:
         """Return this transcript with `tokens` added, and leave this one as it is."""
         copy = Transcript(self._vocabulary, self._frame_ms)
         copy._start_ms, copy._text = self._start_ms, self._text
         copy._words, copy._open = list(self._words), list(self._open)
+        copy._last, copy.text, copy.ended = self._last, self.text, self.ended
         copy.extend(tokens)
         return copy
 
