@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
@@ -356,7 +357,7 @@ async def through(
 ) -> tuple[list[Frame], list[Frame]]:
     """Run frames through processors; what came out at the end, and at the beginning.
 
-    A step that is no frame is something to do (a server to stop, say) before the next one.
+    A step that is no frame is something to do (a server to stop, an answer to wait for) before the next one.
     """
 
     def frames() -> Iterator[Frame]:
@@ -364,14 +365,34 @@ async def through(
             if isinstance(step, Frame):
                 yield step
             else:
-                tasks.append(asyncio.ensure_future(step()))
+                task = asyncio.ensure_future(step())
+                tasks.append(task)
                 yield SleepFrame(0.05)
+                while not task.done():
+                    yield SleepFrame(0.05)
 
     tasks: list[asyncio.Future[Any]] = []
     pipeline = Pipeline(list(processors))
     down, up = await run_test(pipeline, frames_to_send=frames(), start_timeout=20.0, **options)  # type: ignore[arg-type]
     await asyncio.gather(*tasks)
     return list(down), list(up)
+
+
+def answered(context: LLMContext, timeout_s: float = 20.0) -> Callable[[], Awaitable[None]]:
+    """A step that waits until the conversation has one more answer of the bot."""
+
+    def answers() -> int:
+        roles = [m.get("role") for m in context.get_messages() if isinstance(m, dict)]
+        return roles.count("assistant")
+
+    before = answers()
+
+    async def wait() -> None:
+        async with asyncio.timeout(timeout_s):
+            while answers() == before:
+                await asyncio.sleep(0.02)
+
+    return wait
 
 
 def of_type(frames: Sequence[Frame], kind: type[FrameT]) -> list[FrameT]:
