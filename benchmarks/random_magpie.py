@@ -38,7 +38,7 @@ class Size:
     """Makes most texts 5 to 50 steps long; very small: they go on to the limit."""
 
 
-TINY = Size(64, 128, 2, 2, 64, 20, 32, 2, 2, 64, (3, 7), (1, 3), 256, 60, 6.0, 3.0)
+TINY = Size(64, 128, 2, 2, 64, 20, 32, 2, 2, 64, (3, 7), (1, 3), 256, 48, 6.0, 3.0)
 REAL = Size(768, 3072, 12, 12, 128, 110, 256, 1, 1, 864, (3, 7, 11), (1, 3, 5), 2048, 500, 1.0, -100.0)
 """About the released checkpoint's 357 million parameters and its codec's 32 million."""
 

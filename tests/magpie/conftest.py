@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,9 @@ if TYPE_CHECKING:
 
     from nemotron_speech.engines.magpie_tts import MagpieEngine
 
-if find_spec("torch") is None:
-    collect_ignore = [f"test_{name}.py" for name in ("checkpoint", "decoder", "engine", "server")]
 
-
-def pytest_report_header() -> str | None:
-    return None if find_spec("torch") else "tests/magpie needs scripts/nemo_env: most of it is left out"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _nemo() -> None:
+@pytest.fixture(scope="session")
+def nemo() -> None:
     pytest.importorskip("nemo.collections.tts.models", reason="NeMo is not installed (scripts/nemo_env)")
     import torch
 
@@ -37,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def codec(folder: Path) -> Path:
+def codec(nemo: None, folder: Path) -> Path:
     return tiny.save_codec(folder / "codec.nemo")
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nemotron_speech.engines.magpie_sampling import Draw, gumbel
-
 
 @contextmanager
 def drawing(model: Any, seed: int) -> Iterator[None]:
@@ -17,6 +15,8 @@ def drawing(model: Any, seed: int) -> Iterator[None]:
     logits, of which only the likeliest is left.
     """
     import torch
+
+    from nemotron_speech.engines.magpie_sampling import Draw, gumbel
 
     genuine, calls = torch.multinomial, 0
     codebooks = model.num_audio_codebooks * model.frame_stacking_factor

@@ -46,6 +46,7 @@ def test_a_wrong_setting_is_named(checkpoint: Path, options: dict[str, Any], rea
         tts_engine("magpie", **{"model": str(checkpoint), "device": "cpu", **options}).load()
 
 
+@pytest.mark.usefixtures("nemo")
 def test_without_a_network_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from nemo.collections.tts.models import MagpieTTSModel
 

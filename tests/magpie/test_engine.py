@@ -71,8 +71,16 @@ def test_the_first_audio_comes_with_the_presets_first_frames(either: MagpieEngin
     assert len(results[first].pcm) == 2 * FRAME * PRESETS[preset]
 
 
-@pytest.mark.parametrize("text", [TEXT, "No.", "I", "A somewhat longer text, to be spoken for a while."])
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("text", "preset"),
+    [
+        (TEXT, "aggressive"),
+        (TEXT, "balanced"),
+        ("No.", "conservative"),
+        ("I", "balanced"),
+        ("A somewhat longer text, to be spoken for a while.", "conservative"),
+    ],
+)
 def test_streamed_audio_is_that_of_all_frames_decoded_at_once(
     either: MagpieEngine, text: str, preset: str
 ) -> None:

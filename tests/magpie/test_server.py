@@ -37,7 +37,7 @@ def fresh(checkpoint: Path) -> MagpieEngine:
 async def address(fresh: MagpieEngine) -> AsyncIterator[Any]:
     async with TestServer(build_app(fresh, TtsSettings(engine="magpie"))) as server:
         async with ClientSession() as http, asyncio.timeout(PATIENCE_S):
-            while (await http.get(server.make_url("/health"))).status != 200:  # noqa: ASYNC110
+            while (await http.get(server.make_url("/health"))).status != 200:
                 await asyncio.sleep(0.05)
         yield server
 

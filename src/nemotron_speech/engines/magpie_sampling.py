@@ -96,6 +96,7 @@ class Sampler:
         count = self._stack * self._codebooks
         shape = (local.count, n, rows, local.heads, count, local.head_size)
         keys, values = hidden.new_empty(shape), hidden.new_empty(shape)
+        positions = torch.arange(count, device=hidden.device)
         drawn: list[Tensor] = []
         x = hidden
         for codebook in range(count):
@@ -106,8 +107,7 @@ class Sampler:
                 return keys[layer, ..., : at + 1, :], values[layer, ..., : at + 1, :]
 
             x = model.local_transformer_in_projection(x)[:, :, None]
-            position = torch.tensor([codebook], device=hidden.device)
-            x, _ = local.run(local.at(x, position), remember, None)
+            x, _ = local.run(local.at(x, positions[codebook]), remember, None)
             x = model.local_transformer_audio_out_projection(x[:, :, -1])
             logits = model.local_transformer_out_projections[codebook](x).float()
             drawn.append(self._pick(self._guided(logits) + barred, noise[:, codebook]))

@@ -130,6 +130,7 @@ class MagpieEngine:
             voices=tuple(checkpoint.voices),
             languages=tuple(checkpoint.texts),
         )
+        self._warm_up()
 
     @property
     def model(self) -> Any:
@@ -179,6 +180,19 @@ class MagpieEngine:
         if not stream.closed and stream.utterance is not None and self._decoder is not None:
             self._decoder.close(stream.utterance)
         stream.closed = True
+
+    def _warm_up(self) -> None:
+        """Speak once, to nobody: what a GPU does for the first time takes it seconds."""
+        preset = min(PRESETS, key=lambda name: PRESETS[name])
+        segment = Segment("1 a.", self.info.voices[0], self.info.languages[0], preset=preset)
+        stream = self.open(segment)
+        while not stream.finished:
+            (result,) = self.step([stream])
+            if isinstance(result, EngineError):
+                raise ConfigurationError(f"the checkpoint was loaded but does not speak: {result}")
+            if result.pcm:
+                break
+        self.close(stream)
 
     def _check(self, segment: Segment) -> None:
         for what, value, allowed in (
