@@ -116,7 +116,8 @@ class MagpieEngine:
             from nemotron_speech.engines.magpie_decoder import MagpieDecoder
         except ImportError as error:
             raise ConfigurationError(
-                f"the magpie engine needs NeMo, which is not installed ({error.name}): see docs/operations.md"
+                f"the magpie engine needs NeMo 3.0 ({error.name} is not installed): run scripts/nemo_env and "
+                "start the server from the environment that it makes"
             ) from error
         checkpoint = load_checkpoint(self._source, self._codec_source, self._device, self._precision)
         capacity = self.info.capacity
