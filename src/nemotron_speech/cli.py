@@ -196,6 +196,55 @@ def doctor(as_json: JsonOption = False) -> None:
     _finish_now(lambda out: checks.main(out, as_json=as_json))
 
 
+# ------------------------------------------------------------------------------------ benchmarks
+
+
+bench = typer.Typer(help="Measure servers that run.", no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(bench, name="bench")
+
+
+@bench.command(
+    "asr",
+    epilog=_examples(
+        "nemotron bench asr --file question.wav --print-partials",
+        "nemotron bench asr --file question.wav --rtf 10 --full-text",
+        "nemotron bench asr --file question.wav --n 128 --duration 60 --json bench.json --plot bench.png",
+        "nemotron bench asr --file question.wav --n 20 --concurrency 5 --protocol 2 --url localhost:8090",
+    ),
+)
+def bench_asr(
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="X.wav", help="What every caller says.")],
+    n: Annotated[int, typer.Option("--n", "-n", help="How many calls.")] = 1,
+    concurrency: Annotated[int | None, typer.Option(help="Calls at any one time; all when left out.")] = None,
+    rtf: Annotated[float, typer.Option(help="Seconds of audio sent in a second.")] = 1.0,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Repeat the file for this long on each call.")
+    ] = None,
+    url: Annotated[
+        str, typer.Option("--url", "--server", help="Where the server listens.")
+    ] = "ws://localhost:8080",
+    protocol: Annotated[
+        int, typer.Option(min=1, max=2, help="1: streaming recognition; 2: the many-caller protocol.")
+    ] = 1,
+    ref: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What is said in the file, for the word error rate.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the latencies.")] = None,
+    print_partials: Annotated[
+        bool, typer.Option("--print-partials", help="Print what arrives, as it arrives.")
+    ] = False,
+    full_text: Annotated[bool, typer.Option("--full-text", help="Print the finals.")] = False,
+) -> None:
+    """Call a recogniser in real time, many times at once: latency, lag, drift, refusals, word errors."""
+    from nemotron_speech import bench as benchmark
+
+    wanted = benchmark.Wanted(
+        file, url, protocol, n, concurrency, rtf, duration, ref, json, plot, print_partials, full_text
+    )
+    _finish_now(lambda out: benchmark.run(out, wanted))
+
+
 # -------------------------------------------------------------------------------------- the one exit
 
 
