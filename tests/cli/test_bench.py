@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 from collections.abc import AsyncIterator
@@ -136,10 +137,10 @@ async def test_the_command_prints_and_writes_what_it_measured(
         full_text=True,
         print_partials=True,
     )
-    out = Console(width=100)
-    with out.capture() as capture:
-        assert await asyncio.to_thread(bench.run, out, wanted) == 1, "two were refused"
-    shown = " ".join(capture.get().split())
+    out = Console(width=100, file=io.StringIO())
+    assert await asyncio.to_thread(bench.run, out, wanted) == 1, "two were refused"
+    assert isinstance(out.file, io.StringIO)
+    shown = " ".join(out.file.getvalue().split())
     assert f"held {CAPACITY}" in shown
     assert "refused 2" in shown
     assert "word error rate 20.0%" in shown
