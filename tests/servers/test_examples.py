@@ -41,7 +41,7 @@ async def run(example: str, address: str, folder: Path) -> str:
 
 
 def test_there_is_an_example_for_each_protocol() -> None:
-    assert set(EXAMPLES) == {"recognition", "synthesis", "language-model"}
+    assert set(EXAMPLES) == {"recognition", "many-caller", "synthesis", "language-model"}
 
 
 async def test_the_recognition_example_prints_the_transcript(tmp_path: Path) -> None:
@@ -51,6 +51,16 @@ async def test_the_recognition_example_prints_the_transcript(tmp_path: Path) -> 
     script = AsrScript(transcripts=("what time is it",))
     async with recognising("aiohttp", ScriptedAsr(script)) as address:
         output = await run("recognition", address, tmp_path)
+    assert output.splitlines()[-1] == "what time is it"
+
+
+async def test_the_many_caller_example_prints_the_transcript(tmp_path: Path, unused_tcp_port: int) -> None:
+    with wave.open(str(tmp_path / "question.wav"), "wb") as file:
+        file.setparams((1, 2, 44100, 0, "NONE", ""))
+        file.writeframes((np.sin(np.arange(44100)) * 8000).astype("<i2").tobytes())
+    script = AsrScript(transcripts=("what time is it",))
+    async with recognising("aiohttp", ScriptedAsr(script), yap_port=unused_tcp_port):
+        output = await run("many-caller", f"127.0.0.1:{unused_tcp_port}", tmp_path)
     assert output.splitlines()[-1] == "what time is it"
 
 
