@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -151,15 +152,57 @@ async def fail_with(trouble: asyncio.Future[None]) -> None:
 class AiohttpChannel:
     """A channel over an aiohttp WebSocket."""
 
-    def __init__(self, socket: web.WebSocketResponse, query: Mapping[str, str]) -> None:
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         self._socket = socket
-        self.query = query
+        self._request = request
+        self.query = request.query
+        self._listening = False
+        self._heard = True
 
     async def receive(self) -> str | bytes:
-        message = await self._socket.receive()
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            return message.data
-        raise ChannelClosed
+        self._listening = True
+        try:
+            while True:
+                message = await self._socket.receive()
+                self._heard = True
+                if message.type is WSMsgType.BINARY or message.type is WSMsgType.TEXT:
+                    return message.data
+                if message.type is WSMsgType.PING:
+                    await self._answer(message.data)
+                elif message.type is not WSMsgType.PONG:
+                    raise ChannelClosed
+        finally:
+            self._listening = False
+
+    async def _answer(self, ping: bytes) -> None:
+        try:
+            await self._socket.pong(ping)
+        except (ConnectionError, RuntimeError) as error:
+            raise ChannelClosed from error
+
+    async def watch(self) -> None:
+        """Ping a caller that is silent, and hang up on one that stays so; until cancelled.
+
+        Looks twice in a heartbeat at whether anything came, which costs nothing per message.
+        """
+        pinged = False
+        while True:
+            await asyncio.sleep(HEARTBEAT_S / 2)
+            silent = self._listening and not self._heard
+            self._heard = False
+            if silent and pinged:
+                return await self._hang_up()
+            if pinged := silent:
+                await self._ping()
+
+    async def _ping(self) -> None:
+        with suppress(ConnectionError, RuntimeError):  # whoever listens learns of it
+            await self._socket.ping()
+
+    async def _hang_up(self) -> None:
+        logger.info("a caller answers no ping")
+        if transport := self._request.transport:
+            transport.abort()
 
     async def send(self, message: str | bytes) -> None:
         try:
@@ -221,15 +264,16 @@ def websocket_handler(
     """Return an aiohttp handler that holds one conversation per WebSocket."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(
-            max_msg_size=MAX_MESSAGE_BYTES, compress=False, heartbeat=HEARTBEAT_S, autoping=True
-        )
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False, autoping=False)
         if not socket.can_prepare(request).ok:
             raise web.HTTPUpgradeRequired(text="this address speaks WebSocket; see docs/protocols.md\n")
         await socket.prepare(request)
-        channel = AiohttpChannel(socket, request.query)
-
-        await hold(channel, callers.counted(converse), error_message)
+        channel = AiohttpChannel(socket, request)
+        watching = asyncio.create_task(channel.watch())
+        try:
+            await hold(channel, callers.counted(converse), error_message)
+        finally:
+            watching.cancel()
         return socket
 
     return handle

@@ -209,6 +209,17 @@ async def last_final(client: PlainClient) -> dict:
     return message
 
 
+async def test_a_silent_caller_that_answers_pings_stays(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "HEARTBEAT_S", 0.1)
+    async with recognising(shell, EchoAsr()) as address, calling(f"ws://{address}") as client:
+        await client.read()
+        answer = asyncio.create_task(last_final(client))
+        await asyncio.sleep(0.5)
+        await client.say(b"\x01\x00")
+        await client.say(type="reset")
+        assert (await answer)["text"] == "1"
+
+
 async def test_a_dead_peer_is_let_go(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if shell == "asgi":
         pytest.skip("the carrier of an ASGI application detects dead peers")
@@ -219,5 +230,5 @@ async def test_a_dead_peer_is_let_go(shell: str, monkeypatch: pytest.MonkeyPatch
         asyncio.timeout(10),
     ):
         await client.read()
-        while (await health(address))["active_streams"]:  # noqa: ASYNC110
+        while (await health(address))["active_streams"]:
             await asyncio.sleep(0.02)
