@@ -64,6 +64,7 @@ class Session:
         self._max_backlog = max_backlog
         self._waiting: deque[bytearray | tuple[ResetRequested, float]] = deque()
         self._backlog = 0
+        self._resets = 0
         self._taken = asyncio.Event()
         self._since = 0.0
         self._wanted_bytes = _wanted_bytes(stream)
@@ -104,6 +105,7 @@ class Session:
         if not self._waiting:
             self._since = now
         self._waiting.append((request, now))
+        self._resets += 1
         self.answered.clear()
 
     # ------------------------------------------------------------------------------ the seat
@@ -116,13 +118,14 @@ class Session:
 
     def due(self) -> float:
         """Who has waited longest, finals a little ahead."""
-        return self._since - (_FINAL_HEADSTART_S if self._next_reset() else 0)
+        return self._since - (_FINAL_HEADSTART_S if self._resets else 0)
 
     def take(self) -> AsrWork:
         self._taken.set()
         pcm = self._take_audio()
         if self._waiting and isinstance(request := self._waiting[0], tuple):
             self._waiting.popleft()
+            self._resets -= 1
             self._answering = request
             return AsrWork(self._stream, pcm, Flush.HARD if request[0].finalize else Flush.SOFT)
         return AsrWork(self._stream, pcm)
@@ -137,7 +140,7 @@ class Session:
         elif self._answering is not None:
             self._final(outcome, *self._answering)
             self._answering = None
-            if not self._next_reset():
+            if not self._resets:
                 self.answered.set()
         elif message := self._answers.interim(outcome.text, self._taken_ms()):
             self._outbox.put(message, _INTERIM, replace=True)
@@ -164,9 +167,6 @@ class Session:
 
     def _taken_ms(self) -> int:
         return round(self._taken_bytes / self._bytes_per_ms)
-
-    def _next_reset(self) -> bool:
-        return any(isinstance(item, tuple) for item in self._waiting)
 
     @staticmethod
     def _now() -> float:
