@@ -1,0 +1,248 @@
+"""Recognise speech with Whisper in many languages: a bounded buffer read again, and local agreement.
+
+Whisper reads a window of up to 30 s at once. A stream keeps the latest audio of its utterance, reads all of
+it anew after every `step_s` of further speech, and commits the words two readings in a row agree on
+(`local_agreement.py`). When the buffer is full, the audio of committed words leaves it and their text stays.
+Silence is not read: so a final after a pause needs no further reading, and nothing is imagined into silence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from loguru import logger
+
+from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush, Word
+from nemotron_speech.engines.local_agreement import LocalAgreement
+from nemotron_speech.engines.whisper_model import RATE, Audio, WhisperModel, separator
+from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+
+_BEARINGS = RATE // 2
+"""Samples before the new ones that the speech detector hears too."""
+_LEAD_IN = RATE
+"""Samples of silence kept before speech, whose soft beginning the detector may have missed."""
+_SHARE = 0.7
+"""Of a core's time that readings may take before callers' steps grow longer."""
+
+
+@dataclass(slots=True, eq=False)
+class WhisperStream:
+    """One caller: at most `buffer_s` and a step of audio, and the words of the utterance."""
+
+    language: str
+    audio: Audio
+    step: int
+    """Samples between two readings."""
+    words: LocalAgreement = field(default_factory=LocalAgreement)
+    start: int = 0
+    """Place of the buffer's first sample in the stream."""
+    read_to: int = 0
+    """How far in the stream the latest look at the buffer reached."""
+    speaking: bool = False
+    """Whether that look found new speech."""
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.audio)
+
+    @property
+    def wanted_samples(self) -> int:
+        return max(self.step - (self.end - self.read_to), 1)
+
+
+class WhisperEngine:
+    """A streaming recogniser over faster-whisper.
+
+    Args:
+        model: Folder of a converted model, or a name on the hub (tiny, base, small, medium, large-v3, turbo;
+            `.en` for English alone), downloaded on first use.
+        language: Language of a caller that names none.
+        device: auto, cpu, cuda or cuda:N; auto takes a GPU when there is one.
+        compute_type: auto is int8 on a CPU and float16 on a GPU; else what CTranslate2 knows.
+        threads: CPU threads of a reading; 0 takes the cores this process may use.
+        capacity: Callers at once.
+        beam_size: Hypotheses kept while decoding; 1 is greedy.
+        step_s: Seconds of audio between two readings.
+        max_step_s: As far as they move apart when readings take longer than there is time for.
+        buffer_s: Seconds of audio read at once, 5 to 25.
+        vad: Ask the speech detector (Silero) what is speech; off, all that is audible is.
+    """
+
+    def __init__(
+        self,
+        model: str = "base",
+        language: str = "en",
+        device: str = "auto",
+        compute_type: str = "auto",
+        threads: int = 0,
+        capacity: int = 8,
+        beam_size: int = 1,
+        step_s: float = 0.5,
+        max_step_s: float = 2.0,
+        buffer_s: float = 20.0,
+        vad: bool = True,
+    ) -> None:
+        _check("capacity", capacity, 1, 1000)
+        _check("threads", threads, 0, 1000)
+        _check("beam_size", beam_size, 1, 20)
+        _check("step_s", step_s, 0.1, 1.0)
+        _check("max_step_s", max_step_s, step_s, 4.0)
+        _check("buffer_s", buffer_s, 5.0, 25.0)
+        self._model_name, self._language = model, language
+        self._options = (device, compute_type, threads, beam_size, vad)
+        self._step, self._max_step = round(step_s * RATE), round(max_step_s * RATE)
+        self._buffer = round(buffer_s * RATE)
+        self._model: WhisperModel | None = None
+        self._streams: set[WhisperStream] = set()
+        self.info = AsrInfo(
+            name="whisper",
+            model=Path(model).name,
+            languages=(language,),
+            capacity=capacity,
+            max_batch=1,  # callers take turns, so that a final never waits for the readings of all
+        )
+
+    def load(self) -> None:
+        """Load the model; `info` then names its languages. Raises ConfigurationError."""
+        model = WhisperModel(self._model_name, *self._options)
+        if self._language not in model.languages:
+            raise ConfigurationError(
+                f"language: the model {self.info.model} has no {self._language!r}; it has: "
+                f"{', '.join(model.languages)}"
+            )
+        model.warm_up()
+        others = (language for language in model.languages if language != self._language)
+        self.info = replace(self.info, languages=(self._language, *others))
+        self._model = model
+        logger.info("Whisper {} on {}, {} languages", self.info.model, model.device, len(self.info.languages))
+
+    def unload(self) -> None:
+        self._model = None
+        self._streams.clear()
+
+    def open(self, language: str | None) -> WhisperStream:
+        """Start a stream. Raises BadRequest for a language the model does not have."""
+        wanted = language or self._language
+        short = wanted.lower().replace("_", "-").partition("-")[0]
+        if short not in self.info.languages:
+            raise BadRequest(f"unknown language {wanted!r}; allowed: {', '.join(self.info.languages)}")
+        stream = WhisperStream(short, np.zeros(0, np.float32), self._step)
+        self._streams.add(stream)
+        return stream
+
+    def step(self, work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
+        """Advance the streams one after the other: at most one reading each, in the usual case."""
+        return [self._advance(item) for item in work]
+
+    def close(self, stream: AsrStream) -> None:
+        """Forget the stream."""
+        self._streams.discard(_own(stream))
+
+    def _advance(self, item: AsrWork) -> AsrResult | EngineError:
+        stream = _own(item.stream)
+        try:
+            self._take(stream, item.pcm)
+            if item.flush is Flush.NONE:
+                return _result(stream, stream.words.words)
+            result = _result(stream, self._all_words(stream), timed=True)
+            if item.flush is Flush.HARD:
+                self._restart(stream)
+        except Exception as error:  # noqa: BLE001  whatever CTranslate2 and onnxruntime raise
+            logger.opt(exception=error).error("a stream failed")
+            return EngineError(f"the recogniser failed: {error}")
+        return result
+
+    # ------------------------------------------------------------------------------ the buffer
+
+    def _take(self, stream: WhisperStream, pcm: bytes) -> None:
+        """Append the audio, and read the buffer wherever a step is complete."""
+        samples: Audio = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
+        while len(samples):
+            wanted = stream.wanted_samples
+            stream.audio = np.concatenate((stream.audio, samples[:wanted]))
+            samples = samples[wanted:]
+            if stream.end - stream.read_to >= stream.step:
+                self._look(stream)
+
+    def _look(self, stream: WhisperStream) -> None:
+        stream.speaking = self._new_speech(stream)
+        if stream.speaking:
+            began = time.perf_counter()
+            stream.words.hear(self._read(stream))
+            stream.step = self._next_step(time.perf_counter() - began)
+        stream.read_to = stream.end
+        self._trim(stream)
+
+    def _next_step(self, reading_s: float) -> int:
+        """Samples until the next reading: more when there is no time for those of all who speak."""
+        speaking = sum(stream.speaking for stream in self._streams)
+        needed = round(reading_s * speaking / _SHARE * RATE)
+        return min(max(self._step, needed), self._max_step)
+
+    def _all_words(self, stream: WhisperStream) -> tuple[Word, ...]:
+        """The words of all audio; without a reading when what came since the last one is silence."""
+        if stream.end > stream.read_to and self._new_speech(stream):
+            return stream.words.preview(self._read(stream))
+        return stream.words.words
+
+    def _trim(self, stream: WhisperStream) -> None:
+        """Let go of silence before speech, and of what is committed or too old in a full buffer."""
+        if not stream.speaking and not stream.words.words:
+            self._forget(stream, stream.end - _LEAD_IN)
+        if len(stream.audio) <= self._buffer:
+            return
+        committed = stream.words.committed
+        if committed:
+            self._forget(stream, committed[-1].end_ms * RATE // 1000)
+        if len(stream.audio) > self._buffer:
+            self._forget(stream, stream.end - self._buffer // 2)
+
+    def _forget(self, stream: WhisperStream, before: int) -> None:
+        if before > stream.start:
+            stream.words.forget_audio(before * 1000 // RATE)
+            stream.audio = stream.audio[before - stream.start :].copy()
+            stream.start = before
+
+    def _restart(self, stream: WhisperStream) -> None:
+        stream.start = stream.read_to = stream.end
+        stream.audio = stream.audio[:0].copy()
+        stream.words, stream.speaking, stream.step = LocalAgreement(), False, self._step
+
+    # ------------------------------------------------------------------------------- the model
+
+    def _new_speech(self, stream: WhisperStream) -> bool:
+        since = stream.read_to - stream.start
+        bearings = min(since, _BEARINGS)
+        return self._loaded().has_speech(stream.audio[since - bearings :], bearings)
+
+    def _read(self, stream: WhisperStream) -> list[Word]:
+        start_ms = stream.start * 1000 // RATE
+        before = [word.text for word in stream.words.committed if word.end_ms <= start_ms]
+        prompt = separator(stream.language).join(before)
+        return self._loaded().read(stream.audio, stream.language, prompt, start_ms)
+
+    def _loaded(self) -> WhisperModel:
+        if self._model is None:
+            raise ConfigurationError("the whisper engine is not loaded")
+        return self._model
+
+
+def _result(stream: WhisperStream, words: Sequence[Word], *, timed: bool = False) -> AsrResult:
+    text = separator(stream.language).join(word.text for word in words).strip()
+    stripped = (replace(word, text=word.text.strip()) for word in words)
+    return AsrResult(text, tuple(stripped) if timed else ())
+
+
+def _own(stream: AsrStream) -> WhisperStream:
+    if not isinstance(stream, WhisperStream):
+        raise TypeError(f"not a stream of this engine: {stream!r}")
+    return stream
+
+
+def _check(option: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ConfigurationError(f"{option}: {value}; allowed: {least} to {most}")
