@@ -137,9 +137,7 @@ async def listening_beside(app: web.Application) -> AsyncIterator[None]:
     runner = web.AppRunner(beside, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await _listen_on(
-            runner, service.settings.yap_host or service.settings.host, service.settings.yap_port
-        )
+        await _listen_on(runner, host, port)
         logger.info("the many-caller protocol listens on {}:{}", *runner.addresses[0][:2])
         yield
     finally:

@@ -275,7 +275,7 @@ async def test_one_process_serves_both_protocols_on_two_ports(unused_tcp_port: i
 
 async def _healthy(session: aiohttp.ClientSession, port: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await session.get(f"http://127.0.0.1:{port}/health")).status != 200:  # noqa: ASYNC110
+        while (await session.get(f"http://127.0.0.1:{port}/health")).status != 200:
             await asyncio.sleep(0.01)
 
 
