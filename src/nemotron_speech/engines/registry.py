@@ -21,6 +21,7 @@ _ASR = {
     "nemo": "nemotron_speech.engines.nemo_asr:NemoAsrEngine",
     "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr:PocketsphinxEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",
+    "whisper": "nemotron_speech.engines.whisper_asr:WhisperEngine",
 }
 _TTS = {
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
