@@ -38,7 +38,7 @@ from nemotron_speech.responder.understanding import understand
 RATE = 16000
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 LINES = ("clean", "telephone")
-TELEPHONE_BAND_HZ, TELEPHONE_SNR_DB = (300, 3400), 20
+TELEPHONE_SNR_DB = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +93,22 @@ def speak_espeak(text: str, voice: str) -> audio.Samples:
 
 
 def on_line(samples: audio.Samples, line: str) -> bytes:
-    """Put the speech on a quiet line or a telephone-like one: 300-3400 Hz, white noise 20 dB below it."""
+    """Put the speech on a quiet line, or on a telephone: noise 30 dB below it, 8 kHz, 8-bit mu-law."""
     pause = np.zeros(int(0.3 * RATE))
     speech = np.concatenate([pause, samples / 32768, pause])
     noise = np.random.default_rng(1).normal(0, 1, len(speech))
     if line == "clean":
         return audio.to_int16(speech + 3e-4 * noise).tobytes()
     level = np.sqrt(np.mean((samples / 32768) ** 2)) * 10 ** (-TELEPHONE_SNR_DB / 20)
-    return audio.to_int16(_band(speech + level * noise)).tobytes()
+    narrow = audio.resample(audio.to_int16(speech + level * noise), RATE, 8000)
+    return audio.resample(_mu_law(narrow), 8000, RATE).tobytes()
 
 
-def _band(signal: np.ndarray) -> np.ndarray:
-    spectrum = np.fft.rfft(signal)
-    hertz = np.fft.rfftfreq(len(signal), 1 / RATE)
-    low, high = TELEPHONE_BAND_HZ
-    spectrum[(hertz < low) | (hertz > high)] = 0
-    return np.fft.irfft(spectrum, len(signal))
+def _mu_law(samples: audio.Samples) -> audio.Samples:
+    """Return the audio after coding by G.711's mu-law companding."""
+    signal = samples / 32768
+    code = np.round(127 * np.sign(signal) * np.log1p(255 * np.abs(signal)) / np.log(256)) / 127
+    return audio.to_int16(np.sign(code) * (256 ** np.abs(code) - 1) / 255)
 
 
 def sentences(limit: int | None) -> Iterator[tuple[str, str, str]]:
@@ -227,25 +227,28 @@ def scores(model: str, heard: Sequence[Heard]) -> list[Score]:
 
 def table(found: Sequence[Score]) -> Table:
     """Lay the open and the biased model side by side."""
-    shown = Table(title="Embedded recogniser: open language model against biased", show_lines=False)
-    for heading in ("sentences", "voice", "line", "n"):
-        shown.add_column(heading)
-    for heading in ("WER open", "WER biased", "exact open", "exact biased", "understood open", "biased"):
-        shown.add_column(heading, justify="right")
+    shown = Table(title="Embedded recogniser: open language model -> biased")
+    for heading in ("sentences", "voice", "line", "n", "word errors", "exact", "understood"):
+        shown.add_column(heading, no_wrap=True)
     pairs: dict[tuple[str, str, str], dict[str, Score]] = {}
     for one in found:
         pairs.setdefault((one.group, one.voice, one.line), {})[one.model] = one
-    for (group, voice, line), pair in sorted(pairs.items()):
+    for labels, pair in sorted(pairs.items()):
         plain, biased = pair["open"], pair["biased"]
-        figures = [
-            f"{100 * plain.word_error_rate:.1f} %",
-            f"{100 * biased.word_error_rate:.1f} %",
-            f"{100 * plain.exact:.0f} %",
-            f"{100 * biased.exact:.0f} %",
-            *("" if one.understood is None else f"{100 * one.understood:.0f} %" for one in (plain, biased)),
-        ]
-        shown.add_row(group, voice, line, str(plain.utterances), *figures)
+        shown.add_row(
+            *labels,
+            str(plain.utterances),
+            _change(plain.word_error_rate, biased.word_error_rate, 1),
+            _change(plain.exact, biased.exact, 0),
+            _change(plain.understood, biased.understood, 0),
+        )
     return shown
+
+
+def _change(before: float | None, after: float | None, digits: int) -> str:
+    if before is None or after is None:
+        return ""
+    return f"{100 * before:.{digits}f} -> {100 * after:.{digits}f} %"
 
 
 def plot(found: Sequence[Score], path: Path) -> None:

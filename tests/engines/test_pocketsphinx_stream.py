@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Flush
+from nemotron_speech.engines.pocketsphinx_band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound, measure
 from nemotron_speech.engines.pocketsphinx_lib import Token
 from nemotron_speech.engines.pocketsphinx_stream import FRAME_MS, LONGEST_FRAMES, SphinxStream
 
-SILENT, NOISY, VOICED = (bytes([mark]) * FRAME_BYTES for mark in (0, 1, 2))
-"""Frames that `MarkGate` tells apart by their first byte."""
+HISS = np.random.default_rng(3).integers(-900, 900, FRAME_BYTES // 2).astype(np.int16).tobytes()[1:]
+SILENT, NOISY, VOICED = (bytes([mark]) + HISS for mark in (0, 1, 2))
+"""Frames of the full band, which `MarkGate` tells apart by their first byte."""
 
 
 class MarkGate:
@@ -143,6 +145,18 @@ def test_a_lone_word_is_believed_when_it_is_likely_or_known(
 ) -> None:
     heard = stream(WordDecoder(word, posterior), "stop")
     assert heard.advance(8 * VOICED, Flush.HARD)[0] == expected
+
+
+def test_telephone_speech_is_told_from_wide_speech_and_widened() -> None:
+    source = np.random.default_rng(0)
+    spectrum = np.fft.rfft(source.normal(0, 3000, 480) * np.hanning(480))
+    wide = np.fft.irfft(spectrum).astype(np.int16).tobytes()
+    spectrum[480 * 3600 // 16000 :] = 0
+    narrow = np.fft.irfft(spectrum).astype(np.int16).tobytes()
+    assert is_narrow([narrow, narrow])
+    assert not is_narrow([wide, narrow])
+    assert not is_narrow([])
+    assert not is_narrow([widen(narrow)])
 
 
 def tone(hertz: float, level: float = 4000) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nemotron_speech.engines.base import Flush, Word
+from nemotron_speech.engines.pocketsphinx_band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound
 from nemotron_speech.engines.pocketsphinx_lib import Token
 
@@ -35,8 +36,9 @@ LONGEST_FRAMES = 600
 
 REPLAY_FRAMES = 50
 
+TAIL_FRAMES = 4
 _TAIL = bytes(100 * _BYTES_PER_MS)
-"""Silence after the last sample, so that a word cut short by a flush is still completed."""
+"""Silence after the last sample where the speech itself ends with less: it completes the last word."""
 
 MIN_PITCHED_FRAMES = 3
 """With less than 90 ms of pitch nothing was said: a cough, a knock, breath."""
@@ -83,6 +85,8 @@ class _Utterance:
     """What is known of the utterance being decoded."""
 
     start_ms: int
+    narrow: bool = False
+    """It comes over a telephone."""
     frames: int = 0
     sounding: int = 0
     """Frames above silence."""
@@ -144,12 +148,13 @@ class SphinxStream:
     def _begin(self, frames: Sequence[tuple[bytes, Sound]]) -> None:
         self._preroll.clear()
         self._decoder.begin()
-        self._utterance = _Utterance(self._clock_ms - FRAME_MS * len(frames))
+        narrow = is_narrow([frame for frame, sound in frames if sound > Sound.SILENCE])
+        self._utterance = _Utterance(self._clock_ms - FRAME_MS * len(frames), narrow)
         for frame, sound in frames:
             self._decode(self._utterance, frame, sound)
 
     def _decode(self, utterance: _Utterance, frame: bytes, sound: Sound) -> None:
-        self._decoder.feed(frame)
+        self._decoder.feed(widen(frame) if utterance.narrow else frame)
         utterance.frames += 1
         utterance.sounding += sound > Sound.SILENCE
         utterance.pitched += sound is Sound.PITCHED
@@ -179,7 +184,10 @@ class SphinxStream:
         if self._utterance is None and any(sound is Sound.PITCHED for _, sound in self._preroll):
             self._begin([*self._preroll])
         if self._utterance:
-            self._decoder.feed(self._rest + _TAIL)
+            tail = b"" if self._utterance.quiet >= TAIL_FRAMES else _TAIL
+            rest = widen(self._rest) if self._utterance.narrow else self._rest
+            if rest or tail:
+                self._decoder.feed(rest + tail)
             self._said += self._end(self._utterance)
         words, self._said = self._said, []
         self._clock_ms += len(self._rest) // _BYTES_PER_MS
