@@ -84,7 +84,7 @@ def _word_bias(tokens: list[str], specials: dict[str, int]) -> Any:
     bias = np.full(len(tokens), -4, np.float32)
     bias[[number for number, token in enumerate(tokens) if token.startswith("Ġ")]] = 0
     bias[specials["<|startoftranscript|>"] :] = -100
-    bias[specials["<|endoftext|>"]] = -2
+    bias[specials["<|endoftext|>"]] = 1
     return bias
 
 

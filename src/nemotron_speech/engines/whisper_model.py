@@ -25,6 +25,8 @@ _QUIETEST = 0.001
 _VAD_PAD_MS = 200
 _LOOPING = 2.4
 """Ratio by which zlib shortens a text that repeats itself: Whisper's own threshold for a failed decoding."""
+_LONGEST_REPEAT = 3
+"""Tokens in a row that a second decoding may not say twice."""
 _TOKENS_PER_S, _MAX_TOKENS = 25, 200
 _PROMPT_CHARACTERS = 200
 _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
@@ -52,9 +54,17 @@ class WhisperModel:
     def read(self, audio: Audio, language: str, prompt: str, start_ms: int) -> list[Word]:
         """Return the words of at most 30 s of audio that begins at `start_ms`; none where it hears no speech.
 
-        One pass of the encoder and one decoding without fallback, so the time is bounded. `prompt` is what
-        was said before the audio.
+        One decoding, and a second one when the first repeats itself, so the time is bounded. `prompt` is
+        what was said before the audio.
         """
+        segment = self._decode(audio, language, prompt)
+        if segment is not None and segment.compression_ratio > _LOOPING:
+            segment = self._decode(audio, language, "", no_repeat_ngram_size=_LONGEST_REPEAT)
+        if segment is None:
+            return []
+        return _words(segment.words or (), language, start_ms, start_ms + len(audio) * 1000 // RATE)
+
+    def _decode(self, audio: Audio, language: str, prompt: str, **options: int) -> Any:
         segments, _ = self._model.transcribe(
             audio,
             language=language,
@@ -65,12 +75,10 @@ class WhisperModel:
             without_timestamps=True,
             word_timestamps=True,
             max_new_tokens=min(_MAX_TOKENS, 20 + len(audio) * _TOKENS_PER_S // RATE),
+            **options,
         )
         # Without timestamps the first segment holds the whole window; a further one would read its end again.
-        segment = next(iter(segments), None)
-        if segment is None or segment.compression_ratio > _LOOPING:
-            return []
-        return _words(segment.words or (), language, start_ms, start_ms + len(audio) * 1000 // RATE)
+        return next(iter(segments), None)
 
     def has_speech(self, audio: Audio, since: int) -> bool:
         """Whether there is speech in `audio[since:]`; what is before gives the detector its bearings."""

@@ -1,0 +1,359 @@
+"""The Whisper engine on tiny random models, through the real loader; needs faster-whisper."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nemotron_speech.engines import whisper_asr, whisper_model
+from nemotron_speech.engines.base import AsrResult, AsrWork, Flush, Word
+from nemotron_speech.engines.registry import asr_engine
+from nemotron_speech.engines.whisper_asr import WhisperEngine, WhisperStream
+from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from tests.contract import test_recognisers as contract
+from tests.engines.tiny_whisper import save_whisper
+
+pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
+
+RATE = 16000
+PROMISES = sorted(name.removeprefix("test_") for name in vars(contract) if name.startswith("test_"))
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks the hub fails at once."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError("there is no network in these tests")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_whisper(tmp_path_factory.mktemp("whisper") / "tiny")
+
+
+MakeEngine = Callable[..., WhisperEngine]
+
+
+@pytest.fixture
+def make_engine(folder: Path) -> Iterator[MakeEngine]:
+    """A loaded engine that reads at fixed steps and takes all that is audible for speech."""
+    engines: list[WhisperEngine] = []
+
+    def make(**options: Any) -> WhisperEngine:
+        step_s = options.get("step_s", 0.5)
+        defaults = {"threads": 1, "device": "cpu", "vad": False, "max_step_s": step_s, "model": str(folder)}
+        engine = asr_engine("whisper", **{**defaults, **options})
+        assert isinstance(engine, WhisperEngine)
+        engine.load()
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.unload()
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> WhisperEngine:
+    return make_engine()
+
+
+def chirp(seconds: float, seed: int = 0) -> bytes:
+    """Loud sound that never repeats, so that a random model says different things about its parts."""
+    samples = np.random.default_rng(seed).normal(0, 1, int(seconds * RATE) + 40)
+    smooth = np.convolve(samples, np.ones(8 + seed % 24) / 8, "same")[: int(seconds * RATE)]
+    return (np.clip(smooth, -3, 3) * 6000).astype("<i2").tobytes()
+
+
+def silence(seconds: float) -> bytes:
+    return bytes(2 * int(seconds * RATE))
+
+
+def heard(engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush) -> AsrResult:
+    (result,) = engine.step([AsrWork(stream, pcm, flush)])
+    assert isinstance(result, AsrResult), result
+    return result
+
+
+def feed(
+    engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush = Flush.HARD
+) -> list[AsrResult]:
+    """Give the audio as a server does; return every result, the flushed one last."""
+    results = []
+    while len(pcm) >= 2 * stream.wanted_samples:
+        size = 2 * stream.wanted_samples
+        results.append(heard(engine, stream, pcm[:size], Flush.NONE))
+        pcm = pcm[size:]
+    return [*results, heard(engine, stream, pcm, flush)]
+
+
+def final(engine: WhisperEngine, pcm: bytes) -> str:
+    stream = engine.open(None)
+    text = feed(engine, stream, pcm)[-1].text
+    engine.close(stream)
+    return text
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_it_keeps_the_promise_that(promise: str, engine: WhisperEngine) -> None:
+    getattr(contract, f"test_{promise}")(engine)
+
+
+def test_different_audio_is_different_text(engine: WhisperEngine) -> None:
+    assert len({final(engine, chirp(2.0, seed)) for seed in range(6)}) > 1
+
+
+@pytest.mark.parametrize("samples", [1, 159, 4000, 7999, 8000, 8001, 12345, 16000, 24001])
+def test_every_cut_position_gives_a_final(engine: WhisperEngine, samples: int) -> None:
+    stream = engine.open(None)
+    pcm = chirp(2.0)[: 2 * samples]
+    result = feed(engine, stream, pcm)[-1]
+    assert result.text.split() == [word.text for word in result.words]
+    assert all(word.end_ms <= samples * 1000 // RATE for word in result.words)
+    assert bool(result.text) == (samples >= 4000)
+    assert feed(engine, stream, b"")[-1].text == ""
+
+
+def test_committed_words_begin_every_later_text(engine: WhisperEngine) -> None:
+    stream, committed, pcm = engine.open(None), "", chirp(8.0)
+    for start in range(0, len(pcm), RATE):
+        text = heard(engine, stream, pcm[start : start + RATE], Flush.NONE).text
+        assert text.startswith(committed)
+        committed = " ".join(word.text for word in stream.words.committed)
+    assert committed
+    assert heard(engine, stream, b"", Flush.HARD).text.startswith(committed)
+
+
+def test_a_minute_of_sound_is_held_in_a_bounded_buffer(make_engine: MakeEngine) -> None:
+    engine = make_engine(buffer_s=5.0, step_s=1.0)
+    stream, pcm, most = engine.open(None), chirp(60.0), 0
+    for start in range(0, len(pcm), 2 * RATE):
+        heard(engine, stream, pcm[start : start + 2 * RATE], Flush.NONE)
+        most = max(most, len(stream.audio))
+    assert most <= 5 * RATE
+    result = heard(engine, stream, b"", Flush.HARD)
+    assert result.words[-1].end_ms > 50_000
+    assert result.words[0].start_ms < 5_000
+    starts = [word.start_ms for word in result.words]
+    assert starts == sorted(starts)
+    assert result.text == " ".join(word.text for word in result.words)
+    assert len(stream.audio) == 0
+
+
+def test_silence_is_neither_kept_nor_read(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine._model, "read", lambda *_: pytest.fail("silence was read"))
+    stream = engine.open(None)
+    assert {result.text for result in feed(engine, stream, silence(10.0))} == {""}
+    assert len(stream.audio) <= RATE
+
+
+def count_readings(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Note the seconds of audio of every reading."""
+    readings: list[float] = []
+    model = engine._model
+    assert model is not None
+    genuine = model.read
+
+    def read(audio: Any, *rest: Any) -> list[Word]:
+        readings.append(len(audio) / RATE)
+        return genuine(audio, *rest)
+
+    monkeypatch.setattr(model, "read", read)
+    return readings
+
+
+def test_a_final_after_a_pause_needs_no_further_reading(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = count_readings(engine, monkeypatch)
+    stream = engine.open(None)
+    spoken = feed(engine, stream, chirp(1.0), Flush.SOFT)[-1].text
+    before = len(readings)
+    assert feed(engine, stream, silence(1.2))[-1].text == spoken
+    assert len(readings) == before == 2
+
+
+def test_a_final_within_speech_reads_the_rest_once(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = count_readings(engine, monkeypatch)
+    feed(engine, engine.open(None), chirp(1.2))
+    assert readings == [0.5, 1.0, 1.2]
+
+
+def test_a_soft_flush_between_steps_changes_nothing(engine: WhisperEngine) -> None:
+    pcm, stream = chirp(3.0), engine.open(None)
+    expected = [result.text for result in feed(engine, engine.open(None), pcm)]
+    for start, end in ((0, 5000), (5000, 5002), (5002, 40000)):
+        feed(engine, stream, pcm[start:end], Flush.SOFT)
+    assert feed(engine, stream, pcm[40000:])[-1].text == expected[-1]
+
+
+def test_word_times_run_on_over_utterances(engine: WhisperEngine) -> None:
+    stream = engine.open(None)
+    first, second = (feed(engine, stream, chirp(2.0))[-1].words for _ in range(2))
+    assert first[-1].end_ms <= 2000 <= second[0].start_ms
+    assert [word.text for word in first] == [word.text for word in second]
+
+
+def test_one_stream_that_fails_costs_no_other(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    pcm = chirp(1.0)
+    expected = final(engine, pcm)
+    model = engine._model
+    assert model is not None
+    genuine = model.read
+
+    def read(audio: Any, *rest: Any) -> list[Word]:
+        if np.abs(audio).max() < 0.05:
+            raise RuntimeError("out of memory")
+        return genuine(audio, *rest)
+
+    monkeypatch.setattr(model, "read", read)
+    quiet = (np.frombuffer(pcm, "<i2") // 20).astype("<i2").tobytes()
+    streams = [engine.open(None) for _ in range(3)]
+    audio = (pcm, quiet, pcm)
+    works = [AsrWork(stream, mine, Flush.HARD) for stream, mine in zip(streams, audio, strict=True)]
+    one, failed, other = engine.step(works)
+    assert isinstance(failed, EngineError)
+    assert "out of memory" in str(failed)
+    assert isinstance(one, AsrResult)
+    assert isinstance(other, AsrResult)
+    assert one.text == other.text == expected
+
+
+def test_steps_grow_when_readings_take_too_long_and_shrink_again(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(max_step_s=2.0)
+    reading_s = 10.0
+    now = iter(range(100))
+    monkeypatch.setattr(whisper_asr.time, "perf_counter", lambda: next(now) * reading_s)
+    stream = engine.open(None)
+    assert stream.wanted_samples == RATE // 2
+    heard(engine, stream, chirp(0.5), Flush.NONE)
+    assert stream.wanted_samples == 2 * RATE
+    reading_s = 0.0
+    heard(engine, stream, chirp(2.0), Flush.NONE)
+    assert stream.wanted_samples == RATE // 2
+
+
+def test_the_speech_detector_takes_no_tone_and_no_noise_for_speech(make_engine: MakeEngine) -> None:
+    engine = make_engine(vad=True)
+    tone = (np.sin(np.arange(3 * RATE) / 8) * 8000).astype("<i2").tobytes()
+    hiss = (np.random.default_rng(0).normal(0, 300, 3 * RATE)).astype("<i2").tobytes()
+    assert final(engine, tone) == final(engine, hiss) == final(engine, silence(3.0)) == ""
+
+
+def test_the_speech_detector_hears_speech(make_engine: MakeEngine) -> None:
+    try:
+        voice = asr_voice()
+    except (ImportError, ConfigurationError) as error:
+        pytest.skip(f"no voice is installed: {error}")
+    engine = make_engine(vad=True)
+    assert final(engine, silence(2.0) + voice + silence(1.0))
+
+
+def asr_voice() -> bytes:
+    import espeakng_loader  # noqa: F401
+
+    return contract.speech("hello there, how are you today")
+
+
+def test_a_model_of_english_opens_no_other_language(engine: WhisperEngine) -> None:
+    assert engine.info.languages == ("en",)
+    assert engine.open("en-US").language == "en"
+    with pytest.raises(BadRequest, match="'de'; allowed: en"):
+        engine.open("de")
+
+
+def test_a_multilingual_model_names_its_languages_the_chosen_one_first(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faster_whisper import WhisperModel
+
+    monkeypatch.setattr(WhisperModel, "supported_languages", property(lambda _: ["de", "en", "ja"]))
+    engine = make_engine(language="en")
+    assert engine.info.languages == ("en", "de", "ja")
+    assert engine.open("DE_at").language == "de"
+    assert engine.open(None).language == "en"
+    assert final(engine, chirp(1.0))
+    with pytest.raises(ConfigurationError, match=r"language: .* has no 'tlh'"):
+        make_engine(language="tlh")
+
+
+@pytest.mark.parametrize(
+    ("language", "raw", "expected"),
+    [
+        ("en", [" five", "%", " off", ".", " \x1c"], ["five%", "off."]),
+        ("ja", ["天", "気", " Tokyo"], ["天", "気", " Tokyo"]),
+    ],
+)
+def test_pieces_of_words_are_joined_as_the_language_does(
+    language: str, raw: list[str], expected: list[str]
+) -> None:
+    from faster_whisper.transcribe import Word as Raw
+
+    pieces = [Raw(start=i * 0.5, end=i * 0.5 + 0.4, word=word, probability=0.5) for i, word in enumerate(raw)]
+    words = whisper_model._words(pieces, language, 1000, 60_000)
+    assert [word.text for word in words] == expected
+    assert words[0].start_ms == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model": "enormous"}, "model: .*enormous"),
+        ({"model": "no/such/model"}, "model: "),
+        ({"model": "base.en"}, "hf download Systran/faster-whisper-base.en"),
+        ({"model": "somebody/whisper"}, "hf download somebody/whisper"),
+        ({"model": "./absent"}, "there is no folder"),
+        ({"model": "EMPTY"}, "lacks model.bin and tokenizer.json"),
+        ({"model": "BROKEN"}, "no usable Whisper model"),
+        ({"device": "tpu"}, "device: 'tpu'"),
+        ({"device": "cuda:99"}, "device: 'cuda:99'"),
+        ({"compute_type": "int3"}, "compute_type int3"),
+        ({"language": "de"}, "language: .* has no 'de'"),
+        ({"buffer_s": 60}, "buffer_s: 60; allowed: 5.0 to 25.0"),
+        ({"step_s": 0.0}, "step_s: 0.0"),
+        ({"beam_size": 0}, "beam_size: 0"),
+        ({"capacity": 0}, "capacity: 0"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    options: dict[str, Any],
+    reason: str,
+    make_engine: MakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    if options.get("model") in ("EMPTY", "BROKEN"):
+        made = tmp_path / options["model"]
+        made.mkdir()
+        if made.name == "BROKEN":
+            (made / "model.bin").write_bytes(b"nothing")
+            (made / "tokenizer.json").write_text("{}")
+        options = {"model": str(made)}
+    with pytest.raises(ConfigurationError, match=reason):
+        make_engine(**options)
+
+
+def test_real_speech_is_read_where_there_is_a_recording(make_engine: MakeEngine) -> None:
+    path = os.environ.get("NEMOTRON_TEST_AUDIO")
+    if not path:
+        pytest.skip("NEMOTRON_TEST_AUDIO names no recording")
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="int16", frames=8 * RATE)
+    assert rate == RATE
+    assert final(make_engine(vad=True), samples.astype("<i2").tobytes())
