@@ -343,7 +343,8 @@ def test_pieces_of_words_are_joined_as_the_language_does(
     pieces = [Raw(start=i * 0.5, end=i * 0.5 + 0.4, word=word, probability=0.5) for i, word in enumerate(raw)]
     words = whisper_model._words(pieces, language, 1000, 60_000)
     assert [word.text for word in words] == expected
-    assert words[0].start_ms == 1000
+    assert [word.start_ms for word in words][:2] == [1000, 2000 if language == "en" else 1500]
+    assert words[0].end_ms == (1900 if language == "en" else 1400)
 
 
 @pytest.mark.parametrize(
