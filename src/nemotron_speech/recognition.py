@@ -128,5 +128,7 @@ def make_engine(settings: AsrSettings, *, yap_defaults: bool = False) -> AsrEngi
     Args:
         yap_defaults: `ASR_*` variables that are not set count with their defaults.
     """
-    options = YapSettings().engine_options(asr_options(settings.engine), defaults=yap_defaults)
+    # The defaults name a model of NeMo; another engine has its own.
+    defaults = yap_defaults and settings.engine == "nemo"
+    options = YapSettings().engine_options(asr_options(settings.engine), defaults=defaults)
     return asr_engine(settings.engine, **{**options, **settings.options})
