@@ -97,7 +97,7 @@ def _step_times(engine: NemoAsrEngine, batch: int, steps: int) -> list[float]:
 
 def make_file(size: str, kind: str, folder: Path) -> tuple[Path, float]:
     """Save a random model; return its file and its parameters in millions."""
-    from nemo.utils import logging as nemo_logging
+    from nemo.utils import logging as nemo_logging  # pyright: ignore[reportMissingImports]
 
     from tests.nemo.tiny_models import make_model, make_tokenizer
 
@@ -114,7 +114,7 @@ def make_file(size: str, kind: str, folder: Path) -> tuple[Path, float]:
 def quieten(model: Any) -> None:
     """Make blank so likely that the model says about as many tokens a second as speech has."""
     import numpy as np
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     from tests.nemo.tiny_models import RATE, babble
 

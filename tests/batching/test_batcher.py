@@ -79,7 +79,7 @@ async def running(model: Model, max_batch: int = 4) -> AsyncIterator[Batcher[Wor
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  the condition is another thread's, too
+        while not condition():
             await asyncio.sleep(0.001)
 
 

@@ -80,7 +80,7 @@ async def until(url: str, reached: Callable[[list[int]], bool]) -> float:
     """Seconds until the list of busy slots is as wanted; TimeoutError after ten."""
     began = time.monotonic()
     async with asyncio.timeout(10):
-        while not reached(await busy_slots(url)):  # noqa: ASYNC110 - another process
+        while not reached(await busy_slots(url)):
             await asyncio.sleep(0.01)
     return time.monotonic() - began
 

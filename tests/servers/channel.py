@@ -91,5 +91,5 @@ def _error_message(error: SpeechError) -> str:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for what must become true."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  the condition is another thread's, too
+        while not condition():
             await asyncio.sleep(0.005)

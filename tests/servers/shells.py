@@ -49,7 +49,7 @@ async def speaking(shell: str, engine: TtsEngine, **settings: Any) -> AsyncItera
 async def _listening(shell: str, app: Any) -> AsyncIterator[str]:
     carry = _aiohttp if shell == "aiohttp" else _uvicorn
     async with carry(app) as address, aiohttp.ClientSession() as session, asyncio.timeout(60):
-        while (await session.get(f"http://{address}/health")).status != 200:  # noqa: ASYNC110
+        while (await session.get(f"http://{address}/health")).status != 200:
             await asyncio.sleep(0.01)
         yield address
 
@@ -74,7 +74,7 @@ async def _uvicorn(app: Any) -> AsyncIterator[str]:
     task = asyncio.create_task(carrier.serve())
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not carrier.started:  # noqa: ASYNC110  all that uvicorn offers
+            while not carrier.started:
                 await asyncio.sleep(0.005)
         yield f"127.0.0.1:{carrier.servers[0].sockets[0].getsockname()[1]}"
     finally:

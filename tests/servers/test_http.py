@@ -231,7 +231,7 @@ async def test_a_server_still_loading_says_so_and_refuses_callers() -> None:
             async with calling(f"{url}/ws/tts/stream") as early:
                 assert "loading" in (await early.read())["message"]
             loaded.set()
-            while (await http.get("/health")).status != 200:  # noqa: ASYNC110
+            while (await http.get("/health")).status != 200:
                 await asyncio.sleep(0.01)
     finally:
         loaded.set()

@@ -20,11 +20,13 @@ from nemotron_speech.errors import EngineError
 
 WorkT = TypeVar("WorkT")
 OutcomeT = TypeVar("OutcomeT")
+TakenT = TypeVar("TakenT", covariant=True)
+AppliedT = TypeVar("AppliedT", contravariant=True)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Seat(Protocol[WorkT, OutcomeT]):
+class Seat(Protocol[TakenT, AppliedT]):
     """One caller's place in the batch."""
 
     def ready(self) -> bool:
@@ -35,11 +37,11 @@ class Seat(Protocol[WorkT, OutcomeT]):
         """How urgent the work is; see `policy.choose`."""
         ...
 
-    def take(self) -> WorkT:
+    def take(self) -> TakenT:
         """Hand over the work of one step."""
         ...
 
-    def apply(self, outcome: OutcomeT | EngineError) -> None:
+    def apply(self, outcome: AppliedT | EngineError) -> None:
         """Take back what the step made of it."""
         ...
 
