@@ -36,6 +36,7 @@ ASR_FINAL_MS = 24.0
 LLM_FIRST_TOKEN_MS = 90.0
 LLM_TOKENS_PER_SECOND = 60.0
 TTS_FIRST_AUDIO_MS = 110.0
+STEP_MS, CHUNK_MS, MS_PER_CHARACTER = 4, 46, 15
 VAD_STOP_MS = 200.0
 REPLY = (
     "Yes, I have heard you, and here is what I know. "
@@ -48,7 +49,12 @@ REPLY_TOKENS = 37
 STAGES = ("endpointing", "transcription", "turn detection", "llm", "tts", "output")
 SCRIPT = {
     "asr": {"transcripts": ["tell me something"], "final_ms": ASR_FINAL_MS, "chunk_ms": 40},
-    "tts": {"first_audio_ms": TTS_FIRST_AUDIO_MS, "step_ms": 4, "ms_per_character": 15},
+    "tts": {
+        "first_audio_ms": TTS_FIRST_AUDIO_MS,
+        "step_ms": STEP_MS,
+        "chunk_ms": CHUNK_MS,
+        "ms_per_character": MS_PER_CHARACTER,
+    },
     "llm": {
         "replies": [REPLY],
         "first_token_ms": LLM_FIRST_TOKEN_MS,
@@ -116,14 +122,16 @@ def detector_ms(clip: Clip) -> float:
 
 
 def alone_ms(design: str, detector: float) -> dict[str, float]:
-    """Return what each stage takes by itself. A plain design waits for all tokens."""
-    tokens = FIRST_CHUNK_TOKENS if design == "overlapped" else REPLY_TOKENS - 1
+    """Return what each stage takes by itself. A plain design waits for all tokens, and for all audio."""
+    overlapped = design == "overlapped"
+    tokens = FIRST_CHUNK_TOKENS if overlapped else REPLY_TOKENS - 1
+    rest_of_audio_ms = len(REPLY) * MS_PER_CHARACTER / CHUNK_MS * STEP_MS
     return {
         "endpointing": VAD_STOP_MS,
         "transcription": ASR_FINAL_MS,
         "turn detection": detector,
         "llm": LLM_FIRST_TOKEN_MS + tokens / LLM_TOKENS_PER_SECOND * 1000,
-        "tts": TTS_FIRST_AUDIO_MS,
+        "tts": TTS_FIRST_AUDIO_MS + (0.0 if overlapped else rest_of_audio_ms),
         "output": 0.0,
     }
 
