@@ -123,7 +123,9 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         script = [f"--option=script={self.script}"] if self.script else []
         engines = ("scripted", "scripted") if self.script else ("pocketsphinx", "espeak")
-        self.asr = self._server("asr", "nemotron_speech.server", "--engine", engines[0], *script)
+        # A call that is cut off keeps its place until ICE gives it up, half a minute later.
+        places = [] if self.script else ["--option=streams_per_worker=5"]
+        self.asr = self._server("asr", "nemotron_speech.server", "--engine", engines[0], *script, *places)
         self.tts = self._server("tts", "nemotron_speech.tts_server", "--engine", engines[1], *script)
         llm_script = [f"--script={self.script}"] if self.script else []
         self.llm_server = (
