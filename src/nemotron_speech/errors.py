@@ -4,6 +4,8 @@ An error is raised at its cause and turned into a message, a WebSocket close cod
 one place per server (`edge.py`).
 """
 
+from collections.abc import Sequence
+
 
 class SpeechError(Exception):
     """Base of every error a caller may see. `str(error)` is safe and useful to show."""
@@ -54,3 +56,9 @@ class PeerError(SpeechError):
 
 class ConfigurationError(SpeechError):
     """A setting is wrong; the message names the setting and what it accepts."""
+
+
+def require(what: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise BadRequest that names what was asked for, and what is allowed, unless `value` is."""
+    if value not in allowed:
+        raise BadRequest(f"unknown {what} {value[:40]!r}; allowed: {', '.join(allowed)}")

@@ -11,7 +11,7 @@ from loguru import logger
 
 from nemotron_speech.audio import wav_header
 from nemotron_speech.engines.base import Segment
-from nemotron_speech.errors import BadRequest, SpeechError
+from nemotron_speech.errors import BadRequest, SpeechError, require
 from nemotron_speech.text import speakable
 
 if TYPE_CHECKING:
@@ -80,9 +80,8 @@ async def _body(request: web.Request) -> SpeechRequest:
 def _segment(service: TtsService, body: SpeechRequest) -> Segment:
     info = service.info
     voice, language = body.voice or info.voices[0], body.language or info.languages[0]
-    for what, value, allowed in (("voice", voice, info.voices), ("language", language, info.languages)):
-        if value not in allowed:
-            raise BadRequest(f"unknown {what} {value[:40]!r}; allowed: {', '.join(allowed)}")
+    require("voice", voice, info.voices)
+    require("language", language, info.languages)
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
     return Segment(speakable(body.input), voice, language, speed=body.speed)

@@ -16,7 +16,7 @@ from loguru import logger
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,12 +102,8 @@ class PiperEngine:
 
     def open(self, segment: Segment) -> PiperStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
-        for what, value, allowed in (
-            ("voice", segment.voice, self.info.voices),
-            ("language", segment.language, self.info.languages),
-        ):
-            if value not in allowed:
-                raise BadRequest(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
+        require("voice", segment.voice, self.info.voices)
+        require("language", segment.language, self.info.languages)
         if not _SLOWEST <= segment.speed <= _FASTEST:
             raise BadRequest(f"speed {segment.speed}; allowed: {_SLOWEST} to {_FASTEST}")
         return PiperStream(segment, self._speakers[segment.voice])

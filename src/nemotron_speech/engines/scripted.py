@@ -28,7 +28,7 @@ from nemotron_speech.engines.base import (
     TtsStream,
     Word,
 )
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError, require
 
 _LOUD = 300
 """RMS of int16 samples above which audio counts as speech."""
@@ -152,8 +152,8 @@ class ScriptedAsr:
     def unload(self) -> None: ...
 
     def open(self, language: str | None) -> _Hearing:
-        if language not in (None, *self.info.languages):
-            raise BadRequest(f"unknown language {language!r}; allowed: {', '.join(self.info.languages)}")
+        if language is not None:
+            require("language", language, self.info.languages)
         self.open_streams += 1
         return _Hearing(self._script, self.info.sample_rate)
 
@@ -229,12 +229,8 @@ class ScriptedTts:
     def unload(self) -> None: ...
 
     def open(self, segment: Segment) -> _Tone:
-        for what, value, allowed in (
-            ("voice", segment.voice, self.info.voices),
-            ("language", segment.language, self.info.languages),
-        ):
-            if value not in allowed:
-                raise BadRequest(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
+        require("voice", segment.voice, self.info.voices)
+        require("language", segment.language, self.info.languages)
         self.open_streams += 1
         return _Tone(segment, self._script)
 

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 import msgspec
 
-from nemotron_speech.errors import BadRequest, TooLarge
+from nemotron_speech.errors import BadRequest, TooLarge, require
 from nemotron_speech.protocol.tts import (
     FROM_CLIENT,
     Cancel,
@@ -113,15 +113,15 @@ class TtsServer:
 
     def _init(self, init: Init) -> list[str]:
         voice, language = init.voice or self._voice, init.language or self._language
-        _require("voice", voice, self._offer.voices)
-        _require("language", language, self._offer.languages)
+        require("voice", voice, self._offer.voices)
+        require("language", language, self._offer.languages)
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
         return self._close_open_stream()
 
     def _text(self, text: Text) -> list[str]:
         preset = text.preset or self._default_preset()
-        _require("preset", preset, self._offer.presets)
+        require("preset", preset, self._offer.presets)
         if len(text.text) > self._offer.max_text:
             raise TooLarge(
                 f"a segment may have {self._offer.max_text} characters, this one has {len(text.text)}"
@@ -240,8 +240,3 @@ class TtsServer:
 
     def _ms(self, samples: int) -> float:
         return round(samples * 1000 / self._offer.sample_rate, 1)
-
-
-def _require(what: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise BadRequest(f"unknown {what} {value[:40]!r}; allowed: {', '.join(allowed)}")
