@@ -12,7 +12,7 @@ from loguru import logger
 from nemotron_speech.audio import wav_header
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.errors import BadRequest, SpeechError, require
-from nemotron_speech.text import speakable
+from nemotron_speech.text import say
 
 if TYPE_CHECKING:
     from nemotron_speech.tts_server import Speaking, TtsService
@@ -84,7 +84,7 @@ def _segment(service: TtsService, body: SpeechRequest) -> Segment:
     require("language", language, info.languages)
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
-    return Segment(speakable(body.input), voice, language, speed=body.speed)
+    return Segment(say(body.input, language).text, voice, language, speed=body.speed)
 
 
 async def _stream(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 from loguru import logger
@@ -43,12 +43,18 @@ from nemotron_speech.protocol.wire import encode
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
-from nemotron_speech.text import speakable
+from nemotron_speech.text import Spoken, say, warm_up
+from nemotron_speech.text.vocabulary import VOCABULARIES
 
 _BATCH_YIELDS_S = 5.0
 """A batch segment's listener hears the segment before it: it lets stream segments go first this long."""
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
+_LONG_TEXT = 500
+"""Characters; working on more could delay the other callers by milliseconds."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Speaking:
@@ -144,23 +150,27 @@ class Session:
     async def _spoken(self, request: SegmentRequest) -> list[str]:
         """Speak one segment; return the messages that end it."""
         asked = asyncio.get_running_loop().time()
+        spoken = await in_spoken_words(request.text, request.stream.language)
+        if not spoken.text:
+            return self._machine.complete(request, unspoken=spoken.unspoken)
         segment = Segment(
-            speakable(request.text),
+            spoken.text,
             request.stream.voice,
             request.stream.language,
             SynthesisMode(request.mode),
             request.preset,
         )
+        made = 0
 
         def on_audio(pcm: bytes) -> None:
-            if first[0]:
-                first[0] = False
+            nonlocal made
+            if not made:
                 self._service.metrics.latency.observe(asyncio.get_running_loop().time() - asked)
+            made += len(pcm)
             if self._machine.audio(request, pcm):
                 for start in range(0, len(pcm), _PIECE_BYTES):
                     self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
 
-        first = [True]
         try:
             async with self._service.speaking(segment, on_audio, self._has_room) as speaking:
                 self._current = request, speaking
@@ -171,7 +181,11 @@ class Session:
             return self._machine.fail(request, str(error))
         finally:
             self._current = None
-        return self._machine.complete(request, [(w.text, w.start_ms, w.end_ms) for w in words] or None)
+        if request.stream.cancelled:
+            return []
+        audio_ms = made / 2 / self._service.info.sample_rate * 1000
+        times = await _off_the_loop_if_long(request.text, spoken.times, words, audio_ms) if made else []
+        return self._machine.complete(request, times, estimated=not words, unspoken=spoken.unspoken)
 
     def _stop_if_cancelled(self) -> None:
         self._outbox.drop(lambda tag: isinstance(tag, Stream) and tag.cancelled)
@@ -195,6 +209,18 @@ async def _unless_cancelled(finished: asyncio.Future[tuple[Word, ...]]) -> tuple
     return () if finished.cancelled() else finished.result()
 
 
+async def in_spoken_words(text: str, language: str) -> Spoken:
+    """Return `text` as it is spoken."""
+    return await _off_the_loop_if_long(text, say, text, language)
+
+
+async def _off_the_loop_if_long(text: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Work on `text`: in a thread of its own where it has more than a few sentences."""
+    if len(text) > _LONG_TEXT:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return function(*args, **kwargs)
+
+
 class TtsService:
     """Synthesis for many callers on one engine."""
 
@@ -207,6 +233,13 @@ class TtsService:
     @property
     def info(self) -> TtsInfo:
         return self.runner.engine.info
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the engine, and what turns text into words, and speak while the context lasts."""
+        self.runner.batcher.post(warm_up, tuple(VOCABULARIES))
+        async with self.runner.running():
+            yield
 
     async def converse(self, channel: Channel) -> None:
         """Speak for one caller until it goes. Raises Full, ChannelClosed."""
@@ -275,7 +308,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
         return web.json_response(body, status=status)
 
     async def lifespan(app: web.Application) -> AsyncIterator[None]:
-        async with service.runner.running():
+        async with service.running():
             yield
 
     app.add_routes(
@@ -295,7 +328,7 @@ def build_asgi(engine: TtsEngine | None = None, settings: TtsSettings | None = N
     """Return the WebSocket half of the server as an ASGI application, for deployments that want one."""
     settings = settings or TtsSettings()
     service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
-    return asgi(service.converse, _error_message, service.callers, service.health, service.runner.running)
+    return asgi(service.converse, _error_message, service.callers, service.health, service.running)
 
 
 def _error_message(error: SpeechError) -> str:

@@ -34,6 +34,8 @@ from nemotron_speech.protocol.tts import (
 from nemotron_speech.protocol.wire import encode
 
 MAX_QUEUED_SEGMENTS = 512
+MAX_UNSPOKEN = 200
+"""Characters of what was not spoken that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +188,21 @@ class TtsServer:
         self._samples += len(pcm) // 2
         return True
 
-    def complete(self, segment: SegmentRequest, words: list[tuple[str, int, int]] | None = None) -> list[str]:
-        """Return the messages that follow the last audio of `segment`."""
+    def complete(
+        self,
+        segment: SegmentRequest,
+        words: Sequence[tuple[str, int, int]] | None = None,
+        *,
+        estimated: bool = False,
+        unspoken: Sequence[str] = (),
+    ) -> list[str]:
+        """Return the messages that follow the last audio of `segment`.
+
+        Args:
+            words: Those of its text, with their places in the audio in milliseconds.
+            estimated: Whether these places are worked out from the text alone.
+            unspoken: What of its text could not be spoken.
+        """
         stream = segment.stream
         if stream.cancelled or segment is not self._speaking:
             return []
@@ -198,7 +213,9 @@ class TtsServer:
             segment=stream.spoken,
             audio_ms=self._ms(self._samples),
             utterance=stream.utterance,
-            words=words,
+            words=list(words) if words else None,
+            words_estimated=estimated and bool(words),
+            unspoken=" ".join(unspoken)[:MAX_UNSPOKEN] or None,
         )
         return [encode(done), *self._finished()]
 
