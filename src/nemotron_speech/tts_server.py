@@ -32,7 +32,6 @@ from nemotron_speech.engines.base import (
     TtsInfo,
     TtsResult,
     TtsStream,
-    Word,
 )
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import EngineError, SpeechError
@@ -79,7 +78,8 @@ class Speaking:
         self._on_audio = on_audio
         self._has_room = has_room
         self._plays_until = asyncio.get_running_loop().time()
-        self.finished: asyncio.Future[tuple[Word, ...]] = asyncio.get_running_loop().create_future()
+        self.finished: asyncio.Future[TtsResult] = asyncio.get_running_loop().create_future()
+        """The last result; cancelled when the segment was stopped."""
 
     def ready(self) -> bool:
         return not self.finished.done() and self._has_room()
@@ -102,7 +102,7 @@ class Speaking:
             self._plays_until = max(self._plays_until, now) + len(outcome.pcm) / 2 / self._sample_rate
             self._on_audio(outcome.pcm)
         if outcome.done:
-            self.finished.set_result(outcome.words)
+            self.finished.set_result(outcome)
 
     def stop(self) -> None:
         self.finished.cancel()
@@ -150,7 +150,7 @@ class Session:
     async def _spoken(self, request: SegmentRequest) -> list[str]:
         """Speak one segment; return the messages that end it."""
         asked = asyncio.get_running_loop().time()
-        spoken = await in_spoken_words(request.text, request.stream.language)
+        spoken = await self._service.in_words(request.text, request.stream.language)
         if not spoken.text:
             return self._machine.complete(request, unspoken=spoken.unspoken)
         segment = Segment(
@@ -176,16 +176,18 @@ class Session:
                 self._current = request, speaking
                 self._stop_if_cancelled()
                 self._service.runner.batcher.notify(speaking)
-                words = await _unless_cancelled(speaking.finished)
+                await asyncio.wait([speaking.finished])
+                if request.stream.cancelled:
+                    return []
+                last = speaking.finished.result()
         except SpeechError as error:
             return self._machine.fail(request, str(error))
         finally:
             self._current = None
-        if request.stream.cancelled:
-            return []
         audio_ms = made / 2 / self._service.info.sample_rate * 1000
-        times = await _off_the_loop_if_long(request.text, spoken.times, words, audio_ms) if made else []
-        return self._machine.complete(request, times, estimated=not words, unspoken=spoken.unspoken)
+        times = await _off_the_loop_if_long(request.text, spoken.times, last.words, audio_ms) if made else []
+        unspoken = (*spoken.unspoken, *last.unspoken)
+        return self._machine.complete(request, times, estimated=not last.words, unspoken=unspoken)
 
     def _stop_if_cancelled(self) -> None:
         self._outbox.drop(lambda tag: isinstance(tag, Stream) and tag.cancelled)
@@ -201,17 +203,6 @@ class Session:
         if not request.stream.cancelled:
             for message in messages:
                 self._outbox.put(message, request.stream)
-
-
-async def _unless_cancelled(finished: asyncio.Future[tuple[Word, ...]]) -> tuple[Word, ...]:
-    """Wait for the end of a segment; a segment that was stopped has no words."""
-    await asyncio.wait([finished])
-    return () if finished.cancelled() else finished.result()
-
-
-async def in_spoken_words(text: str, language: str) -> Spoken:
-    """Return `text` as it is spoken."""
-    return await _off_the_loop_if_long(text, say, text, language)
 
 
 async def _off_the_loop_if_long(text: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -246,6 +237,10 @@ class TtsService:
         with self.runner.place():
             await self._session(channel)
 
+    async def in_words(self, text: str, language: str) -> Spoken:
+        """Return `text` as it is spoken."""
+        return await _off_the_loop_if_long(text, say, text, language)
+
     @asynccontextmanager
     async def speaking(
         self, segment: Segment, on_audio: Callable[[bytes], None], has_room: Callable[[], bool]
@@ -268,7 +263,7 @@ class TtsService:
 
         return count
 
-    def _count_failure(self, finished: asyncio.Future[tuple[Word, ...]]) -> None:
+    def _count_failure(self, finished: asyncio.Future[TtsResult]) -> None:
         if not finished.cancelled() and finished.exception() is not None:
             self.metrics.failures.inc()
 

@@ -47,6 +47,8 @@ class MagpieStream:
     finished: bool = False
     """Whether all frames have been decoded."""
     closed: bool = False
+    unspoken: tuple[str, ...] = ()
+    """What of the text the voice has no sound for."""
 
     def take(self, made: Frames) -> None:
         """Take in the frames of one step."""
@@ -150,15 +152,14 @@ class MagpieEngine:
         checkpoint, decoder, codec = self._loaded()
         self._check(segment)
         plan = self.plan(segment.text, segment.language)
-        if plan.unspoken:
-            logger.warning("not spoken, for the voice has no sound for it: {}", " ".join(plan.unspoken))
         if not plan.chunks:
-            return MagpieStream(segment, None, SpokenWords(()), finished=True)
+            return MagpieStream(segment, None, SpokenWords(()), finished=True, unspoken=plan.unspoken)
         if not decoder.free_slots:
             raise EngineError(f"all {self.info.capacity} places for segments are taken")
         seed = secrets.randbits(63) if self._seed is None else self._seed
         utterance = decoder.open(plan.chunks, checkpoint.voices[segment.voice], seed)
-        return MagpieStream(segment, utterance, SpokenWords(plan.chunks), codec.open(utterance.slot))
+        words = SpokenWords(plan.chunks)
+        return MagpieStream(segment, utterance, words, codec.open(utterance.slot), unspoken=plan.unspoken)
 
     def step(self, streams: Sequence[MagpieStream]) -> list[TtsResult | EngineError]:
         """Decode one stack of frames of each segment; answer with the audio that is due.
@@ -246,7 +247,7 @@ class MagpieEngine:
             pcm = b"".join(stream.held) if stream.finished else b""
         if not stream.finished:
             return TtsResult(pcm)
-        return TtsResult(pcm, done=True, words=self._words(stream))
+        return TtsResult(pcm, done=True, words=self._words(stream), unspoken=stream.unspoken)
 
     def _words(self, stream: MagpieStream) -> tuple[Word, ...]:
         if self._codec is None:
