@@ -20,7 +20,8 @@ from nemotron_speech.errors import BadRequest, SpeechError, require
 from nemotron_speech.text import Spoken
 
 if TYPE_CHECKING:
-    from nemotron_speech.tts_server import Speaking, TtsService
+    from nemotron_speech.speaking import Speaking
+    from nemotron_speech.tts_server import TtsService
 
 _QUEUED_PIECES = 64
 _RATES = (8000, 48000)

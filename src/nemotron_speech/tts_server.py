@@ -1,8 +1,8 @@
 """The streaming synthesis server: text in, audio out (docs/protocols.md, section 3).
 
 Each caller speaks one segment at a time; the step loop advances the segments of all callers together, the
-one whose listener has least audio left first. A cancel takes back what has not been sent and stops the
-engine after the step it is in.
+one whose listener has least audio left first (`speaking.py`). A cancel takes back what has not been sent and
+stops the engine after the step it is in.
 """
 
 from __future__ import annotations
@@ -31,22 +31,20 @@ from nemotron_speech.engines.base import (
     TtsEngine,
     TtsInfo,
     TtsResult,
-    TtsStream,
 )
 from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import EngineError, SpeechError
+from nemotron_speech.errors import SpeechError
 from nemotron_speech.launch import serve
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.settings import TtsSettings
+from nemotron_speech.speaking import Floor, Speaking
 from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
 from nemotron_speech.text import Spoken, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
 
-_BATCH_YIELDS_S = 5.0
-"""A batch segment's listener hears the segment before it: it lets stream segments go first this long."""
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
 _LONG_TEXT = 500
@@ -54,58 +52,6 @@ _LONG_TEXT = 500
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Speaking:
-    """The seat of one segment being spoken.
-
-    Args:
-        on_audio: Takes PCM as it is made.
-        has_room: Whether the listener can take more now; the segment yields while it cannot.
-    """
-
-    def __init__(
-        self,
-        stream: TtsStream,
-        segment: Segment,
-        sample_rate: int,
-        on_audio: Callable[[bytes], None],
-        has_room: Callable[[], bool],
-    ) -> None:
-        self._stream = stream
-        self._yields = _BATCH_YIELDS_S if segment.mode is SynthesisMode.BATCH else 0.0
-        self._sample_rate = sample_rate
-        self._on_audio = on_audio
-        self._has_room = has_room
-        self._plays_until = asyncio.get_running_loop().time()
-        self.finished: asyncio.Future[TtsResult] = asyncio.get_running_loop().create_future()
-        """The last result; cancelled when the segment was stopped."""
-
-    def ready(self) -> bool:
-        return not self.finished.done() and self._has_room()
-
-    def due(self) -> float:
-        """When the listener runs out of audio, on the loop's clock."""
-        return self._plays_until + self._yields
-
-    def take(self) -> TtsStream:
-        return self._stream
-
-    def apply(self, outcome: TtsResult | EngineError) -> None:
-        if self.finished.done():
-            return
-        if isinstance(outcome, EngineError):
-            self.finished.set_exception(outcome)
-            return
-        if outcome.pcm:
-            now = asyncio.get_running_loop().time()
-            self._plays_until = max(self._plays_until, now) + len(outcome.pcm) / 2 / self._sample_rate
-            self._on_audio(outcome.pcm)
-        if outcome.done:
-            self.finished.set_result(outcome)
-
-    def stop(self) -> None:
-        self.finished.cancel()
 
 
 class Session:
@@ -117,6 +63,8 @@ class Session:
         self._outbox = outbox
         self._max_ahead = max_ahead
         self._changed = asyncio.Event()
+        self._plays_until = 0.0
+        """When the caller will have played all that was sent, on the loop's clock."""
         self._current: tuple[SegmentRequest, Speaking] | None = None
 
     def receive(self, message: str | bytes) -> None:
@@ -172,13 +120,16 @@ class Session:
                     self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
 
         try:
-            async with self._service.speaking(segment, on_audio, self._has_room) as speaking:
+            async with self._service.speaking(
+                segment, on_audio, self._has_room, self._plays_until
+            ) as speaking:
                 self._current = request, speaking
                 self._stop_if_cancelled()
                 self._service.runner.batcher.notify(speaking)
                 await asyncio.wait([speaking.finished])
                 if request.stream.cancelled:
                     return []
+                self._plays_until = speaking.plays_until
                 last = speaking.finished.result()
         except SpeechError as error:
             return self._machine.fail(request, str(error))
@@ -194,6 +145,7 @@ class Session:
         if self._current is not None and self._current[0].stream.cancelled:
             self._service.runner.batcher.leave(self._current[1])
             self._service.metrics.cancelled.inc()
+            self._plays_until = 0.0
             self._current[1].stop()
 
     def _has_room(self) -> bool:
@@ -219,6 +171,7 @@ class TtsService:
         self.metrics = ServerMetrics("tts", engine.info.capacity)
         self.runner = EngineRunner(engine, self.metrics)
         self.callers = Callers()
+        self._floor = Floor(self.runner.batcher.notify)
         self.settings = settings
 
     @property
@@ -243,17 +196,36 @@ class TtsService:
 
     @asynccontextmanager
     async def speaking(
-        self, segment: Segment, on_audio: Callable[[bytes], None], has_room: Callable[[], bool]
+        self,
+        segment: Segment,
+        on_audio: Callable[[bytes], None],
+        has_room: Callable[[], bool],
+        plays_until: float = 0.0,
     ) -> AsyncIterator[Speaking]:
-        """Open a segment at the engine; on leaving, finished or not, the engine stops it."""
+        """Open a segment at the engine; on leaving, finished or not, the engine stops it.
+
+        Args:
+            on_audio: Takes PCM as it is made.
+            has_room: Whether the listener can take more now; the segment waits while it cannot.
+            plays_until: When the listener will have played what it was sent before, on the loop's clock.
+        """
         engine, batcher = self.runner.engine, self.runner.batcher
         stream = await batcher.open(lambda: engine.open(segment), engine.close)
-        speaking = Speaking(stream, segment, self.info.sample_rate, self._counted(on_audio), has_room)
+        speaking = Speaking(
+            stream,
+            segment.mode,
+            self.info.sample_rate,
+            self._counted(on_audio),
+            has_room,
+            plays_until,
+            self._floor,
+        )
         speaking.finished.add_done_callback(self._count_failure)
         try:
             yield speaking
         finally:
             batcher.leave(speaking)
+            self._floor.leave(speaking)
             batcher.post(engine.close, stream)
 
     def _counted(self, on_audio: Callable[[bytes], None]) -> Callable[[bytes], None]:
