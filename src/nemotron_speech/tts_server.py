@@ -8,13 +8,14 @@ stops the engine after the step it is in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech.audio import RateChange
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.edge import (
     Callers,
@@ -42,7 +43,7 @@ from nemotron_speech.settings import TtsSettings
 from nemotron_speech.speaking import Floor, Speaking
 from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
-from nemotron_speech.text import Spoken, say, warm_up
+from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
 
 _PIECE_BYTES = 16 * 1024
@@ -63,8 +64,8 @@ class Session:
         self._outbox = outbox
         self._max_ahead = max_ahead
         self._changed = asyncio.Event()
-        self._plays_until = 0.0
-        """When the caller will have played all that was sent, on the loop's clock."""
+        self._heard: tuple[Stream, float] | None = None
+        """What was spoken last, and when the caller will have played all of it, on the loop's clock."""
         self._current: tuple[SegmentRequest, Speaking] | None = None
 
     def receive(self, message: str | bytes) -> None:
@@ -108,20 +109,19 @@ class Session:
             SynthesisMode(request.mode),
             request.preset,
         )
-        made = 0
+        samples = 0
+        rate = RateChange(self._service.info.sample_rate, request.stream.sample_rate)
 
         def on_audio(pcm: bytes) -> None:
-            nonlocal made
-            if not made:
+            nonlocal samples
+            if not samples:
                 self._service.metrics.latency.observe(asyncio.get_running_loop().time() - asked)
-            made += len(pcm)
-            if self._machine.audio(request, pcm):
-                for start in range(0, len(pcm), _PIECE_BYTES):
-                    self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
+            samples += len(pcm) // 2
+            self._send(request, rate.feed(pcm))
 
         try:
             async with self._service.speaking(
-                segment, on_audio, self._has_room, self._plays_until
+                segment, on_audio, self._has_room, self._plays_until()
             ) as speaking:
                 self._current = request, speaking
                 self._stop_if_cancelled()
@@ -129,24 +129,41 @@ class Session:
                 await asyncio.wait([speaking.finished])
                 if request.stream.cancelled:
                     return []
-                self._plays_until = speaking.plays_until
+                self._heard = request.stream, speaking.plays_until
                 last = speaking.finished.result()
         except SpeechError as error:
             return self._machine.fail(request, str(error))
         finally:
             self._current = None
-        audio_ms = made / 2 / self._service.info.sample_rate * 1000
-        times = await _off_the_loop_if_long(request.text, spoken.times, last.words, audio_ms) if made else []
+        self._send(request, rate.finish())
+        return await self._completed(request, spoken, last, samples)
+
+    async def _completed(
+        self, request: SegmentRequest, spoken: Spoken, last: TtsResult, samples: int
+    ) -> list[str]:
+        """Return the messages that end a segment of `samples` at the engine's rate."""
+        times: Sequence[WordTime] = ()
+        if samples:
+            audio_ms = samples / self._service.info.sample_rate * 1000
+            times = await _off_the_loop_if_long(request.text, spoken.times, last.words, audio_ms)
         unspoken = (*spoken.unspoken, *last.unspoken)
         return self._machine.complete(request, times, estimated=not last.words, unspoken=unspoken)
+
+    def _send(self, request: SegmentRequest, pcm: bytes) -> None:
+        if pcm and self._machine.audio(request, pcm):
+            for start in range(0, len(pcm), _PIECE_BYTES):
+                self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
 
     def _stop_if_cancelled(self) -> None:
         self._outbox.drop(lambda tag: isinstance(tag, Stream) and tag.cancelled)
         if self._current is not None and self._current[0].stream.cancelled:
             self._service.runner.batcher.leave(self._current[1])
             self._service.metrics.cancelled.inc()
-            self._plays_until = 0.0
             self._current[1].stop()
+
+    def _plays_until(self) -> float:
+        """When the caller will have played all that was sent: what was cancelled is not played."""
+        return 0.0 if self._heard is None or self._heard[0].cancelled else self._heard[1]
 
     def _has_room(self) -> bool:
         return self._outbox.waiting_bytes < self._max_ahead

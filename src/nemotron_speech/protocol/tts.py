@@ -25,6 +25,8 @@ class Init(msgspec.Struct, tag="init", frozen=True, kw_only=True, omit_defaults=
     voice: str | None = None
     language: str | None = None
     default_mode: Mode | None = None
+    sample_rate: int | None = None
+    """Another rate of the audio than the model's, in Hz."""
 
 
 class Text(msgspec.Struct, tag="text", frozen=True, kw_only=True, omit_defaults=True):

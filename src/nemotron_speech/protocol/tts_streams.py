@@ -34,6 +34,8 @@ from nemotron_speech.protocol.tts import (
 from nemotron_speech.protocol.wire import encode
 
 MAX_QUEUED_SEGMENTS = 512
+SAMPLE_RATES = (8000, 48000)
+"""The least and the most a caller may ask for."""
 MAX_UNSPOKEN = 200
 """Characters of what was not spoken that are told."""
 
@@ -56,6 +58,7 @@ class Stream:
     utterance: str | None
     voice: str
     language: str
+    sample_rate: int
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     segments: deque[SegmentRequest] = field(default_factory=deque)
     announced: bool = False
@@ -82,6 +85,7 @@ class TtsServer:
         self._offer = offer
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
+        self._sample_rate = offer.sample_rate
         self._streams: deque[Stream] = deque()
         self._held: WeakSet[Stream] = WeakSet()
         """Every stream somebody holds still: one that is done may have audio that was not sent yet."""
@@ -117,6 +121,7 @@ class TtsServer:
         voice, language = init.voice or self._voice, init.language or self._language
         require("voice", voice, self._offer.voices)
         require("language", language, self._offer.languages)
+        self._sample_rate = _checked_rate(init.sample_rate) or self._sample_rate
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
         return self._close_open_stream()
@@ -153,7 +158,7 @@ class TtsServer:
             return last
         if last is not None:
             last.closed = True
-        stream = Stream(utterance, self._voice, self._language)
+        stream = Stream(utterance, self._voice, self._language, self._sample_rate)
         self._streams.append(stream)
         self._held.add(stream)
         return stream
@@ -182,7 +187,7 @@ class TtsServer:
         return messages, self._speaking
 
     def audio(self, segment: SegmentRequest, pcm: bytes) -> bool:
-        """Count audio of `segment`; whether it may be sent."""
+        """Count audio of `segment`, at the rate of its stream; whether it may be sent."""
         if segment.stream.cancelled or segment is not self._speaking:
             return False
         self._samples += len(pcm) // 2
@@ -211,7 +216,7 @@ class TtsServer:
         stream.samples += self._samples
         done = SegmentComplete(
             segment=stream.spoken,
-            audio_ms=self._ms(self._samples),
+            audio_ms=_ms(self._samples, stream),
             utterance=stream.utterance,
             words=list(words) if words else None,
             words_estimated=estimated and bool(words),
@@ -240,7 +245,7 @@ class TtsServer:
             messages.append(
                 encode(
                     Done(
-                        total_audio_ms=self._ms(stream.samples),
+                        total_audio_ms=_ms(stream.samples, stream),
                         segments_generated=stream.spoken,
                         utterance=stream.utterance,
                     )
@@ -250,10 +255,16 @@ class TtsServer:
 
     def _announcement(self, stream: Stream) -> str:
         return encode(
-            StreamCreated(
-                stream_id=stream.id, sample_rate=self._offer.sample_rate, utterance=stream.utterance
-            )
+            StreamCreated(stream_id=stream.id, sample_rate=stream.sample_rate, utterance=stream.utterance)
         )
 
-    def _ms(self, samples: int) -> float:
-        return round(samples * 1000 / self._offer.sample_rate, 1)
+
+def _ms(samples: int, stream: Stream) -> float:
+    return round(samples * 1000 / stream.sample_rate, 1)
+
+
+def _checked_rate(sample_rate: int | None) -> int | None:
+    least, most = SAMPLE_RATES
+    if sample_rate is not None and not least <= sample_rate <= most:
+        raise BadRequest(f"sample_rate {sample_rate}; allowed: {least} to {most}")
+    return sample_rate

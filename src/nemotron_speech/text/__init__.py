@@ -2,6 +2,6 @@
 
 from nemotron_speech.text.chunker import Budget, Chunker, ends_sentence
 from nemotron_speech.text.markup import speakable
-from nemotron_speech.text.spoken import Spoken, say, warm_up
+from nemotron_speech.text.spoken import Spoken, WordTime, say, warm_up
 
-__all__ = ["Budget", "Chunker", "Spoken", "ends_sentence", "say", "speakable", "warm_up"]
+__all__ = ["Budget", "Chunker", "Spoken", "WordTime", "ends_sentence", "say", "speakable", "warm_up"]
