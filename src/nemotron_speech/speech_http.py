@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -15,8 +16,10 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.encoders import Encoder, encoder, formats
-from nemotron_speech.engines.base import Segment
-from nemotron_speech.errors import BadRequest, SpeechError, require
+from nemotron_speech.engines.base import Segment, TtsInfo
+from nemotron_speech.engines.registry import tts_names_that
+from nemotron_speech.errors import BadRequest, SpeechError
+from nemotron_speech.protocol.tts_streams import default_preset
 from nemotron_speech.text import Spoken
 
 if TYPE_CHECKING:
@@ -54,14 +57,9 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
                 "engine": info.name,
                 "languages": info.languages,
                 "presets": info.presets,
+                "speeds": info.speeds,
                 "max_text": info.max_text,
             }
-        )
-
-    async def voices(request: web.Request) -> web.Response:
-        info = service.info
-        return web.json_response(
-            {"voices": info.voices, "default": info.voices[0], "languages": info.languages}
         )
 
     async def models(request: web.Request) -> web.Response:
@@ -79,8 +77,6 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
 
     return [
         web.get("/v1/audio/config", config),
-        web.get("/voices", voices),
-        web.get("/v1/audio/voices", voices),
         web.get("/v1/models", models),
         web.post("/v1/audio/speech", speech),
     ]
@@ -97,12 +93,22 @@ async def _body(request: web.Request) -> SpeechRequest:
 async def _segment(service: TtsService, body: SpeechRequest) -> tuple[Segment, Spoken]:
     info = service.info
     voice, language = body.voice or info.voices[0], body.language or info.languages[0]
-    require("voice", voice, info.voices)
-    require("language", language, info.languages)
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
+    await _check_speed(info, body.speed)
+    segment = Segment("", voice, language, preset=default_preset(info.presets), speed=body.speed)
+    segment.check(info)
     spoken = await service.in_words(body.input, language)
-    return Segment(spoken.text, voice, language, speed=body.speed), spoken
+    return replace(segment, text=spoken.text), spoken
+
+
+async def _check_speed(info: TtsInfo, speed: float) -> None:
+    """Raise BadRequest, with the engines that can, where the engine has no control of its speed."""
+    if speed != 1.0 and info.speeds[0] == info.speeds[1]:
+        others = await asyncio.to_thread(tts_names_that, lambda one: one.speeds[0] < one.speeds[1])
+        raise BadRequest(
+            f"{info.name} speaks at speed 1 alone; engines that can change it: {', '.join(others)}"
+        )
 
 
 class _Delivery:

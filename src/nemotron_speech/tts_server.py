@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from aiohttp import web
 from loguru import logger
@@ -45,6 +45,7 @@ from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
 from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
+from nemotron_speech.voices_http import Voices
 
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
@@ -258,7 +259,9 @@ class TtsService:
 
     async def _session(self, channel: Channel) -> None:
         info = self.info
-        machine = TtsServer(Offer(info.sample_rate, info.voices, info.languages, info.presets, info.max_text))
+        machine = TtsServer(
+            Offer(info.sample_rate, _VoicesNow(self), info.languages, info.presets, info.max_text)
+        )
         trouble = asyncio.get_running_loop().create_future()
         outbox = Outbox(channel, trouble, limit_bytes=64 * 1024 * 1024)
         session = Session(self, machine, outbox, int(self.settings.max_ahead_s * info.sample_rate * 2))
@@ -276,6 +279,23 @@ class TtsService:
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and body of `GET /health`."""
         return self.runner.health(self.callers.draining)
+
+
+class _VoicesNow(Sequence[str]):
+    """The voices of a service as they are at any time: some may be learnt while callers are here."""
+
+    def __init__(self, service: TtsService) -> None:
+        self._service = service
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._service.info.voices[index]
+
+    def __len__(self) -> int:
+        return len(self._service.info.voices)
 
 
 SERVICE: web.AppKey[TtsService] = web.AppKey("service", TtsService)
@@ -301,6 +321,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
             web.get("/health", get_health),
             web.get("/metrics", service.metrics.handle),
             *speech_routes(service),
+            *Voices(service).routes(),
         ]
     )
     app.cleanup_ctx.append(lifespan)

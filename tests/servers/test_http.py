@@ -80,6 +80,11 @@ async def test_what_openai_clients_send_besides_is_accepted(http: aiohttp.Client
         ({"input": "abc", "stream_format": "smoke"}, 400, "'audio' or 'sse'"),
         ({"input": "abc", "sample_rate": 100}, 400, "sample_rate"),
         ({"input": "abc", "speed": 100}, 400, "speed"),
+        (
+            {"input": "abc", "speed": 1.5},
+            400,
+            "letters speaks at speed 1 alone; engines that can change it: espeak",
+        ),
         ({"input": ""}, 400, "input"),
         ({}, 400, "input"),
         ({"input": "a" * 4001}, 400, "4000 characters"),

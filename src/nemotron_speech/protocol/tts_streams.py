@@ -127,7 +127,7 @@ class TtsServer:
         return self._close_open_stream()
 
     def _text(self, text: Text) -> list[str]:
-        preset = text.preset or self._default_preset()
+        preset = text.preset or default_preset(self._offer.presets)
         require("preset", preset, self._offer.presets)
         if len(text.text) > self._offer.max_text:
             raise TooLarge(
@@ -167,10 +167,6 @@ class TtsServer:
         if self._streams:
             self._streams[-1].closed = True
         return self._finished()
-
-    def _default_preset(self) -> str:
-        presets = self._offer.presets
-        return "balanced" if "balanced" in presets else presets[0]
 
     # ------------------------------------------------------------------------- what the engine does
 
@@ -257,6 +253,10 @@ class TtsServer:
         return encode(
             StreamCreated(stream_id=stream.id, sample_rate=stream.sample_rate, utterance=stream.utterance)
         )
+
+
+def default_preset(presets: Sequence[str]) -> str:
+    return "balanced" if "balanced" in presets else presets[0]
 
 
 def _ms(samples: int, stream: Stream) -> float:
