@@ -44,6 +44,7 @@ SAID = {
         "“Don’t” «say»": '"Don\'t" "say"',
         "x² ℃ ① ３": "x squared degrees C one three",
         "Привет, 今天!": "Privet, JinTian!",
+        "5 μm, 0.0001 L": "five micrometers, zero point zero zero zero one liters",
         "# Title\n\n- **one**\n- `two`": "Title. one. two",
         "| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd": "a, b. one, two. End",
     },
@@ -91,6 +92,8 @@ def test_signs_and_digits_are_said_in_words(language: str, text: str, said: str)
 
 
 @given(TEXTS, LANGUAGES)
+@example("0@0.٠", "en")
+@example("𔐀", "de")
 @settings(max_examples=400)
 def test_every_text_can_be_said_and_no_digit_is_left_to_the_engine(text: str, language: str) -> None:
     said = say(text, language).text

@@ -280,8 +280,10 @@ def _months(language: str) -> tuple[str, ...]:
 
 
 def in_usual_characters(match: Match) -> str:
-    """Return a compatibility character as what it stands for: ℃ as °C, ½ as 1/2, Ｆ as F."""
+    """Return a rare character as the one it stands for: ℃ as °C, ½ as 1/2, Ｆ as F, ٣ as 3."""
     character = match.group()
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
     plain = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
     return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from nemotron_speech.text.rewrite import Edit, Rewrite
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]+")
 _MARKUP = re.compile(
@@ -110,18 +107,14 @@ def _unspeakable(character: str) -> bool:
 # ---------------------------------------------------------------------------------------- Markdown
 
 
-@cache
-def _markdown() -> MarkdownIt:
-    """CommonMark with tables and ~~strikethrough~~, less what a piece of a text is mistaken for."""
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    return parser.disable(["code", "html_block", "lheading", "reference", "text_join"])
+_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_MARKDOWN.disable(["code", "html_block", "lheading", "reference", "text_join"])
+"""CommonMark with tables and ~~strikethrough~~, less what a piece of a text is mistaken for."""
 
 
 def _unmarked(text: str, dropped: list[str], *, pauses: bool) -> Iterator[Edit]:
     """Yield the edits that leave the content of a Markdown text."""
-    tokens = _markdown().parse(text)
+    tokens = _MARKDOWN.parse(text)
     dropped += [token.content.strip() for token in tokens if token.type == "fence"]
     at, gap = 0, ""
     for content, kind in _contents(tokens):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Literal
 
@@ -50,6 +51,7 @@ RATES = {
 """So much a second."""
 
 
+_DIGITS = re.compile(r"\d(?:[\d.,\s]*\d)?")
 _FEMININE = frozenset({"GBP", "INR", "TRY", "UAH", "SEK", "NOK", "DKK"})
 _OF_MILLIONS = {"es": "de", "fr": "de", "it": "di"}
 
@@ -91,15 +93,8 @@ def _written(language: str, number: Decimal, symbol: str, length: Literal["long"
 
 def _in_words(language: str, number: Decimal, written: str) -> str:
     """Replace the digits that the locale data put before or behind a name."""
-    from babel.numbers import format_decimal
-
     vocabulary = VOCABULARIES[language]
-    spoken = written.replace(
-        format_decimal(abs(number), locale=language, decimal_quantization=False),
-        counting(language, abs(number)),
-        1,
-    )
-    spoken = " ".join(spoken.split())
+    spoken = " ".join(_DIGITS.sub(counting(language, abs(number)), written, count=1).split())
     return f"{vocabulary.minus}{vocabulary.joint}{spoken}" if number < 0 else spoken
 
 

@@ -17,7 +17,7 @@ _WORD = re.compile(r"\S+")
 _COMPATIBILITY = re.compile(
     "[¼-¾⁰⁴-ₜ℀-℡℣-⅏⅐-ↈ①-⓿㈀-㏿ﬀ-ﬆ０-９Ａ-Ｚａ-ｚ＃-＆＋＝＠￥\U0001d400-\U0001d7ff]|(?![0-9])\\d"
 )
-_FOREIGN = re.compile("[^\\W\\d_\\x00-\u024f\u1e00-\u1eff\u2070-\u209f]+")
+_FOREIGN = re.compile("(?:(?!μ[A-Za-z])[^\\W\\d_\\x00-\u024f\u1e00-\u1eff\u2070-\u209f])+")
 """Letters of other scripts than the Latin one."""
 _FOREIGN_TO_CHINESE = re.compile(
     "[^\\W\\d_\\x00-\u024f\u1e00-\u1eff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
@@ -127,8 +127,8 @@ def say(text: str, language: str) -> Spoken:
     unspoken = strip_markup(rewrite, pauses=True)
     if (known := expressions(language)) is not None and rewrite.text:
         rewrite.substitute(_COMPATIBILITY, in_usual_characters)
-        rewrite.substitute(known.pattern, known.spoken)
         _transliterate(rewrite, language, unspoken)
+        rewrite.substitute(known.pattern, known.spoken)
         squeeze_spaces(rewrite)
     return Spoken(rewrite, unspoken)
 
