@@ -248,11 +248,8 @@ class Expressions:
     def _abbreviation(self, match: Match) -> str:
         written = match.group()
         words = self._words.abbreviations[written]
-        if (
-            written == "St."
-            and self._language == "en"
-            and not re.match(r" [A-Z]", match.string[match.end() :][:2])
-        ):
+        following = match.string[match.end() : match.end() + 2]
+        if written == "St." and self._language == "en" and not re.match(" [A-Z]", following):
             words = "Street"
         return f"{words}." if written[-1] == "." and match.end() == len(match.string) else words
 

@@ -119,7 +119,7 @@ def _unmarked(text: str, dropped: list[str], *, pauses: bool) -> Iterator[Edit]:
     at, gap = 0, ""
     for content, kind in _contents(tokens):
         if kind:
-            gap = max(gap, _gap(text[:at], kind, pauses=pauses), key=_PAUSE_STRENGTH.index)
+            gap = max(gap, _gap(text[max(0, at - 1) : at], kind, pauses=pauses), key=_PAUSE_STRENGTH.index)
             continue
         found = text.find(content, at)
         start, end = (found, found + len(content)) if found >= 0 else (at, at)
@@ -133,7 +133,7 @@ def _unmarked(text: str, dropped: list[str], *, pauses: bool) -> Iterator[Edit]:
 
 def _gap(before: str, kind: str, *, pauses: bool) -> str:
     """What separates a block from the next: a pause, unless punctuation makes one already."""
-    return _PAUSES.get(kind, " ") if pauses and before[-1:].isalnum() else " "
+    return _PAUSES.get(kind, " ") if pauses and before.isalnum() else " "
 
 
 def _contents(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:

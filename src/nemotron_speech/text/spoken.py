@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -141,20 +140,14 @@ def warm_up(languages: Sequence[str]) -> None:
 
 def _transliterate(rewrite: Rewrite, language: str, unspoken: list[str]) -> None:
     """Write words of other scripts in the voice's own; what has no letters in it stays unspoken."""
+    from anyascii import anyascii
 
     def in_latin(match: re.Match[str]) -> str:
-        if not (latin := _anyascii(match.group()).strip()):
+        if not (latin := anyascii(match.group()).strip()):
             unspoken.append(match.group())
         return latin or " "
 
     rewrite.substitute(_FOREIGN_TO_CHINESE if language.startswith("zh") else _FOREIGN, in_latin)
-
-
-@cache
-def _anyascii(text: str) -> str:
-    from anyascii import anyascii
-
-    return anyascii(text)
 
 
 def _words(text: str) -> list[re.Match[str]]:
