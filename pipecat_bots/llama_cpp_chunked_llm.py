@@ -48,6 +48,7 @@ from pipecat_bots.dependence import HttpDependent, Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.handshake import Handshake
 from pipecat_bots.reply import Refused, Reply
+from pipecat_bots.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
@@ -72,7 +73,7 @@ class LlamaCppLLMSettings(LLMSettings):
     thinking: bool | NotGiven = field(default_factory=lambda: NOT_GIVEN)
 
 
-class LlamaCppChunkedLLMService(HttpDependent, LLMService):
+class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     """Answer through `/v1/chat/completions` of a llama.cpp server, chunk by chunk.
 
     Args:
@@ -140,7 +141,8 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
         if isinstance(frame, ChunkedLLMContinueGenerationFrame):
             self._handshake.spoken(frame.chunk_id)
         elif isinstance(frame, LLMContextFrame):
-            await self._respond(frame.context)
+            if not self.is_withdrawn(frame):
+                await self._respond(frame.context)
         else:
             await self.push_frame(frame, direction)
 

@@ -1,0 +1,92 @@
+"""What the words of a turn say about whether it is over."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_TRAILS_OFF = re.compile(r"(?:[,:;–—-]|\.\.\.|…)\s*$")
+
+
+def _set(words: str, separator: str | None = None) -> frozenset[str]:
+    return frozenset(words.split(separator))
+
+
+_GOES_ON = _set(
+    "and but or nor because although unless until if whereas plus the a an my your our their its "
+    "um uhm uh er erm hm hmm mm"
+)
+_GOES_ON_IN_STATEMENTS = _set("to of with for from into about between")
+_QUESTION = _set("what where who whom whose which when why how")
+_SO_ENDS = _set("think hope guess suppose believe say said not or even do did")
+_ANSWERS = _set(
+    "yes|yeah|yep|yup|no|nope|nah|okay|ok|sure|right|correct|exactly|maybe|perhaps|please|thanks|thank you|"
+    "stop|go ahead|go on|of course|absolutely|definitely|never|always|hello|hi|hey|goodbye|bye|good morning|"
+    "cancel|continue|help|repeat|yes please|no thanks|no thank you|not really|i do|i don't|that's right|"
+    "that's all|none|both|neither|either",
+    "|",
+)
+_DIGITS = _set("zero oh one two three four five six seven eight nine double triple")
+_NUMBERS = _DIGITS | _set(
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million first second third"
+)
+WHOLE_NUMBER = 7
+"""Digits a dictated number has at least; with fewer, a pause is taken for one between its groups."""
+
+
+class Cue(Enum):
+    """What the text lets one expect."""
+
+    OVER = auto()
+    """A whole answer, however short."""
+    PLAIN = auto()
+    """Nothing either way."""
+    GOES_ON = auto()
+    """Nobody ends like this."""
+
+
+def cue(text: str) -> Cue:
+    """Say what the words so far lead one to expect (English; other languages are mostly `PLAIN`)."""
+    words = [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+    if not words:
+        return Cue.PLAIN
+    if 1 < _dictated(words) < WHOLE_NUMBER or _is_left_open(words) or _TRAILS_OFF.search(text):
+        return Cue.GOES_ON
+    if text.rstrip().endswith("?") or " ".join(words) in _ANSWERS:
+        return Cue.OVER
+    if len(words) == 1 and (_is_number(words[0]) or len(words[0]) == 1):
+        return Cue.OVER
+    return Cue.PLAIN
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two transcripts differ in no more than case, punctuation and spaces."""
+    return _WORD.findall(one.casefold()) == _WORD.findall(other.casefold())
+
+
+def _is_left_open(words: list[str]) -> bool:
+    last = words[-1]
+    if last == "so":
+        return len(words) == 1 or words[-2] not in _SO_ENDS
+    if last in _GOES_ON_IN_STATEMENTS:
+        return not _QUESTION & set(words)
+    return last in _GOES_ON
+
+
+def _dictated(words: list[str]) -> int:
+    """How many digits and letters in a row end the text, as in a telephone number or a name being spelled."""
+    count = 0
+    for word in reversed(words):
+        if word.isdigit():
+            count += len(word)
+        elif word in _DIGITS or (len(word) == 1 and word.isalpha()):
+            count += 1
+        else:
+            break
+    return count
+
+
+def _is_number(word: str) -> bool:
+    return word.isdigit() or word in _NUMBERS
