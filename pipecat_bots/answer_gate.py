@@ -50,6 +50,9 @@ class Gate:
         self._sounded = True
         self._voiced = False
         self._for_voice = False
+        self._context_id: str | None = None
+        """Of the newest sound; and the one of which nothing is wanted any more."""
+        self._void_id: str | None = None
 
     def heard_voice(self, voiced: bool) -> list[Frame]:
         """The user's newest sound holds a voice, or none."""
@@ -62,9 +65,14 @@ class Gate:
         return self._release()
 
     def interrupted(self) -> list[Frame]:
-        """Everything is void, whatever it belongs to."""
+        """Everything is void: a speculation that nobody has confirmed is withdrawn with it."""
         kept = self._discard()
-        self.state, self._in_answer, self._speculation = State.OPEN, False, None
+        self._void_id = self._context_id
+        unconfirmed = self._speculation is not None and not self._speculation.confirmed
+        if self._speculation is not None:
+            self._speculation.withdraw()
+        self.state = State.DROPPING if unconfirmed and self._in_answer else State.OPEN
+        self._in_answer = self.state is State.DROPPING
         return kept
 
     def settled(self) -> list[Frame]:
@@ -76,6 +84,7 @@ class Gate:
             return self._release()
         complete = any(isinstance(frame, LLMFullResponseEndFrame) for frame in self._held)
         kept = self._discard()
+        self._void_id = self._context_id
         self.state = State.OPEN if complete else State.DROPPING
         self._in_answer = not complete
         return kept
@@ -85,6 +94,8 @@ class Gate:
         if isinstance(frame, LLMFullResponseStartFrame):
             return self._begin(frame)
         if isinstance(frame, LLMFullResponseEndFrame) and not self._in_answer:
+            return []
+        if self._is_void(frame):
             return []
         if self.state is State.DROPPING:
             return self._drop(frame)
@@ -113,6 +124,13 @@ class Gate:
         pending = self._speculation is not None and self._speculation.pending
         self.state = State.HELD if pending else State.OPEN
         return [*before, *self._pass_or_hold(frame)]
+
+    def _is_void(self, frame: Frame) -> bool:
+        context_id = getattr(frame, "context_id", None)
+        if context_id is None:
+            return False
+        self._context_id = context_id
+        return context_id == self._void_id and frame.interruptible
 
     def _pass_or_hold(self, frame: Frame) -> list[Frame]:
         if self.state is State.OPEN:

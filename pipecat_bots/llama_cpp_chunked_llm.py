@@ -172,17 +172,23 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def _process_context(self, context: LLMContext) -> None:
         await self.start_ttfb_metrics()
         reply = await self._reply(context)
+        try:
+            reply = await self._answer_whole(reply, context)
+        finally:
+            await self.start_llm_usage_metrics(reply.usage)
+        await self._call_tools(reply, context)
+
+    async def _answer_whole(self, reply: Reply, context: LLMContext) -> Reply:
+        """Answer, to a shorter conversation where the whole is too long; return the reply it came to."""
         while True:
             try:
                 await self._answer(reply)
-                break
+                return reply
             except Refused as refusal:
                 if reply.begun or not refusal.error.is_context_overflow or not _shorten(context):
                     raise
                 logger.info(f"{self}: the conversation is too long for the server; its beginning was dropped")
                 reply = await self._reply(context)
-        await self.start_llm_usage_metrics(reply.usage)
-        await self._call_tools(reply, context)
 
     async def _reply(self, context: LLMContext) -> Reply:
         return Reply(await self._request(context), Chunker(*self._budgets))

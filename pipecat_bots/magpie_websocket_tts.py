@@ -144,6 +144,7 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
         self._chunk_id: int | None = None
         self._asked_last: _Segment | None = None
         self._speculation: Speculation | None = None
+        self._settled: Speculation | None = None
         self._kept_back: list[int | None] = []
         """Segments of an answer nobody has confirmed: spoken, but the model is not to go on."""
 
@@ -186,8 +187,9 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
 
     async def _on_settled(self) -> None:
         """Go on with an answer that was confirmed; leave nothing of one that was withdrawn."""
-        if self._speculation is None or self._speculation.pending:
+        if self._speculation is None or self._speculation.pending or self._speculation is self._settled:
             return
+        self._settled = self._speculation
         kept_back, self._kept_back = self._kept_back, []
         if self._speculation.withdrawn:
             await self._start_interruption()

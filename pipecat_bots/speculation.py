@@ -37,6 +37,10 @@ class Speculation(UserTurnSpeculation):
         return self.fate is Fate.PENDING
 
     @property
+    def confirmed(self) -> bool:
+        return self.fate is Fate.CONFIRMED
+
+    @property
     def withdrawn(self) -> bool:
         return self.fate is Fate.WITHDRAWN
 
@@ -44,7 +48,7 @@ class Speculation(UserTurnSpeculation):
         """The turn ended with these words. Returns whether the answer stands."""
         if self.pending:
             self.fate = Fate.CONFIRMED
-        return self.fate is Fate.CONFIRMED
+        return self.confirmed
 
     def withdraw(self) -> bool:
         """The answer is not wanted. Returns whether that is news."""

@@ -68,7 +68,15 @@ class TurnAudio:
             self._bytes -= len(self._parts.popleft())
 
 
-class TurnDetector:
+class TurnDetector(Protocol):
+    """Judges a pause while it goes on."""
+
+    async def probability(self, audio: TurnAudio) -> float: ...
+
+    def close(self) -> None: ...
+
+
+class ThreadedDetector:
     """A model on a thread of its own."""
 
     def __init__(self, model: EndOfTurnModel) -> None:

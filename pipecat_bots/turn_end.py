@@ -9,17 +9,22 @@ from dataclasses import dataclass
 
 from pipecat_bots.turn_text import Cue, cue
 
+WHOLE_COUNTS = 0.3
+"""What words that could end here add to the probability that they do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Milliseconds of silence after which a turn is over.
 
-    `sure_ms` of them suffice for a turn that prosody takes for complete; the longer ones are for turns that
-    sound or read unfinished, `unsure_ms` for the more finished of these. `longest_ms` is the bound.
+    `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
+    `least_ms` to `most_ms`, one that reads unfinished `open_ms` to `longest_ms`, the more the less it sounds
+    complete.
     """
 
     sure_ms: float = 200.0
-    unsure_ms: float = 600.0
+    least_ms: float = 350.0
+    most_ms: float = 900.0
     open_ms: float = 1200.0
     longest_ms: float = 1600.0
     final_ms: float = 1000.0
@@ -27,15 +32,21 @@ class Patience:
 
     def wait_ms(self, text: str, probability: float | None) -> float:
         """Return the silence after which a turn with this text, complete with this probability, is over."""
-        complete = 0.5 if probability is None else probability
+        sounds = 0.0 if probability is None else probability
         match cue(text):
             case Cue.OVER:
                 return self.sure_ms
             case Cue.GOES_ON:
-                return self.open_ms if complete >= 0.5 else self.longest_ms
-            case Cue.PLAIN if probability is not None and probability >= 0.5:
-                return self.sure_ms
-        return self.unsure_ms + (1 - 2 * min(0.5, complete)) * (self.longest_ms - self.unsure_ms)
+                wait = _between(self.open_ms, self.longest_ms, sounds)
+            case Cue.WHOLE | Cue.PLAIN as kind:
+                complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
+                wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
+        return min(wait, self.longest_ms)
+
+
+def _between(least: float, most: float, probability: float) -> float:
+    """The shorter wait from a probability of one half on, the longer one for none."""
+    return most - (most - least) * min(1.0, 2 * probability)
 
 
 class TurnEnd:

@@ -20,7 +20,7 @@ from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnSto
 
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation import Speculation, Waste
-from pipecat_bots.turn_detector import EndOfTurnModel, TurnAudio, TurnDetector
+from pipecat_bots.turn_detector import TurnAudio, TurnDetector
 from pipecat_bots.turn_end import Patience, TurnEnd
 from pipecat_bots.turn_text import Cue, cue, same_words
 
@@ -29,17 +29,17 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     """End the turn when silence, prosody and words say so together; speculate on it as soon as it is quiet.
 
     Args:
-        model: How complete a turn sounds; None leaves it to silence and words.
+        detector: How complete a turn sounds; None leaves it to silence and words.
         patience: How long silences are waited for.
         waste: Whether a speculation can be afforded.
     """
 
     def __init__(
-        self, model: EndOfTurnModel | None, patience: Patience | None = None, waste: Waste | None = None
+        self, detector: TurnDetector | None, patience: Patience | None = None, waste: Waste | None = None
     ) -> None:
         super().__init__()
         self.waste = waste or Waste(0)
-        self._detector = TurnDetector(model) if model is not None else None
+        self._detector = detector
         self._turn = TurnEnd(patience)
         self._audio = TurnAudio(16000)
         self._active = False

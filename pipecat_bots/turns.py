@@ -12,7 +12,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation import Waste
-from pipecat_bots.turn_detector import SmartTurnModel
+from pipecat_bots.turn_detector import SmartTurnModel, ThreadedDetector
 from pipecat_bots.turn_end import Patience
 from pipecat_bots.turn_stop import TurnEndStrategy
 
@@ -44,7 +44,8 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
         sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
     waste = Waste(settings.bot_speculation)
-    return _strategies(TurnEndStrategy(SmartTurnModel(settings.bot_turn_model), patience, waste))
+    detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
+    return _strategies(TurnEndStrategy(detector, patience, waste))
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:

@@ -160,7 +160,8 @@ class FakeAsr(FakeServer):
                 if self.deaf:
                     continue
                 text = heard(bytes(pcm))
-                pcm.clear()
+                if understood.finalize:
+                    pcm.clear()
                 await asyncio.sleep(self.final_delay_s)
                 await ws.send_str(machine.final(understood, text))
         return ws
