@@ -28,11 +28,9 @@ from rich.table import Table
 
 from benchmarks.caller import RATE, Caller, call
 from benchmarks.machine import circumstances, quantile, save
+from benchmarks.speech import espeak
 from benchmarks.stack import Stack
-from nemotron_speech.audio import Clip, Samples, rms
-from nemotron_speech.engines.base import Segment
-from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import EngineError
+from nemotron_speech.audio import Clip, rms
 from pipecat_bots.settings import BotSettings
 
 ENGINES = {
@@ -175,23 +173,11 @@ async def _one_turn(run: Run, caller: Caller, clip: Clip) -> None:
 
 def spoken(request: Sequence[str | float]) -> Clip:
     """Return a spoken request whose last sample is its last sound."""
-    parts = [np.zeros(int(p * RATE), np.int16) if isinstance(p, float) else _say(str(p)) for p in request]
+    parts = [
+        np.zeros(int(p * RATE), np.int16) if isinstance(p, float) else espeak(str(p), VOICE).at(RATE).samples
+        for p in request
+    ]
     return Clip(np.concatenate(parts), RATE)
-
-
-def _say(text: str) -> Samples:
-    engine = tts_engine("espeak")
-    engine.load()
-    stream, pcm = engine.open(Segment(text, VOICE)), b""
-    done = False
-    while not done:
-        (result,) = engine.step([stream])
-        assert not isinstance(result, EngineError)
-        pcm, done = pcm + result.pcm, result.done
-    engine.close(stream)
-    samples = np.frombuffer(pcm, "<i2")
-    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > 300)
-    return Clip(samples[loud[0] : loud[-1] + 1], engine.info.sample_rate).at(RATE).samples
 
 
 # -------------------------------------------------------------------------------------------- showing

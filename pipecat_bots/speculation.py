@@ -88,13 +88,21 @@ class Waste:
     Args:
         bound: The share, from 0 (never speculate) to 1 (always).
         pause_s: How long it stops.
-        memory: Answers looked at; fewer than a fifth of them say nothing yet.
+        memory: Answers looked at.
+        least_s: Work that says something about the share.
         most_s: Work of one answer at most: its first segment is made once, then everybody waits.
     """
 
-    def __init__(self, bound: float, pause_s: float = 30.0, memory: int = 20, most_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        bound: float,
+        pause_s: float = 30.0,
+        memory: int = 20,
+        least_s: float = 1.0,
+        most_s: float = 0.5,
+    ) -> None:
         self._bound = bound
-        self._pause_s, self._most_s = pause_s, most_s
+        self._pause_s, self._least_s, self._most_s = pause_s, least_s, most_s
         self._recent: deque[tuple[float, bool]] = deque(maxlen=memory)
         self._paused_until = 0.0
         self.confirmed = self.withdrawn = 0
@@ -124,7 +132,6 @@ class Waste:
         return self.withdrawn_s / total if total else 0.0
 
     def _is_excessive(self) -> bool:
-        if len(self._recent) * 5 < (self._recent.maxlen or 0):
-            return False
+        work = sum(work for work, _ in self._recent)
         wasted = sum(work for work, withdrawn in self._recent if withdrawn)
-        return wasted > self._bound * sum(work for work, _ in self._recent)
+        return work >= self._least_s and wasted > self._bound * work

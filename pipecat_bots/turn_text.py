@@ -39,6 +39,8 @@ _NUMBERS = _DIGITS | _set(
 _WHOLE_NUMBERS = (7, 10, 11, 16)
 WHOLE_NUMBER = 7
 """Digits a dictated number has at least; with fewer, a pause is taken for one between its groups."""
+WHOLE_NAME = 4
+"""Letters a spelled name has at least."""
 
 
 class Cue(Enum):
@@ -59,8 +61,8 @@ def cue(text: str) -> Cue:
     words = _words(text)
     if not words:
         return Cue.PLAIN
-    digits = _dictated(words)
-    if 1 < digits < WHOLE_NUMBER or _is_left_open(words) or _TRAILS_OFF.search(text):
+    digits, letters = _dictated(words)
+    if _goes_on_dictating(digits, letters) or _is_left_open(words) or _TRAILS_OFF.search(text):
         return Cue.GOES_ON
     if text.rstrip().endswith("?") or " ".join(words) in _ANSWERS:
         return Cue.OVER
@@ -95,17 +97,25 @@ def _is_left_open(words: list[str]) -> bool:
     return last in _GOES_ON
 
 
-def _dictated(words: list[str]) -> int:
-    """How many digits and letters in a row end the text, as in a telephone number or a name being spelled."""
-    count = 0
+def _dictated(words: list[str]) -> tuple[int, int]:
+    """How many digits, and how many letters, end the text: a telephone number, or a name being spelled."""
+    digits = letters = 0
     for word in reversed(words):
         if word.isdigit() and len(word) != 2:  # with two it is a number more often than a group of one
-            count += len(word)
-        elif word in _DIGITS or (len(word) == 1 and word.isalpha()):
-            count += 1
+            digits += len(word)
+        elif word in _DIGITS:
+            digits += 1
+        elif len(word) == 1 and word.isalpha():
+            letters += 1
         else:
             break
-    return 1 if count == 2 and words[-2] in ("a", "i") else count
+    if digits == 0 and letters == 2 and words[-2] in ("a", "i"):
+        letters = 1
+    return digits, letters
+
+
+def _goes_on_dictating(digits: int, letters: int) -> bool:
+    return 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER)
 
 
 def _is_number(word: str) -> bool:

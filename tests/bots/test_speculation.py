@@ -107,10 +107,10 @@ def test_an_answer_to_words_that_the_transcript_corrects_is_not_given() -> None:
 
 def test_speculation_rests_when_too_much_of_it_was_for_nothing() -> None:
     said: list[Spoken] = []
-    for _ in range(8):
+    for _ in range(20):
         said += [("alpha", 300), ("", 140), ("bravo", 300), ("", 140)]
     outcome = hold([*said, ("charlie", 300)], Setting(speculation=0.5))
-    assert outcome.waste.withdrawn <= 5
+    assert 3 <= outcome.waste.withdrawn <= 15
     assert outcome.heard == [len(outcome.asked)]
 
 
