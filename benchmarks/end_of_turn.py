@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.end_of_turn_cases import RATE, Case, corpus
+from benchmarks.end_of_turn_cases import PAUSES_S, RATE, Case, corpus
 from benchmarks.machine import circumstances, quantile, save
 from pipecat_bots.turn_detector import WINDOW_S, Samples, SmartTurnModel
 from pipecat_bots.turn_end import Patience, TurnEnd
@@ -160,38 +160,45 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 
 @dataclass
 class Figures:
-    """What a detector came to."""
+    """What a detector came to, turn by turn."""
 
-    cut_off: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
-    delay_ms: list[float] = field(default_factory=list)
-    delay_of_kind_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    turns: list[tuple[Case, bool, float]] = field(default_factory=list)
+    """Each with whether it was cut off, and the delay of its end in milliseconds."""
 
     def add(self, case: Case, ends_ms: list[float]) -> None:
-        self.cut_off[case.kind].append(any(end < case.end_ms for end in ends_ms))
-        delay = ends_ms[-1] - case.end_ms
-        self.delay_ms.append(delay)
-        self.delay_of_kind_ms[case.kind].append(delay)
+        cut_off = any(end < case.end_ms for end in ends_ms)
+        self.turns.append((case, cut_off, ends_ms[-1] - case.end_ms))
 
     @property
-    def cut_off_share(self) -> float:
-        """Of the turns that have a pause in them."""
-        paused = [cut for kind, cuts in self.cut_off.items() if "paused" in kind for cut in cuts]
-        return sum(paused) / len(paused)
+    def delays_ms(self) -> list[float]:
+        return [delay for _, _, delay in self.turns]
+
+    def cut_off_share(self, of: Callable[[Case], bool] = lambda case: case.pause_s > 0) -> float:
+        """Return the share of the turns with a pause in them that were cut off, or of others."""
+        cut = [cut_off for case, cut_off, _ in self.turns if of(case)]
+        return sum(cut) / max(1, len(cut))
+
+    def by_pause(self) -> dict[float, float]:
+        """Return the share of turns cut off, by the length of their pause in seconds."""
+        return {s: self.cut_off_share(lambda case, s=s: case.pause_s == s) for s in PAUSES_S}
 
     def report(self) -> dict[str, Any]:
         return {
-            "turns": len(self.delay_ms),
-            "false_cut_off_share": round(self.cut_off_share, 4),
-            "delay_ms": _spread(self.delay_ms),
+            "turns": len(self.turns),
+            "false_cut_off_share": round(self.cut_off_share(), 4),
+            "false_cut_off_share_by_pause": {
+                f"{s} s": round(share, 4) for s, share in self.by_pause().items()
+            },
+            "delay_ms": _spread(self.delays_ms),
             "by_kind": {
-                kind: {
-                    "turns": len(cuts),
-                    "false_cut_off_share": round(sum(cuts) / len(cuts), 4),
-                    "delay_ms": _spread(self.delay_of_kind_ms[kind]),
-                }
-                for kind, cuts in self.cut_off.items()
+                kind: self._of_kind(kind) for kind in dict.fromkeys(c.kind for c, _, _ in self.turns)
             },
         }
+
+    def _of_kind(self, kind: str) -> dict[str, Any]:
+        delays = [delay for case, _, delay in self.turns if case.kind == kind]
+        share = self.cut_off_share(lambda case: case.kind == kind)
+        return {"turns": len(delays), "false_cut_off_share": round(share, 4), "delay_ms": _spread(delays)}
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -322,11 +329,14 @@ def measure(cases: Iterable[Case], model: SmartTurnModel) -> dict[str, Figures]:
 
 
 def show(figures: dict[str, Figures], console: Console) -> None:
-    table = Table("detector", "turns", "false cut-offs", "p50", "p90", "p99", "max", title="end of turn, ms")
-    for name, figure in figures.items():
-        report = figure.report()
-        delays = (f"{ms:.0f}" for ms in report["delay_ms"].values())
-        table.add_row(name, str(report["turns"]), f"{figure.cut_off_share:.1%}", *delays)
+    pauses = (f"cut at {s} s" for s in PAUSES_S)
+    table = Table(
+        "detector", "turns", "p50", "p90", "p99", "max", "cut off", *pauses, title="end of turn, ms"
+    )
+    for name, found in figures.items():
+        delays = (f"{ms:.0f}" for ms in _spread(found.delays_ms).values())
+        shares = (f"{share:.0%}" for share in (found.cut_off_share(), *found.by_pause().values()))
+        table.add_row(name, str(len(found.turns)), *delays, *shares)
     console.print(table)
 
 
@@ -337,19 +347,15 @@ def plot(figures: dict[str, Figures], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, (delays, cuts) = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
-    for number, (name, found) in enumerate(figures.items()):
-        ordered = sorted(found.delay_ms)
+    for name, found in figures.items():
+        ordered = sorted(found.delays_ms)
         delays.plot(ordered, np.linspace(0, 1, len(ordered)), label=name)
-        kinds = [kind for kind in found.cut_off if "paused" in kind]
-        shares = [sum(found.cut_off[kind]) / len(found.cut_off[kind]) for kind in kinds]
-        places = np.arange(len(kinds)) + number * 0.16
-        cuts.bar(places, shares, 0.16, label=name)
-        cuts.set_xticks(np.arange(len(kinds)) + 0.32, kinds, rotation=15)
+        cuts.plot(*zip(*found.by_pause().items(), strict=True), "o-", label=name)
     delays.set(
         title="share of turns known to be over within", xlabel="ms from the last sound", xlim=(0, 3500)
     )
     delays.legend(fontsize="small")
-    cuts.set(title="share of turns cut off at their pause (0.4 to 2 s)")
+    cuts.set(title="share of turns cut off at their pause", xlabel="seconds of pause", ylim=(0, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
