@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from rich.console import Console
 from rich.progress import track
@@ -365,6 +366,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="an ONNX model in Smart Turn's place")
     parser.add_argument("--json", type=Path, help="write the figures here, and the plot beside them")
     arguments = parser.parse_args()
+    logger.remove()
     console, before, began = Console(), circumstances(), time.perf_counter()
     cases = list(corpus())
     figures = measure(track(cases, description="listening"), SmartTurnModel(arguments.model))

@@ -62,9 +62,10 @@ class Services:
 # ----------------------------------------------------------------------------------------- services
 
 
-def recogniser(settings: BotSettings) -> NVidiaWebSocketSTTService:
+def recogniser(settings: BotSettings, *, speculative: bool = True) -> NVidiaWebSocketSTTService:
+    """Return the recogniser's service; a bot whose turns are never speculated on asks for nothing ahead."""
     options = NVidiaWebSocketSTTService.Settings(language=settings.bot_asr_language)
-    eager = settings.bot_speculation > 0
+    eager = speculative and settings.bot_speculation > 0
     return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options, eager=eager)
 
 

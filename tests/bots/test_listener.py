@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
+import pytest
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from pipecat.frames.frames import EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.tests.utils import SleepFrame
@@ -10,8 +14,9 @@ from pipecat.tests.utils import SleepFrame
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.listener import Conversation, joined
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation import Speculation, Waste
-from pipecat_bots.turn_detector import LEAD_S, WINDOW_S, ThreadedDetector, TurnAudio
+from pipecat_bots.turn_detector import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
 from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 from tests.bots.conversation import NAMES, user
 from tests.bots.fakes import FakeAsr, of_type, through
@@ -126,6 +131,20 @@ async def test_the_model_hears_the_last_eight_seconds_at_its_own_rate() -> None:
     detector.close()
     assert [round(len(samples) / 16000, 1) for samples in heard] == [WINDOW_S, LEAD_S]
     assert abs(float(np.median(heard[0])) - 0.5) < 0.01
+
+
+def test_any_model_with_the_same_input_may_take_the_place_of_smart_turn(tmp_path: Path) -> None:
+    built_in = resources.files("pipecat.audio.turn.smart_turn.data") / "smart-turn-v3.2-cpu.onnx"
+    path = tmp_path / "another.onnx"
+    path.write_bytes(built_in.read_bytes())
+    settings = BotSettings(bot_turn_model=path)
+    assert settings.bot_turn_model == path
+    tone = np.sin(np.arange(16000) / 10).astype(np.float32)
+    probability = SmartTurnModel(settings.bot_turn_model).probability(tone)
+    assert 0 <= probability <= 1
+    assert probability == SmartTurnModel().probability(tone)
+    with pytest.raises(Exception, match=r"missing\.onnx"):
+        SmartTurnModel(tmp_path / "missing.onnx")
 
 
 # -------------------------------------------------------------------------------------------- waste
