@@ -16,16 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 from loguru import logger
 from pipecat.frames.frames import (
     AggregatedTextProgressFrame,
-    EagerEndOfTurnCancelFrame,
     Frame,
-    InterruptionFrame,
-    LLMFullResponseEndFrame,
-    LLMFullResponseStartFrame,
-    LLMTextFrame,
     TTSAudioRawFrame,
     TTSStoppedFrame,
     TTSTextFrame,
-    UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.settings import TTSSettings
@@ -51,7 +45,7 @@ from pipecat_bots.connection import KeepConnected
 from pipecat_bots.dependence import Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.heard import Heard, cut
-from pipecat_bots.speculation import Speculation, speculation_of
+from pipecat_bots.speculative_tts import SpeculativeTTS
 
 PAUSE_S = 0.25
 CONNECT_PATIENCE_S = 1.0
@@ -105,7 +99,7 @@ class _Utterance:
     pause_due: bool = False
 
 
-class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
+class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSService):
     """Speak with the streaming server of docs/protocols.md, section 3.
 
     Every segment asked for is followed by one `ChunkedLLMContinueGenerationFrame` upstream, whatever became
@@ -143,10 +137,6 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
         self._utterances: dict[str, _Utterance] = {}
         self._chunk_id: int | None = None
         self._asked_last: _Segment | None = None
-        self._speculation: Speculation | None = None
-        self._settled: Speculation | None = None
-        self._kept_back: list[int | None] = []
-        """Segments of an answer nobody has confirmed: spoken, but the model is not to go on."""
 
     @property
     def _options(self) -> MagpieTTSSettings:
@@ -162,14 +152,8 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
     # ---------------------------------------------------------------------------- from the pipeline
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if isinstance(frame, LLMFullResponseStartFrame):
-            self._speculation = speculation_of(frame)
-        if self._is_of_withdrawn_answer(frame):
-            return
         if not isinstance(frame, LLMChunkFrame) or direction is not FrameDirection.DOWNSTREAM:
             await super().process_frame(frame, direction)
-            if isinstance(frame, (UserStoppedSpeakingFrame, EagerEndOfTurnCancelFrame)):
-                await self._on_settled()
             return
         self._chunk_id = frame.id
         try:
@@ -178,25 +162,6 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
             self._chunk_id = None
         if not self._is_pending(frame.id):
             await self._release(frame.id)
-
-    def _is_of_withdrawn_answer(self, frame: Frame) -> bool:
-        """Whether this was on its way while its answer was withdrawn."""
-        withdrawn = self._speculation is not None and self._speculation.withdrawn
-        kinds = (LLMFullResponseStartFrame, LLMChunkFrame, LLMTextFrame, LLMFullResponseEndFrame)
-        return withdrawn and isinstance(frame, kinds)
-
-    async def _on_settled(self) -> None:
-        """Go on with an answer that was confirmed; leave nothing of one that was withdrawn."""
-        if self._speculation is None or self._speculation.pending or self._speculation is self._settled:
-            return
-        self._settled = self._speculation
-        kept_back, self._kept_back = self._kept_back, []
-        if self._speculation.withdrawn:
-            await self._start_interruption()
-            await self._handle_interruption(InterruptionFrame(), FrameDirection.DOWNSTREAM)
-            await self.push_frame(LLMFullResponseEndFrame())
-        for chunk_id in kept_back:
-            await self._release(chunk_id)
 
     async def _sanitise(self, text: str, text_type: TextType | str) -> str:
         """Leave out what cannot be said; text with nothing to say still enters the conversation."""
@@ -443,10 +408,7 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
         return any(s.chunk_id == chunk_id for u in self._utterances.values() for s in u.segments)
 
     async def _release(self, chunk_id: int | None) -> None:
-        if self._speculation is not None and self._speculation.pending:
-            self._kept_back.append(chunk_id)
-            return
-        await self.push_frame(ChunkedLLMContinueGenerationFrame(chunk_id), FrameDirection.UPSTREAM)
+        await self.tell_model(ChunkedLLMContinueGenerationFrame(chunk_id))
 
 
 def stream_url(url: str) -> str:
