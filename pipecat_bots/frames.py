@@ -29,3 +29,14 @@ class ChunkedLLMContinueGenerationFrame(SystemFrame):
 @dataclass
 class NothingSaidFrame(DataFrame):
     """Downstream: what the recogniser heard up to here holds no words, and no transcript will come."""
+
+
+@dataclass
+class VoiceActivityFrame(SystemFrame):
+    """Both ways: what the newest 32 ms of the user hold, long before a pause or a beginning is decided on.
+
+    Parameters:
+        voiced: Whether they hold a voice.
+    """
+
+    voiced: bool

@@ -48,6 +48,7 @@ from pipecat_bots.dependence import HttpDependent, Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.handshake import Handshake
 from pipecat_bots.reply import Refused, Reply
+from pipecat_bots.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
@@ -72,7 +73,7 @@ class LlamaCppLLMSettings(LLMSettings):
     thinking: bool | NotGiven = field(default_factory=lambda: NOT_GIVEN)
 
 
-class LlamaCppChunkedLLMService(HttpDependent, LLMService):
+class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     """Answer through `/v1/chat/completions` of a llama.cpp server, chunk by chunk.
 
     Args:
@@ -140,7 +141,8 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
         if isinstance(frame, ChunkedLLMContinueGenerationFrame):
             self._handshake.spoken(frame.chunk_id)
         elif isinstance(frame, LLMContextFrame):
-            await self._respond(frame.context)
+            if not self.is_withdrawn(frame):
+                await self._respond(frame.context)
         else:
             await self.push_frame(frame, direction)
 
@@ -170,17 +172,23 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
     async def _process_context(self, context: LLMContext) -> None:
         await self.start_ttfb_metrics()
         reply = await self._reply(context)
+        try:
+            reply = await self._answer_whole(reply, context)
+        finally:
+            await self.start_llm_usage_metrics(reply.usage)
+        await self._call_tools(reply, context)
+
+    async def _answer_whole(self, reply: Reply, context: LLMContext) -> Reply:
+        """Answer, to a shorter conversation where the whole is too long; return the reply it came to."""
         while True:
             try:
                 await self._answer(reply)
-                break
+                return reply
             except Refused as refusal:
                 if reply.begun or not refusal.error.is_context_overflow or not _shorten(context):
                     raise
                 logger.info(f"{self}: the conversation is too long for the server; its beginning was dropped")
                 reply = await self._reply(context)
-        await self.start_llm_usage_metrics(reply.usage)
-        await self._call_tools(reply, context)
 
     async def _reply(self, context: LLMContext) -> Reply:
         return Reply(await self._request(context), Chunker(*self._budgets))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from openai import APIConnectionError, InternalServerError
-from pipecat.frames.frames import LLMTextFrame, TTSSpeakFrame
+from pipecat.frames.frames import Frame, LLMTextFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.utils.errors import ErrorCategory
 
 from pipecat_bots.dependence import HttpDependent, Server
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY
+from pipecat_bots.speculative_llm import SpeculativeLLM
 
 
-class NvidiaOpenAILLMService(HttpDependent, OpenAILLMService):
+class NvidiaOpenAILLMService(SpeculativeLLM, HttpDependent, OpenAILLMService):
     """Pipecat's OpenAI service for a server of one's own.
 
     Args:
@@ -39,6 +40,10 @@ class NvidiaOpenAILLMService(HttpDependent, OpenAILLMService):
             settings=store,
             **kwargs,
         )
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if not self.is_withdrawn(frame):
+            await super().process_frame(frame, direction)
 
     async def push_frame(self, frame: Any, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if isinstance(frame, LLMTextFrame):

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
-from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
-    LLMContextAggregatorPair,
+    LLMAssistantAggregator,
     LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameProcessor
@@ -31,15 +29,19 @@ from pipecat.workers.runner import WorkerRunner
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
 from nemotron_speech.text import Budget
 from pipecat_bots.announcements import LostRecogniser
+from pipecat_bots.answer_gate import AnswerGate
 from pipecat_bots.dependence import Dependent, Notice
+from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.process import configure_logging, sessions
+from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 from pipecat_bots.turns import smart_turns
+from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 
 WHOLE_ANSWER = Budget(10**6, 10**6)
 
@@ -60,9 +62,11 @@ class Services:
 # ----------------------------------------------------------------------------------------- services
 
 
-def recogniser(settings: BotSettings) -> NVidiaWebSocketSTTService:
+def recogniser(settings: BotSettings, *, speculative: bool = True) -> NVidiaWebSocketSTTService:
+    """Return the recogniser's service; a bot whose turns are never speculated on asks for nothing ahead."""
     options = NVidiaWebSocketSTTService.Settings(language=settings.bot_asr_language)
-    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options)
+    eager = speculative and settings.bot_speculation > 0
+    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options, eager=eager)
 
 
 def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
@@ -85,9 +89,13 @@ def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
         base_url=settings.nvidia_llama_cpp_url,
         settings=options,
         slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
-        first_chunk=FIRST_CHUNK if settings.bot_overlap else WHOLE_ANSWER,
+        first_chunk=_first_chunk(settings.bot_first_tokens) if settings.bot_overlap else WHOLE_ANSWER,
         run_ahead=settings.bot_run_ahead,
     )
+
+
+def _first_chunk(most: int) -> Budget:
+    return Budget(min(FIRST_CHUNK.min_tokens, most // 2), most)
 
 
 # --------------------------------------------------------------------------------------- transports
@@ -136,7 +144,7 @@ def warm_up() -> None:
 
 
 def voice_activity(settings: BotSettings) -> VADAnalyzer:
-    return SileroVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
+    return WatchfulVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +200,15 @@ class Session:
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
         )
-        user, assistant = LLMContextAggregatorPair(LLMContext(), user_params=params)
+        context = Conversation()
+        user, assistant = Listener(context, params=params), LLMAssistantAggregator(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         services = self._services
-        processors = [transport.input(), services.stt, user, services.llm, services.tts, transport.output()]
+        processors = [
+            *(transport.input(), services.stt, user),
+            *(services.llm, services.tts, AnswerGate(), transport.output()),
+        ]
         if self._settings.enable_recording:
             processors.append(recorder(self._settings.recording_dir, self._args.session_id))
         return [*processors, assistant]
@@ -207,6 +219,7 @@ class Session:
             Pipeline(processors),
             params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
             observers=[self._metrics],
+            rtvi_processor=QuietRTVIProcessor(),
             idle_timeout_secs=idle,
             conversation_id=self._args.session_id,
         )

@@ -69,6 +69,12 @@ class BotSettings(BaseSettings):
         ge=1,
         description="Chunks of an answer that may wait for the voice before the generation does.",
     )
+    bot_first_tokens: int = Field(
+        default=24,
+        ge=4,
+        description="Tokens of the first chunk of an answer at most; with fewer the voice begins sooner, and "
+        "more often within a sentence.",
+    )
     bot_overlap: bool = Field(
         default=True,
         description="Speak the beginning of an answer while the rest is made; off, each stage waits for the "
@@ -82,8 +88,20 @@ class BotSettings(BaseSettings):
         gt=0,
         description="Silence that ends a turn where no turn detector is used (bot_simple_vad).",
     )
-    bot_smart_turn_stop_secs: float = Field(
-        default=3.0, gt=0, description="Silence that ends a turn the turn detector thinks unfinished."
+    bot_turn_model: Path | None = Field(
+        default=None,
+        description="ONNX model that hears whether a turn is complete, with the input of Smart Turn v3; "
+        "Smart Turn if not set.",
+    )
+    bot_turn_wait_secs: float = Field(
+        default=1.6, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
+    )
+    bot_speculation: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Begin answers before the turn is certainly over, unless more than this share of that "
+        "work was for nothing lately; 0 never begins one (docs/decisions/speculation.md).",
     )
     bot_idle_timeout_secs: float | None = Field(
         default=None,

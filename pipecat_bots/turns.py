@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
-from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.speculation import Waste
+from pipecat_bots.turn_detector import SmartTurnModel, ThreadedDetector
+from pipecat_bots.turn_end import Patience
+from pipecat_bots.turn_stop import TurnEndStrategy
 
 
 class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
@@ -37,11 +39,13 @@ class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
 
 
 def smart_turns(settings: BotSettings) -> UserTurnStrategies:
-    """A turn ends when a model of how people end their turns says so."""
-    params = SmartTurnParams(stop_secs=settings.bot_smart_turn_stop_secs)
-    return _strategies(
-        TurnAnalyzerUserTurnStopStrategy(turn_analyzer=LocalSmartTurnAnalyzerV3(params=params))
+    """A turn ends when silence, prosody and words say so together (docs/decisions/turn-end.md)."""
+    patience = Patience(
+        sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
+    waste = Waste(settings.bot_speculation)
+    detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
+    return _strategies(TurnEndStrategy(detector, patience, waste))
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:

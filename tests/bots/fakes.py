@@ -98,11 +98,11 @@ class FakeServer:
 # -------------------------------------------------------------------------------------- recogniser
 
 
-def spoken(*words: str, ms: int = 100) -> list[InputAudioRawFrame]:
+def spoken(*words: str, ms: int = 100, vocabulary: Sequence[str] = WORDS) -> list[InputAudioRawFrame]:
     """Audio frames of 20 ms in which the fake recogniser hears these words."""
     frames = []
     for word in words:
-        pcm = np.full(320, WORDS.index(word), np.int16).tobytes()
+        pcm = np.full(320, vocabulary.index(word), np.int16).tobytes()
         frames += [InputAudioRawFrame(pcm, 16000, 1) for _ in range(ms // 20)]
     return frames
 
@@ -117,18 +117,19 @@ def utterance(*words: str) -> list[Frame]:
     ]
 
 
-def heard(pcm: bytes) -> str:
+def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
     values = np.frombuffer(pcm, np.int16)
     runs = values[np.insert(np.diff(values) != 0, 0, True)] if len(values) else values
-    return " ".join(WORDS[v] for v in runs if v)
+    return " ".join(vocabulary[v] for v in runs if v)
 
 
 class FakeAsr(FakeServer):
     """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals."""
 
-    def __init__(self, final_delay_s: float = 0.0) -> None:
+    def __init__(self, final_delay_s: float = 0.0, vocabulary: Sequence[str] = WORDS) -> None:
         super().__init__()
         self.final_delay_s = final_delay_s
+        self.vocabulary = vocabulary
         self.full = False
         self.deaf = False
         self.resets = 0
@@ -153,14 +154,15 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    if interim := machine.interim(heard(bytes(pcm))):
+                    if interim := machine.interim(heard(bytes(pcm), self.vocabulary)):
                         await ws.send_str(interim)
                     continue
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = heard(bytes(pcm))
-                pcm.clear()
+                text = heard(bytes(pcm), self.vocabulary)
+                if understood.finalize:
+                    pcm.clear()
                 await asyncio.sleep(self.final_delay_s)
                 await ws.send_str(machine.final(understood, text))
         return ws
