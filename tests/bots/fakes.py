@@ -286,6 +286,7 @@ class FakeLlm(FakeServer):
         self.reply = reply
         self.token_s = token_s
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
         self.aborted = 0
         self.status = 200
         self.error: dict[str, Any] = {}
@@ -308,6 +309,7 @@ class FakeLlm(FakeServer):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        self.keys.append(request.headers.get("Authorization"))
         if self.status != 200:
             return web.json_response({"error": self.error}, status=self.status)
         if len(body["messages"]) > self.max_messages:
