@@ -68,8 +68,8 @@ class BotSettings(BaseSettings):
     bot_read_ahead_secs: float = Field(
         default=20.0,
         ge=0,
-        description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped; it goes "
-        "on when the voice has caught up.",
+        description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped, "
+        "to go on when the voice has caught up.",
     )
     bot_thinking_tokens: int = Field(
         default=0,

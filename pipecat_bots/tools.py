@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -26,6 +28,24 @@ MCP_CONNECT_TIMEOUT_S = 10.0
 # --------------------------------------------------------------------------------------- built in
 
 
+def checked(tool: DirectFunction) -> DirectFunction:
+    """Have a call with wrong arguments answered with what the tool takes, so that the model can mend it."""
+    signature = inspect.signature(tool)
+
+    @functools.wraps(tool)
+    async def call(params: FunctionCallParams, **arguments: Any) -> None:
+        try:
+            signature.bind(params, **arguments)
+        except TypeError as error:
+            takes = ", ".join(list(signature.parameters)[1:])
+            await params.result_callback({"error": f"{error}; the arguments are: {takes}"})
+        else:
+            await tool(params, **arguments)
+
+    return call
+
+
+@checked
 @tool_options(timeout_secs=TOOL_TIMEOUT_S)
 async def get_current_time(params: FunctionCallParams, timezone: str = "") -> None:
     """Tell the current date and time.
@@ -44,6 +64,7 @@ async def get_current_time(params: FunctionCallParams, timezone: str = "") -> No
     )
 
 
+@checked
 @tool_options(timeout_secs=TOOL_TIMEOUT_S)
 async def convert_units(params: FunctionCallParams, value: float, from_unit: str, to_unit: str) -> None:
     """Convert a quantity from one unit of measurement to another.

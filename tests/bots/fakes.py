@@ -291,6 +291,8 @@ class FakeLlm(FakeServer):
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
+        self.tool_call: tuple[str, str] | None = None
+        """Name and arguments of a tool that every question is answered with, before its result is known."""
 
     @property
     def url(self) -> str:
@@ -324,6 +326,13 @@ class FakeLlm(FakeServer):
         return response
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        if self.tool_call and body["messages"][-1]["role"] == "user":
+            name, arguments = self.tool_call
+            call = {"index": 0, "id": "c1", "function": {"name": name, "arguments": arguments}}
+            choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+            await self._event(response, {"choices": [choice]})
+            await response.write(b"data: [DONE]\n\n")
+            return
         rest = self.reply
         if body.get("continue_final_message"):
             begun = body["messages"][-1]["content"]
