@@ -291,6 +291,8 @@ class FakeLlm(FakeServer):
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
+        self.stall_after: int | None = None
+        """After so many tokens it says nothing for a long time."""
         self.tool_call: tuple[str, str] | None = None
         """Name and arguments of a tool that every question is answered with, before its result is known."""
 
@@ -340,8 +342,8 @@ class FakeLlm(FakeServer):
             rest = self.reply[len(begun) :]
         tokens = re.findall(r"\s*\S+|\s+", rest)
         limit = body.get("max_tokens") or len(tokens)
-        for token in tokens[:limit]:
-            await asyncio.sleep(self.token_s)
+        for n, token in enumerate(tokens[:limit]):
+            await asyncio.sleep(30.0 if n == self.stall_after else self.token_s)
             await self._event(response, {"choices": [{"index": 0, "delta": {"content": token}}]})
         reason = "stop" if len(tokens) <= limit else "length"
         usage = {
