@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from pipecat.frames.frames import LLMContextFrame
@@ -20,6 +20,14 @@ from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 
 class Conversation(LLMContext):
     """A context in which what the user says before anything was answered is one message."""
+
+    on_change: Callable[[], None] | None = None
+    """Called whenever there is another message."""
+
+    def set_messages(self, messages: list[LLMContextMessage]) -> None:
+        super().set_messages(messages)
+        if self.on_change is not None:
+            self.on_change()
 
     def add_message(self, message: LLMContextMessage) -> None:
         self.set_messages(joined(self.messages, message))

@@ -19,11 +19,11 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
 from pipecat.runner.utils import create_transport
-from pipecat.services.llm_service import LLMService
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
@@ -31,6 +31,7 @@ from nemotron_speech.text import Budget
 from pipecat_bots.announcements import LostRecogniser
 from pipecat_bots.answer_gate import AnswerGate
 from pipecat_bots.dependence import Dependent, Notice
+from pipecat_bots.handshake import CHUNKED, streamed
 from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
@@ -39,6 +40,7 @@ from pipecat_bots.process import configure_logging, sessions
 from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.tools import Tools, toolbox
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 from pipecat_bots.turns import smart_turns
 from pipecat_bots.voice_activity import WatchfulVADAnalyzer
@@ -51,12 +53,12 @@ class Services:
     """The three services of a bot."""
 
     stt: NVidiaWebSocketSTTService
-    llm: LLMService[Any]
+    llm: LlamaCppChunkedLLMService
     tts: MagpieWebSocketTTSService
 
     @property
-    def dependents(self) -> list[Dependent]:
-        return [s for s in (self.stt, self.llm, self.tts) if isinstance(s, Dependent)]
+    def dependents(self) -> tuple[Dependent, ...]:
+        return self.stt, self.llm, self.tts
 
 
 # ----------------------------------------------------------------------------------------- services
@@ -80,18 +82,31 @@ def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
 
 
 def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
+    return LlamaCppChunkedLLMService(
+        base_url=settings.nvidia_llama_cpp_url,
+        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
+        **llm_options(settings),
+    )
+
+
+def llm_options(settings: BotSettings) -> dict[str, Any]:
+    """Return what the language model services of all bots are told."""
     options = LlamaCppChunkedLLMService.Settings(
         system_instruction=settings.bot_system_prompt,
         max_tokens=settings.bot_max_tokens,
         temperature=settings.bot_temperature,
+        thinking_tokens=settings.bot_thinking_tokens,
     )
-    return LlamaCppChunkedLLMService(
-        base_url=settings.nvidia_llama_cpp_url,
-        settings=options,
-        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
-        first_chunk=_first_chunk(settings.bot_first_tokens) if settings.bot_overlap else WHOLE_ANSWER,
-        run_ahead=settings.bot_run_ahead,
-    )
+    overlap = settings.bot_overlap
+    return {
+        "settings": options,
+        "strategy": streamed(settings.bot_read_ahead_secs)
+        if settings.bot_llm_strategy == "streamed"
+        else CHUNKED,
+        "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
+        "run_ahead": settings.bot_run_ahead,
+        "while_tools_run": settings.bot_tool_filler,
+    }
 
 
 def _first_chunk(most: int) -> Budget:
@@ -126,12 +141,13 @@ async def run_session(
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     transport = await create_transport(runner_args, transport_params())
-    session = Session(settings, transport, runner_args, services(settings), listening)
-    sessions.add(session)
-    try:
-        await session.run()
-    finally:
-        sessions.discard(session)
+    async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
+        session = Session(settings, transport, runner_args, services(settings), listening, tools)
+        sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            sessions.discard(session)
 
 
 def warm_up() -> None:
@@ -165,10 +181,12 @@ class Session:
         runner_args: RunnerArguments,
         services: Services,
         listening: Listening,
+        tools: Tools,
     ) -> None:
         self._settings = settings
         self._args = runner_args
         self._services = services
+        self._tools = tools
         self._present = False
         self._greeted = False
         self._lost_recogniser = LostRecogniser(self._apologise)
@@ -200,7 +218,9 @@ class Session:
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
         )
-        context = Conversation()
+        context = Conversation(tools=self._tools or NOT_GIVEN)
+        if self._settings.bot_warm_up:
+            self._services.llm.keep_warm(context)
         user, assistant = Listener(context, params=params), LLMAssistantAggregator(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)

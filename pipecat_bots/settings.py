@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +59,39 @@ class BotSettings(BaseSettings):
     bot_max_tokens: int = Field(default=1024, ge=1, description="Tokens an answer may have.")
     bot_temperature: float | None = Field(
         default=None, ge=0, description="Sampling temperature; the server's default if not set."
+    )
+    bot_llm_strategy: Literal["streamed", "chunked"] = Field(
+        default="streamed",
+        description="One request for a whole answer, or one for each chunk the voice takes "
+        "(docs/decisions/llm-strategy.md).",
+    )
+    bot_read_ahead_secs: float = Field(
+        default=20.0,
+        ge=0,
+        description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped, "
+        "to go on when the voice has caught up.",
+    )
+    bot_thinking_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens a reasoning model may think before it answers, never spoken; 0 for none.",
+    )
+    bot_warm_up: bool = Field(
+        default=True,
+        description="Have the language model read the conversation while nobody waits for an answer.",
+    )
+    bot_tools: list[Literal["time", "units"]] = Field(
+        default=["time", "units"],
+        description="Built-in tools of the language model, as a JSON list: time, units.",
+    )
+    bot_mcp_servers: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Further tools, from MCP servers: a JSON object of names to "
+        '{"command": …, "args": […]} or {"url": …}.',
+    )
+    bot_tool_filler: str = Field(
+        default="Let me look that up.",
+        description="What is said while a tool takes longer than a moment; empty for nothing.",
     )
     bot_slot_policy: Literal["single", "alternate"] = Field(
         default="single",

@@ -286,10 +286,15 @@ class FakeLlm(FakeServer):
         self.reply = reply
         self.token_s = token_s
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
         self.aborted = 0
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
+        self.stall_after: int | None = None
+        """After so many tokens it says nothing for a long time."""
+        self.tool_call: tuple[str, str] | None = None
+        """Name and arguments of a tool that every question is answered with, before its result is known."""
 
     @property
     def url(self) -> str:
@@ -308,6 +313,7 @@ class FakeLlm(FakeServer):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        self.keys.append(request.headers.get("Authorization"))
         if self.status != 200:
             return web.json_response({"error": self.error}, status=self.status)
         if len(body["messages"]) > self.max_messages:
@@ -322,6 +328,13 @@ class FakeLlm(FakeServer):
         return response
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        if self.tool_call and body["messages"][-1]["role"] == "user":
+            name, arguments = self.tool_call
+            call = {"index": 0, "id": "c1", "function": {"name": name, "arguments": arguments}}
+            choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+            await self._event(response, {"choices": [choice]})
+            await response.write(b"data: [DONE]\n\n")
+            return
         rest = self.reply
         if body.get("continue_final_message"):
             begun = body["messages"][-1]["content"]
@@ -329,8 +342,8 @@ class FakeLlm(FakeServer):
             rest = self.reply[len(begun) :]
         tokens = re.findall(r"\s*\S+|\s+", rest)
         limit = body.get("max_tokens") or len(tokens)
-        for token in tokens[:limit]:
-            await asyncio.sleep(self.token_s)
+        for n, token in enumerate(tokens[:limit]):
+            await asyncio.sleep(30.0 if n == self.stall_after else self.token_s)
             await self._event(response, {"choices": [{"index": 0, "delta": {"content": token}}]})
         reason = "stop" if len(tokens) <= limit else "length"
         usage = {
