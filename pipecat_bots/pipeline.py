@@ -12,10 +12,7 @@ from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMAssistantAggregator,
-    LLMUserAggregatorParams,
-)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
 from pipecat.runner.utils import create_transport
@@ -35,10 +32,12 @@ from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.playout import Playout
 from pipecat_bots.process import configure_logging, sessions
 from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.speaker import Speaker
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 from pipecat_bots.turns import smart_turns
 from pipecat_bots.voice_activity import WatchfulVADAnalyzer
@@ -200,13 +199,14 @@ class Session:
             empty_user_turn=None,
         )
         context = Conversation()
-        user, assistant = Listener(context, params=params), LLMAssistantAggregator(context)
+        user, assistant = Listener(context, params=params), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         services = self._services
+        playout = Playout(self._settings.bot_playout_lead_secs)
         processors = [
             *(transport.input(), services.stt, user),
-            *(services.llm, services.tts, AnswerGate(), transport.output()),
+            *(services.llm, services.tts, AnswerGate(), playout, transport.output()),
         ]
         if self._settings.enable_recording:
             processors.append(recorder(self._settings.recording_dir, self._args.session_id))

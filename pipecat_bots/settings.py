@@ -103,6 +103,23 @@ class BotSettings(BaseSettings):
         description="Begin answers before the turn is certainly over, unless more than this share of that "
         "work was for nothing lately; 0 never begins one (docs/decisions/speculation.md).",
     )
+    bot_backchannels: str | None = Field(
+        default=None,
+        description="What a listener may say without interrupting the bot, between commas; a list for "
+        "BOT_LANGUAGE if not set, empty for nothing (docs/decisions/interruptions.md).",
+    )
+    bot_stop_words: str | None = Field(
+        default=None,
+        description="What silences the bot and wants no answer, between commas; a list for BOT_LANGUAGE if "
+        "not set, empty for nothing.",
+    )
+    bot_playout_lead_secs: float = Field(
+        default=0.1,
+        ge=0.06,
+        le=0.5,
+        description="How long before it is heard speech is given to the transport: with less the bot falls "
+        "silent sooner, with more a busy machine leaves no gaps in it.",
+    )
     bot_idle_timeout_secs: float | None = Field(
         default=None,
         gt=0,
