@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from loguru import logger
 from pipecat.frames.frames import LLMContextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
@@ -12,14 +14,25 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.turns.types import UserTurnSpeculation
+from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
+from pipecat.turns.user_turn_controller import UserTurnController
 
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.speculation import ProvisionalContext, Speculation
 from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 
+COMMIT_S = 0.5
+"""How long an interruption may take through the pipeline; then it is lost."""
+
 
 class Conversation(LLMContext):
     """A context in which what the user says before anything was answered is one message."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.committed = asyncio.Event()
+        """Whether everything that was heard of the bot before the user's turn is written down."""
+        self.committed.set()
 
     def add_message(self, message: LLMContextMessage) -> None:
         self.set_messages(joined(self.messages, message))
@@ -56,11 +69,35 @@ class Listener(LLMUserAggregator):
     async def _on_voice_activity(self, voiced: bool) -> None:
         await self._queued_broadcast_frame(VoiceActivityFrame, voiced=voiced)
 
+    async def _on_user_turn_started(
+        self,
+        controller: UserTurnController,
+        strategy: BaseUserTurnStartStrategy,
+        params: UserTurnStartedParams,
+    ) -> None:
+        if params.enable_interruptions and isinstance(self._context, Conversation):
+            self._context.committed.clear()
+        await super()._on_user_turn_started(controller, strategy, params)
+
+    async def _push_aggregation(self, *, run_llm: bool = True) -> str:
+        """Write the turn behind what it interrupted, which may still be on its way."""
+        await self._commit()
+        return await super()._push_aggregation(run_llm=run_llm)
+
+    async def _commit(self) -> None:
+        if isinstance(self._context, Conversation):
+            try:
+                async with asyncio.timeout(COMMIT_S):
+                    await self._context.committed.wait()
+            except TimeoutError:
+                logger.warning(f"{self}: the interruption did not reach the end of the pipeline")
+
     async def _run_speculative_inference(self, speculation: UserTurnSpeculation) -> None:
         """Ask for an answer to the conversation as it would be, written as `Conversation` writes it."""
         if not isinstance(speculation, Speculation):
             await super()._run_speculative_inference(speculation)
             return
+        await self._commit()
         message = cast(LLMContextMessage, {"role": "user", "content": speculation.text})
         context = ProvisionalContext(
             speculation,

@@ -9,6 +9,8 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.utils.string import TextPartForConcatenation
 
+from pipecat_bots.listener import Conversation
+
 CUT_OFF = " —"
 """Ends an answer that the user interrupted, as print does with speech that breaks off."""
 
@@ -30,3 +32,5 @@ class Speaker(LLMAssistantAggregator):
             parts = heard.rstrip() + self._mark
             self._aggregation.append(TextPartForConcatenation(parts, includes_inter_part_spaces=True))
         await super()._handle_interruptions(frame)
+        if isinstance(self._context, Conversation):
+            self._context.committed.set()
