@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import LLMContextFrame
+from pipecat.frames.frames import LLMContextFrame, STTMuteFrame
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
 from pipecat.turns.user_turn_controller import UserTurnController
@@ -65,6 +67,12 @@ class Listener(LLMUserAggregator):
         super().__init__(context, params=params, **kwargs)
         if isinstance(params.vad_analyzer, WatchfulVADAnalyzer):
             params.vad_analyzer.on_change = self._on_voice_activity
+        self.add_event_handler("on_user_mute_started", partial(self._mute_recogniser, True))
+        self.add_event_handler("on_user_mute_stopped", partial(self._mute_recogniser, False))
+
+    async def _mute_recogniser(self, mute: bool, *_: Any) -> None:
+        """Keep what a muted user says out of the first transcript after it."""
+        await self.push_frame(STTMuteFrame(mute), FrameDirection.UPSTREAM)
 
     async def _on_voice_activity(self, voiced: bool) -> None:
         await self._queued_broadcast_frame(VoiceActivityFrame, voiced=voiced)

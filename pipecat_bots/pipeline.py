@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
-from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.frames.frames import TTSSpeakFrame, UserIdleTimeoutUpdateFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
@@ -20,6 +20,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
@@ -28,6 +29,7 @@ from nemotron_speech.text import Budget
 from pipecat_bots.announcements import LostRecogniser
 from pipecat_bots.answer_gate import AnswerGate
 from pipecat_bots.dependence import Dependent, Notice
+from pipecat_bots.idle_user import IdlePlan, IdleUser
 from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
@@ -89,6 +91,15 @@ def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
         slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
         first_chunk=_first_chunk(settings.bot_first_tokens) if settings.bot_overlap else WHOLE_ANSWER,
         run_ahead=settings.bot_run_ahead,
+    )
+
+
+def idle_plan(settings: BotSettings) -> IdlePlan:
+    return IdlePlan(
+        settings.bot_user_idle_secs,
+        settings.bot_user_leave_secs,
+        settings.bot_user_idle_question,
+        settings.bot_user_goodbye,
     )
 
 
@@ -170,6 +181,7 @@ class Session:
         self._present = False
         self._greeted = False
         self._lost_recogniser = LostRecogniser(self._apologise)
+        self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer()
         self._worker = self._build_worker(self._processors(transport, listening))
         self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
@@ -197,11 +209,14 @@ class Session:
             user_turn_strategies=listening.turns,
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
+            user_idle_timeout=self._settings.bot_user_idle_secs,
+            user_mute_strategies=[FirstSpeechUserMuteStrategy()] if self._settings.bot_mute_greeting else [],
         )
         context = Conversation()
         user, assistant = Listener(context, params=params), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
+        user.add_event_handler("on_user_turn_idle", self._on_user_idle)
         services = self._services
         playout = Playout(self._settings.bot_playout_lead_secs)
         processors = [
@@ -268,9 +283,23 @@ class Session:
 
     async def _on_turn_started(self, *_: Any) -> None:
         self._lost_recogniser.turn_started()
+        await self._idle_user.spoke()
 
     async def _on_turn_stopped(self, *_: Any) -> None:
         await self._lost_recogniser.turn_stopped()
+
+    async def _on_user_idle(self, *_: Any) -> None:
+        await self._idle_user.silent()
+
+    async def _say(self, text: str) -> None:
+        await self._worker.queue_frame(TTSSpeakFrame(text))
+
+    async def _wait_for_user(self, seconds: float) -> None:
+        await self._worker.queue_frame(UserIdleTimeoutUpdateFrame(seconds))
+
+    async def _leave(self) -> None:
+        logger.info("the user says nothing any more")
+        await self._worker.stop_when_done()
 
     async def _apologise(self, text: str) -> None:
         if self._present:
@@ -286,7 +315,7 @@ class Session:
             return
         self._greeted = True
         if greeting := self._settings.bot_greeting.strip():
-            await self._worker.queue_frame(TTSSpeakFrame(greeting))
+            await self._say(greeting)
 
     async def _tell(self, data: dict[str, Any]) -> None:
         if (rtvi := self._worker.rtvi) is not None:
