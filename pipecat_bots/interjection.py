@@ -16,7 +16,7 @@ from pipecat_bots.phrases import Phrases
 class Patience:
     """How long a voice may go on before it is taken for an interruption, in milliseconds."""
 
-    hold_ms: float = 32.0
+    hold_ms: float = 20.0
     """Voice behind the window it was first heard in, after which the bot falls silent for the time being."""
     flicker_ms: float = 96.0
     """Silence after which a voice that the detector of speech did not confirm was none."""
@@ -54,7 +54,8 @@ class Interjection:
 
     def _settle(self) -> None:
         self._held = self._final_due = self._has_words = False
-        self._voiced_ms = self._quiet_ms = self._since_hold_ms = 0.0
+        self._voiced_ms = self._quiet_ms = self._waited_ms = 0.0
+        """Of voice or silence without a break; of voice since the hold, then of silence since the voice."""
         self._left_s = math.inf
 
     # ------------------------------------------------------------------------------- what happens
@@ -95,7 +96,8 @@ class Interjection:
             self._quiet_ms += ms
         if not self._held:
             return self._hold() if self._voiced and self._voiced_ms >= self._patience.hold_ms else _NOTHING
-        self._since_hold_ms += ms
+        if self._voiced or self._final_due:
+            self._waited_ms += ms
         return self._out_of_patience()
 
     def speaks(self) -> Verdict:
@@ -109,7 +111,7 @@ class Interjection:
         """The detector has made up its mind: somebody has spoken. A transcript is due."""
         self._speaking = self._voiced = False
         self._final_due = True
-        self._since_hold_ms = 0.0
+        self._waited_ms = 0.0
 
     def text(self, text: str, is_last: bool) -> Verdict:
         """A transcript has come; `is_last` if nothing is to follow it."""
@@ -138,9 +140,9 @@ class Interjection:
         patience = self._patience
         if self._speaking:
             limit = patience.assent_ms if self._has_words else patience.wordless_ms
-            return Verdict.INTERRUPT if self._since_hold_ms >= limit else _NOTHING
+            return Verdict.INTERRUPT if self._waited_ms >= limit else _NOTHING
         if self._final_due:
-            is_over = self._since_hold_ms >= patience.final_ms
+            is_over = self._waited_ms >= patience.final_ms
         else:
             is_over = not self._voiced and self._quiet_ms >= patience.flicker_ms
         return self._release(Verdict.RESUME) if is_over else _NOTHING

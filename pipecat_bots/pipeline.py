@@ -34,7 +34,7 @@ from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
-from pipecat_bots.playout import Playout
+from pipecat_bots.playout import PIECE_S, Playout
 from pipecat_bots.process import configure_logging, sessions
 from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.recording import recorder
@@ -111,10 +111,11 @@ def _first_chunk(most: int) -> Budget:
 
 
 def transport_params() -> dict[str, Callable[[], TransportParams]]:
-    """How each transport of Pipecat's runner is set up: audio both ways."""
+    """How each transport of Pipecat's runner is set up: audio both ways, out in the playout's pieces."""
 
     def of(params: type[TransportParams]) -> Callable[[], TransportParams]:
-        return lambda: params(audio_in_enabled=True, audio_out_enabled=True)
+        pieces = round(PIECE_S * 100)
+        return lambda: params(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=pieces)
 
     telephony = ("twilio", "telnyx", "plivo", "exotel")
     sockets = {name: of(FastAPIWebsocketParams) for name in (*telephony, "websocket", "eval")}
