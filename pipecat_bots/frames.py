@@ -40,3 +40,24 @@ class VoiceActivityFrame(SystemFrame):
     """
 
     voiced: bool
+
+
+@dataclass
+class HoldFrame(SystemFrame):
+    """Downstream: fall silent where you are; it is not known yet whether the user interrupts."""
+
+
+@dataclass
+class ResumeFrame(SystemFrame):
+    """Downstream: that was no interruption, go on."""
+
+
+@dataclass
+class HeldFrame(SystemFrame):
+    """Upstream: the answer to a `HoldFrame`.
+
+    Parameters:
+        left_s: Seconds of sound that are left to play; infinite while more is to come.
+    """
+
+    left_s: float

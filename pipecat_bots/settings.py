@@ -136,6 +136,37 @@ class BotSettings(BaseSettings):
         description="Begin answers before the turn is certainly over, unless more than this share of that "
         "work was for nothing lately; 0 never begins one (docs/decisions/speculation.md).",
     )
+    bot_backchannels: str | None = Field(
+        default=None,
+        description="What a listener may say without interrupting the bot, between commas; a list for "
+        "BOT_LANGUAGE if not set, empty for nothing (docs/decisions/interruptions.md).",
+    )
+    bot_stop_words: str | None = Field(
+        default=None,
+        description="What silences the bot and wants no answer, between commas; a list for BOT_LANGUAGE if "
+        "not set, empty for nothing.",
+    )
+    bot_playout_lead_secs: float = Field(
+        default=0.1,
+        ge=0.06,
+        le=0.5,
+        description="How long before it is heard speech is given to the transport: with less the bot falls "
+        "silent sooner, with more a busy machine leaves no gaps in it.",
+    )
+    bot_mute_greeting: bool = Field(
+        default=False,
+        description="Whether the greeting is spoken to its end, whatever the user says meanwhile.",
+    )
+    bot_user_idle_secs: float = Field(
+        default=0,
+        ge=0,
+        description="Silence after which the bot asks if the user is there; 0 never.",
+    )
+    bot_user_idle_question: str = Field(default="Are you still there?", description="How it asks.")
+    bot_user_leave_secs: float = Field(
+        default=15, gt=0, description="Further silence after which it says goodbye and ends the session."
+    )
+    bot_user_goodbye: str = Field(default="Goodbye, then.", description="How it says goodbye.")
     bot_idle_timeout_secs: float | None = Field(
         default=None,
         gt=0,

@@ -56,14 +56,18 @@ class TurnEnd:
         self._patience = patience or Patience()
         self._speaking = False
         self._voiced = False
-        self.begin()
+        self.end()
 
     def begin(self) -> None:
-        """A turn begins; whether the user speaks is left as it is."""
+        """A turn begins, perhaps with what was said a moment ago: speech and silence are left as they are."""
         self._segments: list[str] = []
+        self._probability: float | None = None
+
+    def end(self) -> None:
+        """A turn is over: the next one begins with another pause."""
+        self.begin()
         self._silence_ms = 0.0
         self._paused = self._final_due = False
-        self._probability: float | None = None
 
     # ------------------------------------------------------------------------------- what happens
 
@@ -117,6 +121,11 @@ class TurnEnd:
     def is_speaking(self) -> bool:
         """Whether the user speaks, as far as the detector has made up its mind."""
         return self._speaking
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user has spoken and is silent."""
+        return self._paused and not self._voiced
 
     @property
     def is_voiced(self) -> bool:

@@ -59,17 +59,20 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             self._detector.close()
 
     async def handle_user_turn_started(self) -> None:
-        await self._begin()
+        await self._clear()
+        self._turn.begin()
         self._active = True
+        if self._turn.is_paused:
+            await self._judge()
 
     async def handle_user_turn_stopped(self) -> None:
-        await self._begin()
+        await self._clear()
+        self._turn.end()
         self._active = False
 
-    async def _begin(self) -> None:
+    async def _clear(self) -> None:
         await self._withdraw()
         await self._stop_judging()
-        self._turn.begin()
         self._audio.begin()
         self._refused = ""
 

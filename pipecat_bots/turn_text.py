@@ -77,6 +77,11 @@ def same_words(one: str, other: str) -> bool:
     return _words(one) == _words(other)
 
 
+def normalised(text: str) -> str:
+    """Return the words without case and punctuation, a space between each two."""
+    return " ".join(_words(text))
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(_ABBREVIATION.sub(r"\1\2", text.casefold().replace("’", "'")))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
-from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from pipecat_bots.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.frames import NothingSaidFrame
+from pipecat_bots.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation import Waste
 from pipecat_bots.turn_detector import SmartTurnModel, ThreadedDetector
@@ -45,17 +46,19 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
     )
     waste = Waste(settings.bot_speculation)
     detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
-    return _strategies(TurnEndStrategy(detector, patience, waste))
+    return _strategies(settings, TurnEndStrategy(detector, patience, waste))
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:
     """A turn ends after a fixed silence, of which the voice activity detector takes the first part."""
     rest = max(0.0, settings.bot_simple_vad_secs - settings.bot_vad_stop_secs)
-    return _strategies(SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
+    return _strategies(settings, SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
 
 
-def _strategies(stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
+def _strategies(settings: BotSettings, stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
+    assent = phrases(settings.bot_backchannels, settings.bot_language, ASSENT)
+    quiet = phrases(settings.bot_stop_words, settings.bot_language, STOP)
     return UserTurnStrategies(
-        start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
-        stop=[NothingSaidStopStrategy(), stop],
+        start=[BargeInStrategy(assent)],
+        stop=[NothingSaidStopStrategy(), StopWordsStrategy(quiet), stop],
     )

@@ -27,22 +27,22 @@ from pipecat.frames.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMAssistantAggregator,
-    LLMUserAggregatorParams,
-)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
-from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.answer_gate import AnswerGate
+from pipecat_bots.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.phrases import ASSENT, STOP, Phrases
+from pipecat_bots.playout import Playout
+from pipecat_bots.speaker import Speaker
 from pipecat_bots.speculation import Waste
 from pipecat_bots.turn_detector import TurnAudio
 from pipecat_bots.turn_stop import TurnEndStrategy
@@ -127,7 +127,7 @@ class NumberedLlm(FakeLlm):
         await response.write(b"data: [DONE]\n\n")
 
 
-class Playout(FrameProcessor):
+class Loudspeaker(FrameProcessor):
     """A listener's loudspeaker: plays in order, at the pace of real time, and is silent when interrupted."""
 
     def __init__(self) -> None:
@@ -249,11 +249,15 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     context.set_tools(ToolsSchema(standard_tools=[schema]))
     detector = ScriptedDetector(setting.verdicts, setting.verdict_s)
     strategies = UserTurnStrategies(
-        start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
-        stop=[NothingSaidStopStrategy(), TurnEndStrategy(detector, waste=waste)],
+        start=[BargeInStrategy(Phrases(ASSENT["en"]))],
+        stop=[
+            NothingSaidStopStrategy(),
+            StopWordsStrategy(Phrases(STOP["en"])),
+            TurnEndStrategy(detector, waste=waste),
+        ],
     )
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
-    playout = Playout()
+    line = Loudspeaker()
     async with (
         FakeAsr(setting.final_s, NAMES) as asr,
         NumberedLlm(setting.first_token_s) as llm,
@@ -265,17 +269,17 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
             Listener(context, params=params),
             *(service, MagpieWebSocketTTSService(url=tts.url)),
-            *(AnswerGate(), playout, *setting.extra, LLMAssistantAggregator(context)),
+            *(AnswerGate(), Playout(), line, *setting.extra, Speaker(context)),
         ]
         began = asyncio.get_running_loop().time()
         await through(processors, [SleepFrame(0.3), *user([*script, ("", 6000)])])
-        numbers = [number_of(tts.segments[value - 1][0]) for value in playout.heard]
+        numbers = [number_of(tts.segments[value - 1][0]) for value in line.heard]
         messages = [m for m in context.get_messages() if isinstance(m, dict)]
         return Outcome(
             messages=messages,
             asked=[[m for m in asked if m["role"] != "system"] for asked in llm.asked],
             heard=numbers,
-            answered_at=[at - began - 0.3 for at in playout.began],
+            answered_at=[at - began - 0.3 for at in line.began],
             tools=tools,
             waste=waste,
             cancels=tts.cancels,

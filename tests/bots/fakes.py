@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -368,7 +368,7 @@ Step = Frame | Callable[[], Coroutine[Any, Any, Any]]
 
 
 async def through(
-    processors: Sequence[FrameProcessor], steps: Sequence[Step], **options: Any
+    processors: Sequence[FrameProcessor], steps: Iterable[Step], **options: Any
 ) -> tuple[list[Frame], list[Frame]]:
     """Run frames through processors; what came out at the end, and at the beginning.
 
