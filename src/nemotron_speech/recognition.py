@@ -23,7 +23,7 @@ from nemotron_speech.edge import (
 )
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
-from nemotron_speech.protocol.asr import AsrServer, Audio, ResetRequested
+from nemotron_speech.protocol.asr import AsrServer, Audio, ResetRequested, events_of
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
@@ -40,9 +40,9 @@ class AsrService:
 
     async def converse(self, channel: Channel) -> None:
         """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
-        machine = AsrServer()
+        machine = AsrServer(events_of(channel.query.get("events", "").split(",")))
         async with self.place(channel, channel.query.get("language"), machine) as place:
-            place.outbox.put(machine.ready())
+            place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
             while True:
                 match machine.receive(await channel.receive()):
                     case Audio(pcm):

@@ -85,7 +85,12 @@ class NemoAsrEngine:
         model = self._model = StreamingModel(self._options)
         with torch.inference_mode():
             self._arena = Arena(self.info.capacity, model.fresh, model.dims)
-        self.info = replace(self.info, languages=model.languages.names, sample_rate=model.shape.sample_rate)
+        self.info = replace(
+            self.info,
+            languages=model.languages.names,
+            sample_rate=model.shape.sample_rate,
+            marks_end=bool(model.vocabulary.end_marks),
+        )
         self._warm_up(self.info.max_batch if model.device.startswith("cuda") else 1)
         logger.info(
             "{} on {} in {}: look-ahead {:.0f} ms, {} ms per step, {} streams of {:.2f} MB each",
@@ -211,8 +216,9 @@ class NemoAsrEngine:
         stream = job.stream
         transcript = job.ending or stream.transcript
         if job.flush is Flush.NONE:
-            return AsrResult(transcript.text)
-        result = AsrResult(transcript.text, stream.words(transcript))
+            return AsrResult(transcript.text, offset=transcript.offset, ended=transcript.ended)
+        text, offset = transcript.whole
+        result = AsrResult(text, stream.words(transcript), offset, transcript.ended)
         if job.flush is Flush.HARD:
             assert stream.slot is not None
             self._loaded()[1].clear(stream.slot)

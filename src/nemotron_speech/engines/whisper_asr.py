@@ -18,6 +18,7 @@ from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush, Word
 from nemotron_speech.engines.local_agreement import LocalAgreement
+from nemotron_speech.engines.running_text import MOST_WORDS
 from nemotron_speech.engines.whisper_model import RATE, Audio, WhisperModel, separator
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 
@@ -37,13 +38,16 @@ class WhisperStream:
     audio: Audio
     step: int
     """Samples between two readings."""
-    words: LocalAgreement = field(default_factory=LocalAgreement)
+    words: LocalAgreement = field(init=False)
     start: int = 0
     """Place of the buffer's first sample in the stream."""
     read_to: int = 0
     """How far in the stream the latest look at the buffer reached."""
     speaking: bool = False
     """Whether that look found new speech."""
+
+    def __post_init__(self) -> None:
+        self.words = LocalAgreement(separator(self.language))
 
     @property
     def end(self) -> int:
@@ -147,8 +151,8 @@ class WhisperEngine:
         try:
             self._take(stream, item.pcm)
             if item.flush is Flush.NONE:
-                return _result(stream, stream.words.words)
-            result = _result(stream, self._all_words(stream), timed=True)
+                return _interim(stream.words)
+            result = _final(stream.words, self._all_words(stream))
             if item.flush is Flush.HARD:
                 self._restart(stream)
         except Exception as error:  # noqa: BLE001  whatever CTranslate2 and onnxruntime raise
@@ -210,7 +214,8 @@ class WhisperEngine:
     def _restart(self, stream: WhisperStream) -> None:
         stream.start = stream.read_to = stream.end
         stream.audio = stream.audio[:0].copy()
-        stream.words, stream.speaking, stream.step = LocalAgreement(), False, self._step
+        stream.words = LocalAgreement(separator(stream.language))
+        stream.speaking, stream.step = False, self._step
 
     # ------------------------------------------------------------------------------- the model
 
@@ -231,10 +236,16 @@ class WhisperEngine:
         return self._model
 
 
-def _result(stream: WhisperStream, words: Sequence[Word], *, timed: bool = False) -> AsrResult:
-    text = separator(stream.language).join(word.text for word in words).strip()
-    stripped = (replace(word, text=word.text.strip()) for word in words)
-    return AsrResult(text, tuple(stripped) if timed else ())
+def _interim(heard: LocalAgreement) -> AsrResult:
+    tentative = heard.words[len(heard.committed) :]
+    return AsrResult((heard.text.recent + heard.joined(tentative)).rstrip(), offset=heard.text.offset)
+
+
+def _final(heard: LocalAgreement, words: Sequence[Word]) -> AsrResult:
+    """`words` are the committed ones and those of the last reading."""
+    rest = words[len(heard.committed) :]
+    stripped = tuple(replace(word, text=word.text.strip()) for word in words[-MOST_WORDS:])
+    return AsrResult((heard.text.whole + heard.joined(rest)).rstrip(), stripped, heard.text.dropped)
 
 
 def _own(stream: AsrStream) -> WhisperStream:
