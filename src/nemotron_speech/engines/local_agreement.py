@@ -27,7 +27,7 @@ class LocalAgreement:
     """
 
     def __init__(self, separator: str = " ") -> None:
-        self._separator = separator
+        self.separator = separator
         self.text = RunningText()
         """The text of the committed words."""
         self._committed: list[Word] = []
@@ -73,8 +73,8 @@ class LocalAgreement:
 
     def joined(self, words: Sequence[Word]) -> str:
         """Return what `words` add to the committed text."""
-        text = self._separator.join(word.text for word in words)
-        return f"{self._separator}{text}" if text and self.text.recent else text.lstrip()
+        text = self.separator.join(word.text for word in words)
+        return f"{self.separator}{text}" if text and self.text.recent else text.lstrip()
 
     def _commit(self, words: Sequence[Word]) -> None:
         self.text.append(self.joined(words))

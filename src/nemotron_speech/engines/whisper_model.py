@@ -23,6 +23,8 @@ _FRAME = 480
 _QUIETEST = 0.001
 """RMS of a frame (-60 dBFS) below which it is silence without a closer look."""
 _VAD_PAD_MS = 200
+_SURE_OF_LANGUAGE = 0.5
+"""Probability from which on a detected language is believed."""
 _LOOPING = 2.4
 """Ratio by which zlib shortens a text that repeats itself: Whisper's own threshold for a failed decoding."""
 _LONGEST_REPEAT = 3
@@ -79,6 +81,16 @@ class WhisperModel:
         )
         # Without timestamps the first segment holds the whole window; a further one would read its end again.
         return next(iter(segments), None)
+
+    @property
+    def fallback_language(self) -> str:
+        """What is taken for spoken until something else is heard."""
+        return "en" if "en" in self.languages else self.languages[0]
+
+    def detect(self, audio: Audio, before: str) -> str:
+        """Return the language spoken in `audio`, or `before` where it is not clear."""
+        language, probability, _ = self._model.detect_language(audio=audio)
+        return language if probability >= _SURE_OF_LANGUAGE else before
 
     def has_speech(self, audio: Audio, since: int) -> bool:
         """Whether there is speech in `audio[since:]`; what is before gives the detector its bearings."""
