@@ -26,6 +26,14 @@ def warnings() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
+@pytest.fixture
+def infos() -> Iterator[list[str]]:
+    heard: list[str] = []
+    sink = logger.add(lambda message: heard.append(message.record["message"]), level="INFO")
+    yield heard
+    logger.remove(sink)
+
+
 def refusal(engine: NemoAsrEngine) -> str:
     with pytest.raises(ConfigurationError) as caught:
         engine.load()
@@ -46,15 +54,57 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     assert "broken.nemo is not a NeMo speech recognition model" in refusal(NemoAsrEngine(str(path)))
 
 
-def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nemo.collections.asr.models import ASRModel
+def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
 
-    def offline_hub(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route to host\nand more")
-
-    monkeypatch.setattr(ASRModel, "from_pretrained", offline_hub)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = refusal(NemoAsrEngine("somebody/some-model", device="cpu"))
-    assert said.startswith("cannot get the model somebody/some-model: no route to host. Without network")
+    assert said.startswith("model: somebody/some-model is not on this machine and cannot be downloaded")
+    assert "type: hf download somebody/some-model --local-dir some-model" in said
+
+
+def test_what_was_downloaded_once_is_loaded_without_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nemo_file: Callable[[str], Path]
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    kept = tmp_path / "models--somebody--some-model"
+    snapshot = kept / "snapshots" / ("0" * 40)
+    for folder in (kept / "refs", snapshot):
+        folder.mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    (snapshot / "some-model.nemo").symlink_to(nemo_file("rnnt"))
+    engine = NemoAsrEngine("somebody/some-model", device="cpu", right_context=1, capacity=1)
+    engine.load()
+    assert engine.step_ms == 160
+
+
+def test_a_download_shows_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nemo_file: Callable[[str], Path], infos: list[str]
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def hub(
+        repository: str, *, allow_patterns: list[str], local_files_only: bool = False, **options: Any
+    ) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        assert allow_patterns == ["*.nemo"]
+        with options["tqdm_class"](total=4_000_000, unit="B", name="x") as bar:
+            for _ in range(4):
+                bar.update(1_000_000)
+                bar.refresh()
+        (tmp_path / "some-model.nemo").symlink_to(nemo_file("rnnt"))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    NemoAsrEngine("somebody/some-model", device="cpu", right_context=1, capacity=1).load()
+    shown = [line.split(": ", 1)[1].strip() for line in infos if " % of " in line]
+    assert shown == [f"{share} % of 4 MB" for share in (20, 50, 70, 100)]
 
 
 @pytest.mark.parametrize("options", [{"right_context": 2}, {"att_ctx": "70,5"}, {"att_ctx": "56,1"}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,15 @@ async def test_a_failing_chunk_ends_its_caller_and_no_other(service: AsrService,
         assert (await finals(caller, 1))[0]["text"] == "1"
     async with talking(service) as again:
         await again.read_until("ready")
+
+
+async def test_the_metrics_say_how_many_callers_the_engine_takes_in_a_step(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    name = "nemotron_asr_step_limit_streams"
+    assert service.metrics.registry.get_sample_value(name) == 8
+    engine.info = replace(engine.info, max_batch=2)
+    assert service.metrics.registry.get_sample_value(name) == 2
 
 
 async def test_a_step_that_raises_costs_its_batch_and_the_next_caller_is_served(

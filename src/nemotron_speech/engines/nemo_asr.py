@@ -206,6 +206,7 @@ class NemoAsrEngine:
         import torch
 
         self._limit = max(min(self._limit, batch) // 2, 1)
+        self.info = replace(self.info, max_batch=self._limit)
         logger.warning("out of memory with {} streams in a step; at most {} from now", batch, self._limit)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from loguru import logger
 
+from nemotron_speech.engines import hub
 from nemotron_speech.engines.base import Word
 from nemotron_speech.errors import ConfigurationError
 
@@ -212,21 +212,11 @@ def _kept(name: str) -> Path | None:
 
 
 def _fetched(name: str) -> Path:
-    """Download the model, with a progress bar. Raises ConfigurationError that says what else to type."""
     from faster_whisper import utils  # pyright: ignore[reportMissingImports]
-    from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
 
     repository = name if "/" in name else utils._MODELS[name]
-    logger.info("fetching the Whisper model {} from {}", name, repository)
     files = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=files))
-    except Exception as error:
-        raise ConfigurationError(
-            f"model: {name} is not on this machine and cannot be downloaded ({error}). Where there is a "
-            f"network, type: hf download {repository} --local-dir whisper-{repository.split('/')[-1]} "
-            "— and give that folder as the engine's option model"
-        ) from error
+    return hub.fetched(repository, files)
 
 
 def _cores() -> int:
