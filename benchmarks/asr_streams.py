@@ -4,8 +4,8 @@
         --chunk-ms 80 160 560 1120 --most 4096 --confirm-s 180 --json benchmarks/results/asr_streams.json
 
 The engine alone, without sockets: each stream speaks in real time, and a step takes whoever has a chunk
-ready. A number of streams is held when the 95th percentile of the lag (from the moment a chunk has been spoken
-to its text) is within the bound and the lag does not grow over the run. The largest number is searched for in
+ready. A number of streams is held when the 95th percentile of the lag (from the end of a chunk's audio to its
+text) is within the bound and the lag does not grow over the run. The largest number is searched for in
 short runs and confirmed in a long one. Random models: weights do not change the cost of a step.
 """
 

@@ -14,7 +14,7 @@ from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.nemo import offline
 from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import recognise
+from tests.nemo.streams import Caller, recognise, step
 from tests.nemo.tiny_models import babble, make_model
 
 
@@ -138,6 +138,7 @@ def test_the_model_s_own_look_ahead_is_the_default(make_engine: MakeEngine) -> N
         ({"decoder": "ctc"}, "no CTC decoder"),
         ({"att_ctx": "many"}, "such as 70,1"),
         ({"device": "cuda:7"}, "sees no GPU"),
+        ({"cuda_graphs": True}, "there are none on cpu"),
     ],
 )
 def test_options_that_do_not_fit_are_named(
@@ -148,6 +149,43 @@ def test_options_that_do_not_fit_are_named(
     if "device" in options and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert named in refusal(NemoAsrEngine(str(nemo_file("rnnt")), **{"device": "cpu", **options}))
+
+
+def test_compiling_without_a_compiler_is_refused_with_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, nemo_file: Callable[[str], Path]
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    said = refusal(NemoAsrEngine(str(nemo_file("rnnt")), device="cpu", compile=True))
+    assert "C++ compiler" in said
+
+
+def test_a_compiled_step_takes_batches_of_any_size_and_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, make_engine: MakeEngine
+) -> None:
+    """The compiler is left out: it takes minutes and proves nothing about our part."""
+    import torch
+
+    sizes: list[int] = []
+
+    def compile_nothing(step: Any, **_: Any) -> Any:
+        def noting(**inputs: Any) -> Any:
+            sizes.append(len(inputs["processed_signal"]))
+            return step(**inputs)
+
+        return noting
+
+    audio = [babble(1.5, seed) for seed in range(5)]
+    plain = make_engine("rnnt", right_context=1)
+    expected = [recognise(plain, each)[0] for each in audio]
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    engine = make_engine("rnnt", right_context=1, compile=True, capacity=5, max_batch=5)
+    assert set(sizes) == {1, 2, 4, 8}, "all are compiled before the first caller"
+    callers = [Caller(engine, [each]) for each in audio]
+    while step(engine, callers):
+        pass
+    assert [offline.spaced(caller.finals[0].text) for caller in callers] == expected
 
 
 def test_impossible_options_are_refused_before_anything_is_loaded() -> None:
