@@ -43,6 +43,14 @@ LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
 AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
 TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+AsrModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME_OR_PATH", help="The recogniser's model: on the hub, or a file."),
+]
+RightContext = Annotated[
+    int | None,
+    typer.Option(metavar="0|1|6|13", help="Look-ahead of a NeMo recogniser, in frames of 80 ms."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -136,6 +144,7 @@ def talk(
         "nemotron up",
         "nemotron up -d && uv run pipecat_bots/bot_interleaved_streaming.py",
         "nemotron up --llm ~/models/nemotron.gguf --asr-port 8090",
+        "nemotron up --profile gpu --model nvidia/parakeet_realtime_eou_120m-v1 --right-context 1",
     )
 )
 def up(
@@ -146,6 +155,8 @@ def up(
     llm_port: LlmPort = 8000,
     asr_engine: AsrEngine = None,
     tts_engine: TtsEngine = None,
+    asr_model: AsrModel = None,
+    right_context: RightContext = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -153,7 +164,8 @@ def up(
     from nemotron_speech import commands
     from nemotron_speech.profiles import Ports
 
-    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port), asr_engine, tts_engine)
+    ports = Ports(asr_port, tts_port, llm_port)
+    wanted = commands.Wanted(profile, llm, ports, asr_engine, tts_engine, asr_model, right_context)
     if detach:
         _finish(lambda out: commands.up_detached(out, wanted))
     else:

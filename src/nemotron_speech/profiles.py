@@ -20,6 +20,8 @@ BOTS = {
     "vllm": "bot_vllm",
 }
 RESPONDER = "responder"
+_DOWNLOAD_TIMEOUT_S = 3600.0
+"""For a server that may have to fetch gigabytes before it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +210,22 @@ def servers(
     ports: Ports | None = None,
     model: Path | None = None,
     machine: Machine | None = None,
+    asr_arguments: Sequence[str] = (),
 ) -> list[ServerSpec]:
     """Return the three servers of a profile. Raises ProfileUnavailable rather than half of it."""
     lacks = missing(profile, model, machine)
     if lacks:
         raise ProfileUnavailable(profile.name, lacks)
     ports = ports or Ports()
-    asr = _speech_server("asr", "nemotron_speech.server", profile.asr.name, ports.asr)
-    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts.name, ports.tts)
+    asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
+    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts)
     return [asr, tts, _llm_server(ports.llm, model)]
 
 
-def _speech_server(name: str, module: str, engine: str, port: int) -> ServerSpec:
-    return _server(name, port, module, "--engine", engine, engine=engine, ready_timeout=300.0)
+def _speech_server(name: str, module: str, engine: EngineChoice, port: int, *arguments: str) -> ServerSpec:
+    flags = ("--engine", engine.name, *arguments)
+    timeout = _DOWNLOAD_TIMEOUT_S if engine.extra else 300.0
+    return _server(name, port, module, *flags, engine=engine.name, ready_timeout=timeout)
 
 
 def _llm_server(port: int, model: Path | None) -> ServerSpec:

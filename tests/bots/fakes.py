@@ -28,7 +28,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.protocol.asr import AsrServer, Audio
+from nemotron_speech.protocol.asr import AsrServer, Audio, Utterance
 from nemotron_speech.protocol.tts_streams import Offer, TtsServer
 
 FrameT = TypeVar("FrameT", bound=Frame)
@@ -164,7 +164,7 @@ class FakeAsr(FakeServer):
                 if understood.finalize:
                     pcm.clear()
                 await asyncio.sleep(self.final_delay_s)
-                await ws.send_str(machine.final(understood, text))
+                await ws.send_str(machine.final(understood, Utterance(text)))
         return ws
 
 

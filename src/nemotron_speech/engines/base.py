@@ -52,6 +52,8 @@ class AsrInfo:
     """Streams open at once; the next one is refused."""
     max_batch: int = 8
     """Streams in one step."""
+    marks_end: bool = False
+    """Whether results say that the speaker has finished (`AsrResult.ended`)."""
 
 
 class AsrStream(Protocol):
@@ -75,11 +77,18 @@ class AsrWork:
 
 @dataclass(frozen=True, slots=True)
 class AsrResult:
-    """The transcript of the utterance so far (of the whole utterance after a hard flush)."""
+    """The transcript of the utterance so far (of the whole utterance after a hard flush).
+
+    A very long utterance is not told from its beginning in every step (`running_text.py`).
+    """
 
     text: str
     words: tuple[Word, ...] = ()
-    """With times on the stream's clock; filled on a flush where the model knows them."""
+    """With times on the stream's clock; on a flush, where the model knows them. Of very many, the newest."""
+    offset: int = 0
+    """Characters of the utterance that come before `text`."""
+    ended: bool = False
+    """Whether the model takes the speaker to have finished, and has heard nothing since."""
 
 
 class AsrEngine(Protocol):
