@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nemotron_speech.errors import EngineError
+from nemotron_speech.errors import BadRequest, EngineError, require
+
+if TYPE_CHECKING:
+    from nemotron_speech.audio import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,17 @@ class AsrEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CloneLimits:
+    """What a voice can be learnt from, and how many can be."""
+
+    min_s: float
+    max_s: float
+    """Seconds of the reference clip; more than this adds nothing."""
+    voices: int
+    """Cloned voices kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class TtsInfo:
     """What a synthesiser is, what it can say, and how much it holds."""
 
@@ -132,6 +146,10 @@ class TtsInfo:
     """Segments in one step."""
     max_text: int = 4000
     """Characters in one segment."""
+    speeds: tuple[float, float] = (1.0, 1.0)
+    """Slowest and fastest `Segment.speed`; equal where the model has no control for it."""
+    cloning: CloneLimits | None = None
+    """None: it learns no voices. Otherwise the engine is a `VoiceCloner` too."""
 
 
 class SynthesisMode(StrEnum):
@@ -153,6 +171,16 @@ class Segment:
     mode: SynthesisMode = SynthesisMode.STREAM
     preset: str = "balanced"
     speed: float = 1.0
+
+    def check(self, info: TtsInfo) -> None:
+        """Raise BadRequest, with what is allowed, for what a synthesiser like `info` cannot do."""
+        require("voice", self.voice, info.voices)
+        require("language", self.language, info.languages)
+        require("preset", self.preset, info.presets)
+        slowest, fastest = info.speeds
+        if not slowest <= self.speed <= fastest:
+            allowed = f"{slowest:g} to {fastest:g}" if slowest < fastest else f"{slowest:g} alone"
+            raise BadRequest(f"{info.name} cannot speak at speed {self.speed:g}; allowed: {allowed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +209,7 @@ class TtsEngine(Protocol):
         ...
 
     def open(self, segment: Segment) -> TtsStream:
-        """Start a segment. Raises BadRequest for an unknown voice or language."""
+        """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
         ...
 
     def step(self, streams: Sequence[TtsStream]) -> Sequence[TtsResult | EngineError]:
@@ -194,4 +222,20 @@ class TtsEngine(Protocol):
 
     def unload(self) -> None:
         """Release the model, threads and processes."""
+        ...
+
+
+class VoiceCloner(Protocol):
+    """What an engine with `TtsInfo.cloning` can do besides."""
+
+    def clone(self, name: str, clip: Clip) -> None:
+        """Learn a voice from a clip at any rate; `info.voices` then ends with it.
+
+        Raises BadRequest for a name that is taken, a clip outside the limits or without a voice in it, and
+        one voice too many; EngineError when the model fails. Takes as long as a long step.
+        """
+        ...
+
+    def forget(self, name: str) -> None:
+        """Drop a cloned voice; segments that speak with it go on. Raises BadRequest for any other name."""
         ...

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, TtsStream, Word
 from nemotron_speech.engines.espeak_lib import Clause, Delivery, EspeakLibrary, espeak_library
-from nemotron_speech.errors import BadRequest, EngineError, TooLarge
+from nemotron_speech.errors import EngineError, TooLarge
 from nemotron_speech.text import speakable
 
 STEP_MS = 60
@@ -31,6 +31,8 @@ _SILENCE = 160
 """Samples of smaller magnitude are silence (-46 dBFS)."""
 
 _WORDS_PER_MINUTE = 165
+_SLOWEST, _FASTEST = 80, 450
+"""Words per minute that espeak-ng can do."""
 
 _PEAK = 0.89
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|(?<=[。！？])|\n+")
@@ -89,6 +91,7 @@ class EspeakEngine:
             capacity=self._capacity,
             max_batch=self._capacity,
             max_text=20_000,
+            speeds=(_SLOWEST / _WORDS_PER_MINUTE, _FASTEST / _WORDS_PER_MINUTE),
         )
 
     def load(self) -> None:
@@ -101,11 +104,11 @@ class EspeakEngine:
         info = self.info
         if len(segment.text) > info.max_text:
             raise TooLarge(f"a segment holds at most {info.max_text} characters, not {len(segment.text)}")
-        if segment.voice not in _SPEAKERS:
-            raise BadRequest(f"unknown voice {segment.voice!r}; there are: {', '.join(info.voices)}")
+        language = _language(segment.language, info.languages)
+        replace(segment, language=language).check(info)
         return _Stream(
             clauses=deque(split_clauses(speakable(segment.text))),
-            delivery=_delivery(segment, info.languages),
+            delivery=_delivery(segment, language),
             whole=segment.mode is SynthesisMode.BATCH,
         )
 
@@ -154,13 +157,15 @@ def _cut_words(clause: str) -> list[str]:
     return [*pieces, clause]
 
 
-def _delivery(segment: Segment, languages: Sequence[str]) -> Delivery:
-    tag = segment.language.lower().replace("_", "-")
-    language = next((found for found in (tag, tag.partition("-")[0]) if found in languages), None)
-    if language is None:
-        raise BadRequest(f"unknown language {segment.language!r}; there are: {', '.join(languages)}")
+def _language(wanted: str, languages: Sequence[str]) -> str:
+    """Return the listed language that `wanted` is, or a dialect of; else `wanted` itself."""
+    tag = wanted.lower().replace("_", "-")
+    return next((found for found in (tag, tag.partition("-")[0]) if found in languages), wanted)
+
+
+def _delivery(segment: Segment, language: str) -> Delivery:
     speaker = _SPEAKERS[segment.voice]
-    rate = round(min(max(_WORDS_PER_MINUTE * segment.speed, 80), 450))
+    rate = round(_WORDS_PER_MINUTE * segment.speed)
     identifier = espeak_library().languages[_ALIASES.get(language, language)]
     return Delivery(f"{identifier}+{speaker.variant}", rate, speaker.pitch, volume=100)
 

@@ -17,7 +17,7 @@ from loguru import logger
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.magpie_words import SpokenWords
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_checkpoint import Checkpoint
@@ -148,7 +148,7 @@ class MagpieEngine:
     def open(self, segment: Segment) -> MagpieStream:
         """Start a segment. Raises BadRequest for what the model lacks, EngineError when no place is free."""
         checkpoint, decoder, codec = self._loaded()
-        self._check(segment)
+        segment.check(self.info)
         plan = self.plan(segment.text, segment.language)
         if plan.unspoken:
             logger.warning("not spoken, for the voice has no sound for it: {}", " ".join(plan.unspoken))
@@ -194,17 +194,6 @@ class MagpieEngine:
             if result.pcm:
                 break
         self.close(stream)
-
-    def _check(self, segment: Segment) -> None:
-        for what, value, allowed in (
-            ("voice", segment.voice, self.info.voices),
-            ("language", segment.language, self.info.languages),
-            ("preset", segment.preset, self.info.presets),
-        ):
-            if value not in allowed:
-                raise BadRequest(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
-        if segment.speed != 1.0:
-            raise BadRequest("Magpie speaks at its own speed; leave speed at 1.0")
 
     def _loaded(self) -> tuple[Checkpoint, MagpieDecoder, CodecDecoder]:
         if self._checkpoint is None or self._decoder is None or self._codec is None:

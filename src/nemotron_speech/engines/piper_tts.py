@@ -16,7 +16,7 @@ from loguru import logger
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _RAW_PHONEMES = re.compile(r"\[\[|\]\]")
 """Piper reads what is between double brackets as phonemes; a caller's text is text."""
-_SLOWEST, _FASTEST = 0.25, 4.0
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +71,7 @@ class PiperEngine:
             voices=(Path(model).name.removesuffix(".onnx"),),
             capacity=capacity,
             max_batch=1,  # sentences of several callers take turns, so a first one never waits for all
+            speeds=(0.25, 4.0),
         )
 
     def load(self) -> None:
@@ -102,10 +102,7 @@ class PiperEngine:
 
     def open(self, segment: Segment) -> PiperStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
-        require("voice", segment.voice, self.info.voices)
-        require("language", segment.language, self.info.languages)
-        if not _SLOWEST <= segment.speed <= _FASTEST:
-            raise BadRequest(f"speed {segment.speed}; allowed: {_SLOWEST} to {_FASTEST}")
+        segment.check(self.info)
         return PiperStream(segment, self._speakers[segment.voice])
 
     def step(self, streams: Sequence[PiperStream]) -> list[TtsResult | EngineError]:

@@ -220,6 +220,7 @@ class ScriptedTts:
             languages=("en", "es", "de", "fr", "it", "vi", "zh"),
             capacity=self._script.capacity,
             max_batch=self._script.max_batch,
+            speeds=(0.1, 10.0),
         )
         self.steps = 0
         self.open_streams = 0
@@ -229,8 +230,7 @@ class ScriptedTts:
     def unload(self) -> None: ...
 
     def open(self, segment: Segment) -> _Tone:
-        require("voice", segment.voice, self.info.voices)
-        require("language", segment.language, self.info.languages)
+        segment.check(self.info)
         self.open_streams += 1
         return _Tone(segment, self._script)
 
