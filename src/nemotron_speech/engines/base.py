@@ -192,6 +192,8 @@ class TtsResult:
     done: bool = False
     words: tuple[Word, ...] = field(default=())
     """On the last result, where the model knows them: milliseconds within the segment."""
+    unspoken: tuple[str, ...] = ()
+    """On the last result: what of the text the model has no sound for."""
 
 
 class TtsStream(Protocol):

@@ -25,6 +25,7 @@ _ASR = {
 }
 _TTS = {
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
+    "fastpitch": "nemotron_speech.engines.fastpitch_tts:FastPitchEngine",
     "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
