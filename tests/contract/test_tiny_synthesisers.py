@@ -24,6 +24,15 @@ def fastpitch(folder: Path) -> TtsEngine:
     return tts_engine("fastpitch", fastpitch_model=str(model), hifigan_model=str(vocoder), device="cpu")
 
 
+def kokoro(folder: Path) -> TtsEngine:
+    for package in ("onnx", "onnxruntime", "espeakng_loader"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from tests.engines.tiny_kokoro import save_kokoro
+
+    model, voices = save_kokoro(folder)
+    return tts_engine("kokoro", model=str(model), voices=str(voices), threads=1)
+
+
 def piper(folder: Path) -> TtsEngine:
     pytest.importorskip("piper", reason="piper-tts is not installed")
     pytest.importorskip("onnx", reason="onnx, to make a voice with, is not installed")
@@ -32,7 +41,9 @@ def piper(folder: Path) -> TtsEngine:
     return tts_engine("piper", model=str(save_voice(folder / "tiny.onnx")))
 
 
-MAKERS: dict[str, Callable[[Path], TtsEngine]] = {maker.__name__: maker for maker in (fastpitch, piper)}
+MAKERS: dict[str, Callable[[Path], TtsEngine]] = {
+    maker.__name__: maker for maker in (fastpitch, kokoro, piper)
+}
 
 
 @pytest.fixture(scope="session")

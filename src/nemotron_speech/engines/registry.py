@@ -26,6 +26,7 @@ _ASR = {
 _TTS = {
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
     "fastpitch": "nemotron_speech.engines.fastpitch_tts:FastPitchEngine",
+    "kokoro": "nemotron_speech.engines.kokoro_tts:KokoroEngine",
     "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
