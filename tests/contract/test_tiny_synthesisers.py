@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nemotron_speech.engines.base import TtsEngine
 from nemotron_speech.engines.registry import tts_engine
 from tests.contract.test_synthesisers import *  # noqa: F403  its tests, with the engines below
+
+
+def loaded_engine(name: str, **options: Any) -> TtsEngine:
+    engine = tts_engine(name, **options)
+    engine.load()
+    return engine
+
+
+def chatterbox(folder: Path) -> TtsEngine:
+    from tests.engines.double_chatterbox import installed
+
+    with installed():
+        return loaded_engine("chatterbox", device="cpu")
 
 
 def fastpitch(folder: Path) -> TtsEngine:
@@ -21,7 +35,7 @@ def fastpitch(folder: Path) -> TtsEngine:
         save_fastpitch(folder / "fastpitch.nemo", speakers=2),
         save_hifigan(folder / "hifigan.nemo"),
     )
-    return tts_engine("fastpitch", fastpitch_model=str(model), hifigan_model=str(vocoder), device="cpu")
+    return loaded_engine("fastpitch", fastpitch_model=str(model), hifigan_model=str(vocoder), device="cpu")
 
 
 def kokoro(folder: Path) -> TtsEngine:
@@ -30,7 +44,7 @@ def kokoro(folder: Path) -> TtsEngine:
     from tests.engines.tiny_kokoro import save_kokoro
 
     model, voices = save_kokoro(folder)
-    return tts_engine("kokoro", model=str(model), voices=str(voices), threads=1)
+    return loaded_engine("kokoro", model=str(model), voices=str(voices), threads=1)
 
 
 def piper(folder: Path) -> TtsEngine:
@@ -38,11 +52,11 @@ def piper(folder: Path) -> TtsEngine:
     pytest.importorskip("onnx", reason="onnx, to make a voice with, is not installed")
     from tests.engines.tiny_piper import save_voice
 
-    return tts_engine("piper", model=str(save_voice(folder / "tiny.onnx")))
+    return loaded_engine("piper", model=str(save_voice(folder / "tiny.onnx")))
 
 
 MAKERS: dict[str, Callable[[Path], TtsEngine]] = {
-    maker.__name__: maker for maker in (fastpitch, kokoro, piper)
+    maker.__name__: maker for maker in (chatterbox, fastpitch, kokoro, piper)
 }
 
 
@@ -50,9 +64,7 @@ MAKERS: dict[str, Callable[[Path], TtsEngine]] = {
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TtsEngine]:
     @cache
     def load(name: str) -> TtsEngine:
-        engine = MAKERS[name](tmp_path_factory.mktemp(name))
-        engine.load()
-        return engine
+        return MAKERS[name](tmp_path_factory.mktemp(name))
 
     return load
 
