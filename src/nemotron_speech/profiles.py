@@ -49,6 +49,24 @@ class EngineChoice:
     name: str
     modules: tuple[str, ...]
     extra: str = ""
+    script: str = ""
+    """Makes an environment for it, where an extra cannot."""
+
+
+ENGINES = {
+    choice.name: choice
+    for choice in (
+        EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
+        EngineChoice("espeak", ("espeakng_loader",)),
+        EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
+        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro"),
+        EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+        EngineChoice("nemo", ("torch", "nemo"), "nemo"),
+        EngineChoice("piper", ("piper",), "piper"),
+        EngineChoice("pocketsphinx", ("pocketsphinx",)),
+        EngineChoice("whisper", ("faster_whisper",), "whisper"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +88,21 @@ PROFILES = {
         Profile(
             "embedded",
             "PocketSphinx, eSpeak NG and the built-in responder: any CPU, nothing downloaded",
-            EngineChoice("pocketsphinx", ("pocketsphinx",)),
-            EngineChoice("espeak", ("espeakng_loader",)),
+            ENGINES["pocketsphinx"],
+            ENGINES["espeak"],
             responder=True,
         ),
         Profile(
             "cpu",
             "Whisper, Piper and a small GGUF model on the CPU",
-            EngineChoice("whisper", ("faster_whisper",), "whisper"),
-            EngineChoice("piper", ("piper",), "piper"),
+            ENGINES["whisper"],
+            ENGINES["piper"],
         ),
         Profile(
             "gpu",
             "NeMo streaming ASR, Magpie TTS and a GGUF model on an NVIDIA GPU",
-            EngineChoice("nemo", ("torch", "nemo"), "nemo"),
-            EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+            ENGINES["nemo"],
+            ENGINES["magpie"],
             needs_gpu=True,
         ),
     )
@@ -129,9 +147,13 @@ def with_engines(profile: Profile, asr: str | None = None, tts: str | None = Non
     """Return the profile with other engines, by their registered names."""
     return replace(
         profile,
-        asr=EngineChoice(asr, ()) if asr else profile.asr,
-        tts=EngineChoice(tts, ()) if tts else profile.tts,
+        asr=_choice(asr) if asr else profile.asr,
+        tts=_choice(tts) if tts else profile.tts,
     )
+
+
+def _choice(name: str) -> EngineChoice:
+    return ENGINES.get(name, EngineChoice(name, ()))
 
 
 def missing(profile: Profile, model: Path | None = None, machine: Machine | None = None) -> list[Missing]:
@@ -143,6 +165,17 @@ def missing(profile: Profile, model: Path | None = None, machine: Machine | None
     if profile.needs_gpu and not machine.program("nvidia-smi"):
         lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", _USE_EMBEDDED))
     return list(dict.fromkeys(lacks + _model_missing(profile, model, machine)))
+
+
+def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
+    """Return the synthesisers there are, each with what this machine lacks for it (models apart)."""
+    machine = machine or Machine()
+    _, names = machine.engines()
+    return {
+        name: _engine_missing("synthesiser", _choice(name), names, machine)
+        for name in names
+        if name != "scripted"
+    }
 
 
 _USE_EMBEDDED = "meanwhile, this runs here: uv run nemotron demo --profile embedded"
@@ -162,6 +195,8 @@ def _engine_missing(
 
 
 def _install(choice: EngineChoice, machine: Machine) -> str:
+    if choice.script:
+        return f"make its environment: {choice.script}"
     if not choice.extra:
         return "install this package's own dependencies: uv sync"
     if choice.extra in machine.extras():

@@ -6,12 +6,12 @@ A segment is spoken clause by clause: a step synthesises at most one clause (a f
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, TtsStream, Word
+from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import Clause, Delivery, EspeakLibrary, espeak_library
 from nemotron_speech.errors import EngineError, TooLarge
 from nemotron_speech.text import speakable
@@ -35,8 +35,6 @@ _SLOWEST, _FASTEST = 80, 450
 """Words per minute that espeak-ng can do."""
 
 _PEAK = 0.89
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|(?<=[。！？])|\n+")
-_CLAUSE_END = re.compile(r"(?<=[,;:、，；：—])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class EspeakEngine:
         language = _language(segment.language, info.languages)
         replace(segment, language=language).check(info)
         return _Stream(
-            clauses=deque(split_clauses(speakable(segment.text))),
+            clauses=deque(split_clauses(speakable(segment.text), MAX_CLAUSE)),
             delivery=_delivery(segment, language),
             whole=segment.mode is SynthesisMode.BATCH,
         )
@@ -124,37 +122,6 @@ class EspeakEngine:
 
     def unload(self) -> None:
         """Nothing to release: the library belongs to the process."""
-
-
-def split_clauses(text: str) -> list[str]:
-    """Cut the text into pieces of at most `MAX_CLAUSE` characters that hold something to say.
-
-    Sentences stay whole where they fit; longer ones are cut after commas, then between words.
-    """
-    pieces: list[str] = []
-    for sentence in _SENTENCE_END.split(text):
-        pieces += [sentence] if len(sentence) <= MAX_CLAUSE else _cut(sentence)
-    return [piece for piece in (piece.strip() for piece in pieces) if any(map(str.isalnum, piece))]
-
-
-def _cut(sentence: str) -> list[str]:
-    pieces: list[str] = []
-    for clause in _CLAUSE_END.split(sentence):
-        if pieces and len(pieces[-1]) + len(clause) < MAX_CLAUSE:
-            pieces[-1] += " " + clause
-        else:
-            pieces += _cut_words(clause)
-    return pieces
-
-
-def _cut_words(clause: str) -> list[str]:
-    pieces: list[str] = []
-    while len(clause) > MAX_CLAUSE:
-        space = clause.rfind(" ", 1, MAX_CLAUSE)
-        end = space if space > 0 else MAX_CLAUSE
-        pieces.append(clause[:end])
-        clause = clause[end:].lstrip()
-    return [*pieces, clause]
 
 
 def _language(wanted: str, languages: Sequence[str]) -> str:

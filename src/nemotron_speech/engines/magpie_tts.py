@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, Word
+from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.engines.magpie_words import SpokenWords
 from nemotron_speech.errors import ConfigurationError, EngineError
 
@@ -205,12 +204,12 @@ class MagpieEngine:
         """Decode a step of all segments; return those that failed."""
         _, decoder, _ = self._loaded()
 
-        def decode(streams: list[MagpieStream]) -> None:
+        def decode(streams: Sequence[MagpieStream]) -> None:
             utterances = [stream.utterance for stream in streams if stream.utterance is not None]
             for stream, frames in zip(streams, decoder.step(utterances), strict=True):
                 stream.take(frames)
 
-        return _all_or_each(decode, streams)
+        return all_or_each(decode, streams)
 
     def _make_audio(
         self, streams: list[MagpieStream], audio: dict[MagpieStream, bytes]
@@ -218,7 +217,7 @@ class MagpieEngine:
         """Turn the waiting frames of segments with equally many into PCM; return those that failed."""
         _, _, codec = self._loaded()
 
-        def make(streams: list[MagpieStream]) -> None:
+        def make(streams: Sequence[MagpieStream]) -> None:
             samples = codec.decode(
                 [stream.codec for stream in streams],
                 [stream.waiting for stream in streams],
@@ -228,7 +227,7 @@ class MagpieEngine:
                 stream.waiting = []
                 audio[stream] = to_int16(row).tobytes()
 
-        return _all_or_each(make, streams)
+        return all_or_each(make, streams)
 
     def _result(self, stream: MagpieStream, pcm: bytes) -> TtsResult:
         if stream.segment.mode is SynthesisMode.BATCH:
@@ -243,19 +242,3 @@ class MagpieEngine:
             return ()
         ms_per_frame = 1000 * self._codec.samples_per_frame / self.info.sample_rate
         return stream.words.times(stream.frames, ms_per_frame)
-
-
-def _all_or_each(
-    act: Callable[[list[MagpieStream]], None], streams: list[MagpieStream]
-) -> dict[MagpieStream, EngineError]:
-    """Act on all streams at once; when that fails, on each alone, so that only the cause of it fails."""
-    if not streams:
-        return {}
-    try:
-        act(streams)
-    except Exception as error:  # noqa: BLE001  whatever a model raises
-        if len(streams) > 1:
-            return {k: v for stream in streams for k, v in _all_or_each(act, [stream]).items()}
-        logger.opt(exception=error).error("a segment failed")
-        return {streams[0]: EngineError(f"the model failed: {error}")}
-    return {}

@@ -34,6 +34,8 @@ def load_model(name: str, device: str) -> Any:
 
 def pick_device(device: str) -> str:
     """Return the PyTorch device that `device` means; `auto` takes a GPU when there is one."""
+    if device == "cpu":
+        return device
     import torch
 
     if device != "auto":

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_RAW_PHONEMES = re.compile(r"\[\[|\]\]")
-"""Piper reads what is between double brackets as phonemes; a caller's text is text."""
+_NO_TEXT = re.compile(r"\[\[|\]\]|\0")
+"""Piper reads what is between double brackets as phonemes, and fails on NUL; a caller's text is text."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +134,7 @@ class PiperEngine:
         config = SynthesisConfig(
             speaker_id=stream.speaker, length_scale=self._voice.config.length_scale / stream.segment.speed
         )
-        text = _RAW_PHONEMES.sub(" ", stream.segment.text)
+        text = _NO_TEXT.sub(" ", stream.segment.text)
         for chunk in self._voice.synthesize(text, config):
             yield chunk.audio_float_array
 

@@ -24,7 +24,10 @@ _ASR = {
     "whisper": "nemotron_speech.engines.whisper_asr:WhisperEngine",
 }
 _TTS = {
+    "chatterbox": "nemotron_speech.engines.chatterbox_tts:ChatterboxEngine",
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
+    "fastpitch": "nemotron_speech.engines.fastpitch_tts:FastPitchEngine",
+    "kokoro": "nemotron_speech.engines.kokoro_tts:KokoroEngine",
     "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
