@@ -23,7 +23,6 @@ from nemotron_speech.edge import (
 )
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
-from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.protocol.asr import AsrServer, Audio, ResetRequested, events_of
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
@@ -131,11 +130,6 @@ def make_engine(settings: AsrSettings, *, yap_defaults: bool = False) -> AsrEngi
         yap_defaults: `ASR_*` variables that are not set count with their defaults.
     """
     taken = asr_options(settings.engine)
-    if unknown := sorted(settings.options.keys() - taken) if taken else ():
-        raise ConfigurationError(
-            f"the recogniser {settings.engine} takes no option {unknown[0]!r}; it takes: "
-            f"{', '.join(sorted(taken))}"
-        )
     # The defaults name a model of NeMo; another engine has its own.
     defaults = yap_defaults and settings.engine == "nemo"
     options = YapSettings().engine_options(taken, defaults=defaults)

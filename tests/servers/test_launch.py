@@ -52,6 +52,6 @@ def test_a_look_ahead_on_the_command_line_goes_before_the_environment(bare: pyte
 
 
 def test_an_option_the_engine_does_not_take_is_refused_with_those_it_does() -> None:
-    expected = r"whisper takes no option 'right_context'; it takes: .*beam_size"
+    expected = r"recogniser whisper: .* 'right_context'; its options are: beam_size, .*model"
     with pytest.raises(ConfigurationError, match=expected):
         make_engine(told("--engine", "whisper", "--right-context", "1"))

@@ -44,12 +44,12 @@ def tts_names() -> tuple[str, ...]:
 
 def asr_engine(name: str, **options: Any) -> AsrEngine:
     """Make the recogniser called `name`; `load()` is the caller's. Raises ConfigurationError."""
-    return _factory("recogniser", name, _ASR, ASR_GROUP)(**options)
+    return _made("recogniser", name, _factory("recogniser", name, _ASR, ASR_GROUP), options)
 
 
 def tts_engine(name: str, **options: Any) -> TtsEngine:
     """Make the synthesiser called `name`; `load()` is the caller's. Raises ConfigurationError."""
-    return _factory("synthesiser", name, _TTS, TTS_GROUP)(**options)
+    return _made("synthesiser", name, _factory("synthesiser", name, _TTS, TTS_GROUP), options)
 
 
 def tts_names_that(can: Callable[[TtsInfo], bool]) -> tuple[str, ...]:
@@ -67,6 +67,17 @@ def _can(name: str, can: Callable[[TtsInfo], bool]) -> bool:
 def asr_options(name: str) -> frozenset[str]:
     """Return the names of the options the recogniser called `name` takes. Raises ConfigurationError."""
     return frozenset(signature(_factory("recogniser", name, _ASR, ASR_GROUP)).parameters)
+
+
+def _made(kind: str, name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    taken = signature(factory)
+    try:
+        taken.bind(**options)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"the {kind} {name}: {error}; its options are: {', '.join(sorted(taken.parameters)) or 'none'}"
+        ) from None
+    return factory(**options)
 
 
 def _names(builtin: Mapping[str, str], group: str) -> tuple[str, ...]:
