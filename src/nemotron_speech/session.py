@@ -185,20 +185,23 @@ class Place:
         self._batcher = batcher
         self.outbox = outbox
 
-    async def audio(self, pcm: bytes) -> None:
-        """Take in audio at the engine's rate; waits while too much is waiting already."""
+    def audio(self, pcm: bytes) -> bool:
+        """Take in audio; whether more may follow before `room` returns."""
         session = self._session
-        if session.crowded:
-            await session.room()
         session.audio(pcm)
         if session.ready():
             self._batcher.notify(session)
+        return not session.crowded
 
-    async def reset(self, request: ResetRequested) -> None:
-        """Ask for a final behind the audio so far; waits while too much is waiting already."""
-        await self._session.room()
+    def reset(self, request: ResetRequested) -> bool:
+        """Ask for a final behind the audio so far; whether more may follow before `room` returns."""
         self._session.reset(request)
         self._batcher.notify(self._session)
+        return not self._session.crowded
+
+    async def room(self) -> None:
+        """Return when the engine has taken enough of what waits."""
+        await self._session.room()
 
     async def settled(self) -> None:
         """Return once every reset has been answered and every answer handed over."""
