@@ -66,6 +66,7 @@ class Session:
         self._backlog = 0
         self._resets = 0
         self._taken = asyncio.Event()
+        self._now = asyncio.get_running_loop().time
         self._since = 0.0
         self._wanted_bytes = _wanted_bytes(stream)
         self._taken_bytes = 0
@@ -88,16 +89,19 @@ class Session:
             self._taken.clear()
             await self._taken.wait()
 
-    def audio(self, pcm: bytes) -> None:
-        """Queue audio."""
+    def audio(self, pcm: bytes) -> bool:
+        """Queue audio; whether a step has enough of it now."""
         waiting = self._waiting
-        if not waiting:
-            self._since = self._now()
-        if waiting and isinstance(last := waiting[-1], bytearray):
-            last += pcm
-        else:
-            waiting.append(bytearray(pcm))
         self._backlog += len(pcm)
+        if waiting:
+            last = waiting[-1]
+            if isinstance(last, bytearray):
+                last += pcm
+                return len(last) >= self._wanted_bytes
+        else:
+            self._since = self._now()
+        waiting.append(bytearray(pcm))
+        return len(pcm) >= self._wanted_bytes
 
     def reset(self, request: ResetRequested) -> None:
         """Queue a reset behind the audio it covers."""
@@ -156,10 +160,12 @@ class Session:
     def _take_audio(self) -> bytes:
         if not self._waiting or not isinstance(head := self._waiting[0], bytearray):
             return b""
-        pcm = bytes(head[: self._wanted_bytes])
-        del head[: len(pcm)]
-        if not head:
+        if len(head) <= self._wanted_bytes:
+            pcm = bytes(head)
             self._waiting.popleft()
+        else:
+            pcm = bytes(head[: self._wanted_bytes])
+            del head[: len(pcm)]
         self._backlog -= len(pcm)
         self._taken_bytes += len(pcm)
         self._metrics.audio.inc(len(pcm) / self._bytes_per_ms / 1000)
@@ -167,10 +173,6 @@ class Session:
 
     def _taken_ms(self) -> int:
         return round(self._taken_bytes / self._bytes_per_ms)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _wanted_bytes(stream: AsrStream) -> int:
@@ -188,8 +190,7 @@ class Place:
     def audio(self, pcm: bytes) -> bool:
         """Take in audio; whether more may follow before `room` returns."""
         session = self._session
-        session.audio(pcm)
-        if session.ready():
+        if session.audio(pcm):
             self._batcher.notify(session)
         return not session.crowded
 

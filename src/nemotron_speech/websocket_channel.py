@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, pl
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Above what the protocols allow, so that a message that is too large is answered before the close."""
+_BINARY, _TEXT = WSMsgType.BINARY, WSMsgType.TEXT
 _MAX_WAITING_BYTES = 64 * 1024
 """Messages that may wait for a conversation that is busy before its socket is not read any more."""
 _CLOSE_TIMEOUT_S = 5.0
@@ -184,8 +185,8 @@ class WebSocketChannel(asyncio.Protocol):
 
     def message_received(self, message: WSMessage) -> None:
         """Hand on a message, or answer a control frame."""
-        kind, data = message.type, message.data
-        if kind is WSMsgType.BINARY or kind is WSMsgType.TEXT:
+        kind, data, _ = message
+        if kind is _BINARY or kind is _TEXT:
             if self._take is not None:
                 self._give(data)
             elif not self._closing:
@@ -193,7 +194,7 @@ class WebSocketChannel(asyncio.Protocol):
         elif kind is WSMsgType.PING:
             self._transport.write(plain_frame(data, PONG))
         elif kind is WSMsgType.CLOSE:
-            self._closed(message.data)
+            self._closed(data)
 
     def _keep(self, message: str | bytes) -> None:
         self._waiting.append(message)
@@ -241,7 +242,7 @@ class _Messages(WebSocketDataQueue):
 
     def __init__(self, channel: WebSocketChannel) -> None:
         super().__init__(_NoFlowControl(), 0, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
-        self.feed: Callable[[Any], None] = channel.message_received
+        self.feed = channel.message_received
         self.broken = channel.broken
 
     def feed_data(self, data: Any, size: int) -> None:

@@ -55,8 +55,7 @@ _FROM_SERVER = Decoder((Ready, Transcript, Error))
 # ------------------------------------------------------------------------------------- server
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+class Audio(msgspec.Struct, frozen=True):
     """Whole samples, PCM16LE."""
 
     pcm: bytes
