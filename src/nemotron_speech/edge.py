@@ -1,4 +1,4 @@
-"""The edge of a speech server: channels to callers, and the shells (aiohttp, ASGI) that carry them.
+"""The edge of a speech server: conversations with callers, and the shells (aiohttp, ASGI) that carry them.
 
 A conversation is `async converse(channel)`. It knows no web framework: a shell opens a channel, runs the
 conversation, and turns the one error that may leave it into a message and a close code.
@@ -10,40 +10,18 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from loguru import logger
 
+from nemotron_speech.channel import Channel, ChannelClosed
 from nemotron_speech.errors import Full, NotReady, SpeechError
+from nemotron_speech.websocket_channel import WebSocketChannel
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Above what the protocols allow, so that a message that is too large is answered before the close."""
 HEARTBEAT_S = 20.0
 """A peer that answers no ping for half of this is gone."""
 DRAINING_CLOSE = WSCloseCode.SERVICE_RESTART
-
-
-class ChannelClosed(Exception):
-    """The other side is gone; there is nobody to tell."""
-
-
-class Channel(Protocol):
-    """A two-way stream of text and binary messages with one caller."""
-
-    @property
-    def query(self) -> Mapping[str, str]: ...
-
-    async def receive(self) -> str | bytes:
-        """Return the next message. Raises ChannelClosed."""
-        ...
-
-    async def send(self, message: str | bytes) -> None:
-        """Hand a message over, waiting while the caller reads slowly. Raises ChannelClosed."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None: ...
 
 
 Converse = Callable[[Channel], Awaitable[None]]
@@ -100,6 +78,8 @@ class Outbox:
         self._waiting: deque[tuple[str | bytes, object]] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._running = False
+        self._after_send: Callable[[], None] = lambda: None
         self.sent = asyncio.Event()
         """Set while everything that was put has been handed over."""
         self.sent.set()
@@ -109,8 +89,14 @@ class Outbox:
         return self._bytes
 
     def put(self, message: str | bytes, tag: object = None, *, replace: bool = False) -> None:
-        """Queue a message. `tag` names it for `drop`; with `replace` it takes the place of a message with
-        the same tag that still waits at the end."""
+        """Hand a message over, or queue it where that would wait.
+
+        `tag` names it for `drop`; with `replace` it takes the place of a message with the same tag that still
+        waits at the end.
+        """
+        if not self._waiting and self._running and self._channel.offer(message):
+            self._after_send()
+            return
         if replace and self._waiting and self._waiting[-1][1] is tag:
             self._forget(self._waiting.pop())
         self._waiting.append((message, tag))
@@ -127,6 +113,7 @@ class Outbox:
 
     async def run(self, after_send: Callable[[], None] = lambda: None) -> None:
         """Send what is queued until cancelled; `after_send` is told after each message."""
+        self._after_send, self._running = after_send, True
         while True:
             while self._waiting:
                 item = self._waiting.popleft()
@@ -144,77 +131,6 @@ class Outbox:
 async def fail_with(trouble: asyncio.Future[None]) -> None:
     """Raise what `trouble` fails with: a task of every conversation, so that trouble ends it."""
     await trouble
-
-
-# ------------------------------------------------------------------------------------- aiohttp
-
-
-class AiohttpChannel:
-    """A channel over an aiohttp WebSocket."""
-
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
-        self._socket = socket
-        self._request = request
-        self.query = request.query
-        self._listening = False
-        self._heard = True
-
-    async def receive(self) -> str | bytes:
-        self._listening = True
-        try:
-            while True:
-                message = await self._socket.receive()
-                self._heard = True
-                if message.type is WSMsgType.BINARY or message.type is WSMsgType.TEXT:
-                    return message.data
-                if message.type is WSMsgType.PING:
-                    await self._answer(message.data)
-                elif message.type is not WSMsgType.PONG:
-                    raise ChannelClosed
-        finally:
-            self._listening = False
-
-    async def _answer(self, ping: bytes) -> None:
-        try:
-            await self._socket.pong(ping)
-        except (ConnectionError, RuntimeError) as error:
-            raise ChannelClosed from error
-
-    async def watch(self) -> None:
-        """Ping a caller that is silent, and hang up on one that stays so; until cancelled.
-
-        Looks twice in a heartbeat at whether anything came, which costs nothing per message.
-        """
-        pinged = False
-        while True:
-            await asyncio.sleep(HEARTBEAT_S / 2)
-            silent = self._listening and not self._heard
-            self._heard = False
-            if silent and pinged:
-                return await self._hang_up()
-            if pinged := silent:
-                await self._ping()
-
-    async def _ping(self) -> None:
-        with suppress(ConnectionError, RuntimeError):  # whoever listens learns of it
-            await self._socket.ping()
-
-    async def _hang_up(self) -> None:
-        logger.info("a caller answers no ping")
-        if transport := self._request.transport:
-            transport.abort()
-
-    async def send(self, message: str | bytes) -> None:
-        try:
-            if isinstance(message, str):
-                await self._socket.send_str(message)
-            else:
-                await self._socket.send_bytes(message)
-        except (ConnectionError, RuntimeError) as error:
-            raise ChannelClosed from error
-
-    async def close(self, code: int, reason: str) -> None:
-        await self._socket.close(code=code, message=reason.encode())
 
 
 class Callers:
@@ -254,8 +170,11 @@ class Callers:
                 await self._empty.wait()
         except TimeoutError:
             logger.info("draining: closing {} callers", len(self._open))
-            for channel in list(self._open):
-                await channel.close(DRAINING_CLOSE, "the server is shutting down")
+            closing = (channel.close(DRAINING_CLOSE, "the server is shutting down") for channel in self._open)
+            await asyncio.gather(*closing)
+
+
+# ------------------------------------------------------------------------------------- aiohttp
 
 
 def websocket_handler(
@@ -264,17 +183,14 @@ def websocket_handler(
     """Return an aiohttp handler that holds one conversation per WebSocket."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False, autoping=False)
-        if not socket.can_prepare(request).ok:
-            raise web.HTTPUpgradeRequired(text="this address speaks WebSocket; see docs/protocols.md\n")
-        await socket.prepare(request)
-        channel = AiohttpChannel(socket, request)
-        watching = asyncio.create_task(channel.watch())
+        channel, response = await WebSocketChannel.accept(request)
+        watching = asyncio.create_task(channel.watch(HEARTBEAT_S))
         try:
             await hold(channel, callers.counted(converse), error_message)
         finally:
             watching.cancel()
-        return socket
+            channel.hang_up()
+        return response
 
     return handle
 
@@ -293,13 +209,13 @@ async def errors_as_json(request: web.Request, handler: Any) -> web.StreamRespon
 # ---------------------------------------------------------------------------------------- ASGI
 
 
-class AsgiChannel:
+class AsgiChannel(Channel):
     """A channel over an ASGI WebSocket scope that was accepted."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         from urllib.parse import parse_qsl
 
-        self.query = dict(parse_qsl(scope.get("query_string", b"").decode()))
+        self.query: Mapping[str, str] = dict(parse_qsl(scope.get("query_string", b"").decode()))
         self._receive, self._send = receive, send
         self._closed = False
 

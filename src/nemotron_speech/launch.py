@@ -19,6 +19,9 @@ from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 
+_SWITCH_INTERVAL_S = 0.0005
+"""How long the event loop and the engine's thread wait for each other while both run Python."""
+
 
 def serve(
     what: str,
@@ -29,6 +32,7 @@ def serve(
 ) -> None:
     """Run the server `what` until SIGTERM or SIGINT; exits with 2 for a wrong setting, 1 for a taken port."""
     settings = _with_flags(what, settings, arguments)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:
         with runner:

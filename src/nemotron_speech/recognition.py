@@ -11,9 +11,9 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
+from nemotron_speech.channel import Channel
 from nemotron_speech.edge import (
     Callers,
-    Channel,
     Converse,
     ErrorMessage,
     Outbox,
@@ -23,7 +23,7 @@ from nemotron_speech.edge import (
 )
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
-from nemotron_speech.protocol.asr import AsrServer, Audio, ResetRequested, events_of
+from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
@@ -43,13 +43,13 @@ class AsrService:
         """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
         machine = AsrServer(events_of(channel.query.get("events", "").split(",")))
         async with self.place(channel, channel.query.get("language"), machine) as place:
+
+            def take(message: str | bytes) -> bool:
+                heard = machine.receive(message)
+                return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
+
             place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
-            while True:
-                match machine.receive(await channel.receive()):
-                    case Audio(pcm):
-                        await place.audio(pcm)
-                    case ResetRequested() as request:
-                        await place.reset(request)
+            await channel.listen(take, place.room)
 
     @asynccontextmanager
     async def place(self, channel: Channel, language: str | None, answers: Answers) -> AsyncIterator[Place]:

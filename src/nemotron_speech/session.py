@@ -61,6 +61,7 @@ class Session:
         self._backlog = 0
         self._resets = 0
         self._taken = asyncio.Event()
+        self._now = asyncio.get_running_loop().time
         self._since = 0.0
         self._wanted_bytes = _wanted_bytes(stream)
         self._taken_bytes = 0
@@ -83,16 +84,19 @@ class Session:
             self._taken.clear()
             await self._taken.wait()
 
-    def audio(self, pcm: bytes) -> None:
-        """Queue audio."""
+    def audio(self, pcm: bytes) -> bool:
+        """Queue audio; whether a step has enough of it now."""
         waiting = self._waiting
-        if not waiting:
-            self._since = self._now()
-        if waiting and isinstance(last := waiting[-1], bytearray):
-            last += pcm
-        else:
-            waiting.append(bytearray(pcm))
         self._backlog += len(pcm)
+        if waiting:
+            last = waiting[-1]
+            if isinstance(last, bytearray):
+                last += pcm
+                return len(last) >= self._wanted_bytes
+        else:
+            self._since = self._now()
+        waiting.append(bytearray(pcm))
+        return len(pcm) >= self._wanted_bytes
 
     def reset(self, request: ResetRequested) -> None:
         """Queue a reset behind the audio it covers."""
@@ -166,10 +170,12 @@ class Session:
     def _take_audio(self) -> bytes:
         if not self._waiting or not isinstance(head := self._waiting[0], bytearray):
             return b""
-        pcm = bytes(head[: self._wanted_bytes])
-        del head[: len(pcm)]
-        if not head:
+        if len(head) <= self._wanted_bytes:
+            pcm = bytes(head)
             self._waiting.popleft()
+        else:
+            pcm = bytes(head[: self._wanted_bytes])
+            del head[: len(pcm)]
         self._backlog -= len(pcm)
         self._taken_bytes += len(pcm)
         self._metrics.audio.inc(len(pcm) / self._bytes_per_ms / 1000)
@@ -177,10 +183,6 @@ class Session:
 
     def _taken_ms(self) -> int:
         return round(self._taken_bytes / self._bytes_per_ms)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _wanted_bytes(stream: AsrStream) -> int:
@@ -195,20 +197,22 @@ class Place:
         self._batcher = batcher
         self.outbox = outbox
 
-    async def audio(self, pcm: bytes) -> None:
-        """Take in audio at the engine's rate; waits while too much is waiting already."""
+    def audio(self, pcm: bytes) -> bool:
+        """Take in audio; whether more may follow before `room` returns."""
         session = self._session
-        if session.crowded:
-            await session.room()
-        session.audio(pcm)
-        if session.ready():
+        if session.audio(pcm):
             self._batcher.notify(session)
+        return not session.crowded
 
-    async def reset(self, request: ResetRequested) -> None:
-        """Ask for a final behind the audio so far; waits while too much is waiting already."""
-        await self._session.room()
+    def reset(self, request: ResetRequested) -> bool:
+        """Ask for a final behind the audio so far; whether more may follow before `room` returns."""
         self._session.reset(request)
         self._batcher.notify(self._session)
+        return not self._session.crowded
+
+    async def room(self) -> None:
+        """Return when the engine has taken enough of what waits."""
+        await self._session.room()
 
     async def settled(self) -> None:
         """Return once every reset has been answered and every answer handed over."""

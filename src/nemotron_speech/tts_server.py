@@ -17,9 +17,9 @@ from loguru import logger
 
 from nemotron_speech.audio import RateChange
 from nemotron_speech.batching.runner import EngineRunner
+from nemotron_speech.channel import Channel
 from nemotron_speech.edge import (
     Callers,
-    Channel,
     Outbox,
     asgi,
     errors_as_json,

@@ -1,6 +1,6 @@
-"""A WebSocket client that costs little per message (RFC 6455), for benchmarks with thousands of connections.
+"""WebSocket frames (RFC 6455), and a client that costs little per message, for thousands of connections.
 
-It masks what it is told to send in advance, asks for no extensions, and answers pings.
+The client masks what it is told to send in advance, asks for no extensions, and answers pings.
 """
 
 from __future__ import annotations
@@ -26,14 +26,22 @@ def masked_frame(payload: bytes, kind: int = BINARY) -> bytes:
     """Return `payload` as one frame from a client."""
     key = secrets.token_bytes(4)
     length = len(payload)
-    if length < 126:
-        head = bytes((_FINAL | kind, _MASKED | length))
-    elif length < 1 << 16:
-        head = bytes((_FINAL | kind, _MASKED | 126)) + length.to_bytes(2)
-    else:
-        head = bytes((_FINAL | kind, _MASKED | 127)) + length.to_bytes(8)
     pad = np.frombuffer((key * (length // 4 + 1))[:length], np.uint8)
-    return head + key + np.bitwise_xor(np.frombuffer(payload, np.uint8), pad).tobytes()
+    masked = np.bitwise_xor(np.frombuffer(payload, np.uint8), pad).tobytes()
+    return _head(length, kind, _MASKED) + key + masked
+
+
+def plain_frame(payload: bytes, kind: int = BINARY) -> bytes:
+    """Return `payload` as one frame from a server."""
+    return _head(len(payload), kind, 0) + payload
+
+
+def _head(length: int, kind: int, masked: int) -> bytes:
+    if length < 126:
+        return bytes((_FINAL | kind, masked | length))
+    if length < 1 << 16:
+        return bytes((_FINAL | kind, masked | 126)) + length.to_bytes(2)
+    return bytes((_FINAL | kind, masked | 127)) + length.to_bytes(8)
 
 
 class WebSocketClient(asyncio.Protocol):

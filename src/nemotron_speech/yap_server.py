@@ -14,7 +14,8 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.audio import RateChange
-from nemotron_speech.edge import Channel, asgi, errors_as_json
+from nemotron_speech.channel import Channel
+from nemotron_speech.edge import asgi, errors_as_json
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.launch import serve
@@ -46,7 +47,6 @@ class YapConversations:
         async with self._service.place(channel, language, machine) as place:
             rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
             await _listen(channel, machine, place, rate)
-            await _unless_gone(channel, place)
 
 
 async def _opened(channel: Channel, machine: YapServer) -> Opened:
@@ -60,35 +60,36 @@ async def _opened(channel: Channel, machine: YapServer) -> Opened:
 
 
 async def _listen(channel: Channel, machine: YapServer, place: Place, rate: RateChange) -> None:
-    """Take in audio until the caller closes."""
-    while True:
-        match machine.receive(await channel.receive()):
+    """Take in audio until the caller closes; return when the last final has been handed over.
+
+    Raises in a group ChannelClosed (also by a caller that is gone before its last final), BadRequest.
+    """
+    closed = asyncio.Event()
+
+    def take(message: str | bytes) -> bool:
+        if closed.is_set():
+            return True
+        match machine.receive(message):
             case Audio(pcm):
-                await place.audio(rate.feed(pcm))
+                return place.audio(rate.feed(pcm))
             case ResetRequested() as reset:
-                await _reset(place, rate, reset)
+                return _reset(place, rate, reset)
             case CloseRequested(reset):
-                await _reset(place, rate, reset)
-                return
+                closed.set()
+                _reset(place, rate, reset)
+        return True
 
-
-async def _reset(place: Place, rate: RateChange, reset: ResetRequested) -> None:
-    if rest := rate.finish():
-        await place.audio(rest)
-    await place.reset(reset)
-
-
-async def _unless_gone(channel: Channel, place: Place) -> None:
-    """Return when the last final has been handed over. Raises ChannelClosed (in a group)."""
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(_ignore(channel))
+        listening = tasks.create_task(channel.listen(take, place.room))
+        await closed.wait()
         await place.settled()
         listening.cancel()
 
 
-async def _ignore(channel: Channel) -> None:
-    while True:
-        await channel.receive()
+def _reset(place: Place, rate: RateChange, reset: ResetRequested) -> bool:
+    if rest := rate.finish():
+        place.audio(rest)
+    return place.reset(reset)
 
 
 def _unix_ms() -> int:

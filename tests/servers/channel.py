@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from nemotron_speech.edge import ChannelClosed, hold
+from nemotron_speech.channel import Channel, ChannelClosed
+from nemotron_speech.edge import hold
 from nemotron_speech.errors import SpeechError
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.wire import encode
@@ -19,11 +20,11 @@ PATIENCE_S = 10.0
 """How long a test waits for what must happen."""
 
 
-class MemoryChannel:
+class MemoryChannel(Channel):
     """Both directions in memory; the caller takes `window` messages before it has to read on."""
 
     def __init__(self, window: int = 10_000, query: Mapping[str, str] | None = None) -> None:
-        self.query = query or {}
+        self.query: Mapping[str, str] = query or {}
         self.to_server: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self.to_caller: asyncio.Queue[str | bytes] = asyncio.Queue(window)
         self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()

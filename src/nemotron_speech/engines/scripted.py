@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from zlib import crc32
 
@@ -121,9 +122,9 @@ class _Hearing:
         return transcripts[self._utterance % len(transcripts)]
 
     def so_far(self) -> str:
-        words = self.transcript().split()
+        beginnings = _beginnings(self.transcript())
         heard = 1 + int(self._loud / self._rate * self._script.words_per_second)
-        return " ".join(words[:heard])
+        return beginnings[min(heard, len(beginnings) - 1)]
 
     def ended(self) -> bool:
         if self._script.end_ms is None or self._loud_from is None:
@@ -191,6 +192,13 @@ class ScriptedAsr:
         if item.flush is Flush.HARD:
             stream.restart()
         return result
+
+
+@cache
+def _beginnings(transcript: str) -> tuple[str, ...]:
+    """Return the first no, one, two and more words, up to all of them."""
+    words = transcript.split()
+    return tuple(" ".join(words[:count]) for count in range(len(words) + 1))
 
 
 def _loud(samples: npt.NDArray[np.int16]) -> bool:

@@ -68,8 +68,7 @@ EVENTS = ("eou",)
 # ------------------------------------------------------------------------------------- server
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+class Audio(msgspec.Struct, frozen=True):
     """Whole samples, PCM16LE."""
 
     pcm: bytes

@@ -1,0 +1,258 @@
+"""A channel over a WebSocket that aiohttp accepted: messages are handed on inside the socket's callback.
+
+aiohttp answers the upgrade; then this protocol takes the transport over, so that a message costs no task a
+wake-up and a caller that sends too fast is slowed down by not reading its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.http import WebSocketError, WebSocketReader
+from loguru import logger
+
+from nemotron_speech.channel import ChannelClosed, Room, Take
+from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Above what the protocols allow, so that a message that is too large is answered before the close."""
+_BINARY, _TEXT = WSMsgType.BINARY, WSMsgType.TEXT
+_MAX_WAITING_BYTES = 64 * 1024
+"""Messages that may wait for a conversation that is busy before its socket is not read any more."""
+_CLOSE_TIMEOUT_S = 5.0
+"""How long a caller may take to answer the good-bye."""
+
+
+class WebSocketChannel(asyncio.Protocol):
+    """One caller's WebSocket."""
+
+    def __init__(self, request: web.Request, transport: asyncio.Transport) -> None:
+        self.query: Mapping[str, str] = request.query
+        self._http = request.protocol
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._reader = WebSocketReader(_Messages(self), MAX_MESSAGE_BYTES, compress=False, decode_text=True)
+        self._waiting: deque[str | bytes] = deque()
+        self._waiting_bytes = 0
+        self._take: Take | None = None
+        self._failure: Exception | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._closing = False
+        self._reading = True
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._lost = asyncio.Event()
+        self._heard = True
+
+    @classmethod
+    async def accept(cls, request: web.Request) -> tuple[WebSocketChannel, web.WebSocketResponse]:
+        """Accept the upgrade and take its transport over. Raises HTTPException, ConnectionError.
+
+        The response is for aiohttp's handler to return, once the channel is closed.
+        """
+        response = web.WebSocketResponse(compress=False)
+        if not response.can_prepare(request).ok:
+            raise web.HTTPUpgradeRequired(text="this address speaks WebSocket; see docs/protocols.md\n")
+        await response.prepare(request)  # comes back in the same turn of the loop: no frame is lost
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the caller has gone")
+        channel = cls(request, transport)
+        transport.set_protocol(channel)
+        return channel, response
+
+    # --------------------------------------------------------------------------------- to hear
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Raises ChannelClosed."""
+        while not self._waiting:
+            await self._more()
+        return self._next()
+
+    async def listen(self, take: Take, room: Room) -> NoReturn:
+        """Give `take` every message in the socket's callback. Raises ChannelClosed, what `take` raises."""
+        try:
+            while True:
+                self._take = take
+                while self._waiting and self._take:
+                    self._give(self._next())
+                while self._take:
+                    await self._more()
+                if self._failure is not None:
+                    raise self._failure
+                await room()
+        finally:
+            self._take = None
+
+    def _give(self, message: str | bytes) -> None:
+        """Give a message to who listens; where that does not go on, stop giving."""
+        assert self._take is not None
+        try:
+            if self._take(message):
+                return
+        except Exception as error:  # noqa: BLE001  it ends the conversation, not the socket's callback
+            self._failure = error
+        self._take = None
+        self._tell()
+
+    async def _more(self) -> None:
+        """Return when there may be something new. Raises ChannelClosed."""
+        if self._closing:
+            raise ChannelClosed
+        self._read(True)
+        self._news = self._loop.create_future()
+        await self._news
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _next(self) -> str | bytes:
+        message = self._waiting.popleft()
+        self._waiting_bytes -= len(message)
+        return message
+
+    def _read(self, on: bool) -> None:
+        if on != self._reading:
+            self._reading = on
+            with suppress(RuntimeError):  # the transport is closing
+                (self._transport.resume_reading if on else self._transport.pause_reading)()
+
+    # -------------------------------------------------------------------------------- to speak
+
+    def offer(self, message: str | bytes) -> bool:
+        """Write a message unless the caller reads too slowly for it; writes of one turn leave together."""
+        if self._closing or not self._writable.is_set():
+            return False
+        self._write(message)
+        return True
+
+    async def send(self, message: str | bytes) -> None:
+        """Write a message when the caller has read enough of those before. Raises ChannelClosed."""
+        await self._writable.wait()
+        if self._closing:
+            raise ChannelClosed
+        self._write(message)
+
+    def _write(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self._transport.write(plain_frame(message.encode(), TEXT))
+        else:
+            self._transport.write(plain_frame(message, BINARY))
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say good-bye, wait a while for the answer, and hang up."""
+        if not self._closing:
+            self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
+            self._end()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await self._lost.wait()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Cut the connection, if there still is one."""
+        if not self._lost.is_set():
+            self._transport.abort()
+
+    async def watch(self, heartbeat_s: float) -> None:
+        """Ping a caller that is silent, and hang up on one that stays so; until cancelled.
+
+        Looks twice in a heartbeat at whether anything came, which costs nothing per message.
+        """
+        pinged = False
+        while True:
+            await asyncio.sleep(heartbeat_s / 2)
+            silent = self._reading and not self._heard
+            self._heard = False
+            if silent and pinged:
+                logger.info("a caller answers no ping")
+                return self.hang_up()
+            if pinged := silent:
+                self._transport.write(plain_frame(b"", PING))
+
+    # ---------------------------------------------------------------------- from the transport
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        self._reader.feed_data(data)
+
+    def message_received(self, message: WSMessage) -> None:
+        """Hand on a message, or answer a control frame."""
+        kind, data, _ = message
+        if kind is _BINARY or kind is _TEXT:
+            if self._take is not None:
+                self._give(data)
+            elif not self._closing:
+                self._keep(data)
+        elif kind is WSMsgType.PING:
+            self._transport.write(plain_frame(data, PONG))
+        elif kind is WSMsgType.CLOSE:
+            self._closed(data)
+
+    def _keep(self, message: str | bytes) -> None:
+        self._waiting.append(message)
+        self._waiting_bytes += len(message)
+        if self._waiting_bytes > _MAX_WAITING_BYTES:
+            self._read(False)
+        self._tell()
+
+    def _closed(self, code: int) -> None:
+        """The caller says good-bye, or answers ours."""
+        if not self._closing:
+            self._transport.write(plain_frame((code or WSCloseCode.OK).to_bytes(2), CLOSE))
+            self._end()
+        self._transport.close()
+
+    def broken(self, error: BaseException) -> None:
+        """What came is no WebSocket frame, or too large a one: say so and hang up."""
+        if not self._closing:
+            code = error.code if isinstance(error, WebSocketError) else WSCloseCode.INTERNAL_ERROR
+            self._transport.write(plain_frame(code.to_bytes(2) + str(error).encode()[:120], CLOSE))
+            self._end()
+        self._transport.close()
+
+    def _end(self) -> None:
+        """Nothing more is said or heard; who waits for either is told. What waits may still be taken."""
+        self._closing = True
+        self._read(True)
+        self._writable.set()
+        self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        self._lost.set()
+        self._http.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+
+class _Messages(WebSocketDataQueue):
+    """Where aiohttp's parser puts messages: straight into the channel."""
+
+    def __init__(self, channel: WebSocketChannel) -> None:
+        super().__init__(_NoFlowControl(), 0, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
+        self.feed = channel.message_received
+        self.broken = channel.broken
+
+    def feed_data(self, data: Any, size: int) -> None:
+        self.feed(data)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        self.broken(exc)
+
+
+class _NoFlowControl:
+    """The channel pauses its own transport."""
+
+    _reading_paused = False
