@@ -27,6 +27,7 @@ from nemotron_speech.engines.base import AsrWork
 from nemotron_speech.engines.nemo_asr import NemoAsrEngine
 
 SIZES = {
+    "tiny": {"width": 64, "layers": 2, "heads": 4, "subsampling_conv_channels": 16},
     "small": {"width": 256, "layers": 4, "heads": 4, "subsampling_conv_channels": 64},
     "large": {"width": 512, "layers": 17, "heads": 8, "subsampling_conv_channels": 256},
     "0.6b": {"width": 1024, "layers": 24, "heads": 8, "subsampling_conv_channels": 256},

@@ -14,7 +14,9 @@ from pipecat_bots.turns import timed_turns
 
 
 def services(settings: BotSettings) -> Services:
-    return Services(recogniser(settings), chunked_llm(settings), voice(settings, "adaptive"))
+    return Services(
+        recogniser(settings, speculative=False), chunked_llm(settings), voice(settings, "adaptive")
+    )
 
 
 async def bot(runner_args: RunnerArguments) -> None:

@@ -8,22 +8,18 @@ from __future__ import annotations
 from pipecat.runner.types import RunnerArguments
 
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
-from pipecat_bots.pipeline import Services, recogniser, run_session, voice, warm_up
+from pipecat_bots.pipeline import Services, llm_options, recogniser, run_session, voice, warm_up
 from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns import smart_turns
 
 
 def services(settings: BotSettings) -> Services:
-    options = NvidiaOpenAILLMService.Settings(
-        model=settings.nvidia_llm_model,
-        system_instruction=settings.bot_system_prompt,
-        max_tokens=settings.bot_max_tokens,
-    )
-    if settings.bot_temperature is not None:
-        options.temperature = settings.bot_temperature
     llm = NvidiaOpenAILLMService(
-        base_url=settings.nvidia_llm_url, api_key=settings.nvidia_llm_api_key, settings=options
+        base_url=settings.nvidia_llm_url,
+        api_key=settings.nvidia_llm_api_key,
+        model=settings.nvidia_llm_model,
+        **llm_options(settings),
     )
     return Services(recogniser(settings), llm, voice(settings, "batch"))
 

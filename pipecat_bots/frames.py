@@ -29,3 +29,35 @@ class ChunkedLLMContinueGenerationFrame(SystemFrame):
 @dataclass
 class NothingSaidFrame(DataFrame):
     """Downstream: what the recogniser heard up to here holds no words, and no transcript will come."""
+
+
+@dataclass
+class VoiceActivityFrame(SystemFrame):
+    """Both ways: what the newest 32 ms of the user hold, long before a pause or a beginning is decided on.
+
+    Parameters:
+        voiced: Whether they hold a voice.
+    """
+
+    voiced: bool
+
+
+@dataclass
+class HoldFrame(SystemFrame):
+    """Downstream: fall silent where you are; it is not known yet whether the user interrupts."""
+
+
+@dataclass
+class ResumeFrame(SystemFrame):
+    """Downstream: that was no interruption, go on."""
+
+
+@dataclass
+class HeldFrame(SystemFrame):
+    """Upstream: the answer to a `HoldFrame`.
+
+    Parameters:
+        left_s: Seconds of sound that are left to play; infinite while more is to come.
+    """
+
+    left_s: float

@@ -1,27 +1,30 @@
-"""A llama.cpp server as a bot's language model, answering in chunks that the voice asks for.
+"""A llama.cpp server as a bot's language model, answering in chunks as the voice takes them.
 
-The answer is streamed until a chunk is complete (`nemotron_speech.text.Chunker`); then the request is closed,
-the chunk spoken, and the next request goes on after the text so far, which the server has in its cache.
+The answer is streamed and cut into chunks (`nemotron_speech.text.Chunker`). Two strategies say what becomes
+of the request while the voice is behind (`handshake.Strategy`): `chunked` closes it after each chunk,
+`streamed` reads on. The next request goes on after the text so far, which the server has in its cache.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import aiohttp
 from loguru import logger
 from pipecat.frames.frames import (
     Frame,
     FunctionCallFromLLM,
+    FunctionCallResultFrame,
+    InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
     TTSSpeakFrame,
+    UserStartedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
@@ -32,33 +35,26 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_llm
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 
-from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama import (
-    CHAT_PATH,
-    HEALTH_PATH,
-    ChatAnswer,
-    ChatRequest,
-    Message,
-    TextDelta,
-    parse_error,
-)
+from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
 from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.dependence import HttpDependent, Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.handshake import Handshake
+from pipecat_bots.handshake import CHUNKED, Handshake, Strategy
+from pipecat_bots.history import SHRINK_TO, Verbatim, Window
+from pipecat_bots.listener import Conversation
+from pipecat_bots.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.reply import Refused, Reply
+from pipecat_bots.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
 VOICE_TIMEOUT_S = 30.0
 """Longer than any segment takes to synthesise."""
-CONNECT_TIMEOUT_S = 3.0
-SILENCE_TIMEOUT_S = 60.0
-"""Between two events of a stream; a prompt being evaluated reports its progress far more often."""
+TOOL_PATIENCE_S = 0.6
+"""How long a tool may take before the user is told that it is at work."""
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
-
-_GONE = (aiohttp.ClientError, OSError, TimeoutError, PeerError)
+TOO_LONG = "Sorry, that was more than I can take in at once. Please say it in fewer words."
 
 
 @dataclass
@@ -66,23 +62,27 @@ class LlamaCppLLMSettings(LLMSettings):
     """Runtime settings.
 
     Parameters:
-        thinking: Whether a reasoning model may think before it answers.
+        thinking_tokens: How long a reasoning model may think before it answers; 0 for not at all.
     """
 
-    thinking: bool | NotGiven = field(default_factory=lambda: NOT_GIVEN)
+    thinking_tokens: int | NotGiven = field(default_factory=lambda: NOT_GIVEN)
 
 
-class LlamaCppChunkedLLMService(HttpDependent, LLMService):
+class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     """Answer through `/v1/chat/completions` of a llama.cpp server, chunk by chunk.
 
     Args:
         base_url: The server, `http://host:port`.
         settings: Runtime settings.
         slots: Which of the server's slots a request goes to.
+        strategy: What becomes of a request while the voice is behind.
         first_chunk: Tokens of the first chunk of an answer.
         later_chunks: Tokens of every other chunk.
-        run_ahead: Chunks that may wait for the voice before the generation does.
+        run_ahead: Chunks that the voice may have and not have spoken.
         voice_timeout_s: When a voice that gives no sign is no longer waited for.
+        while_tools_run: What is said when a tool takes longer than a moment; empty for nothing.
+        endpoints: The server, where it is another than `base_url` says.
+        model: Its model's name, where that matters.
         kwargs: Passed to Pipecat's base class.
     """
 
@@ -94,24 +94,39 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
         base_url: str = "http://localhost:8000",
         settings: LlamaCppLLMSettings | None = None,
         slots: SlotPolicy | None = None,
+        strategy: Strategy = CHUNKED,
         first_chunk: Budget = FIRST_CHUNK,
         later_chunks: Budget = LATER_CHUNKS,
         run_ahead: int = 1,
         voice_timeout_s: float = VOICE_TIMEOUT_S,
+        while_tools_run: str = "",
+        endpoints: Endpoints | None = None,
+        model: str | None = None,
         **kwargs: Any,
     ) -> None:
-        base_url = base_url.rstrip("/")
+        endpoints = endpoints or Endpoints(base_url.rstrip("/"))
         super().__init__(
-            server=Server("llm", "language model", base_url),
-            health_url=base_url + HEALTH_PATH,
-            settings=_complete(settings),
+            server=Server("llm", "language model", endpoints.root),
+            health_url=endpoints.health,
+            settings=_complete(settings, model),
             **kwargs,
         )
-        self._chat_url = base_url + CHAT_PATH
-        self._slots = slots or SingleSlot()
+        self._model = ModelServer(endpoints, slots or SingleSlot())
+        self._strategy = strategy
         self._budgets = first_chunk, later_chunks
         self._handshake = Handshake(run_ahead, voice_timeout_s)
-        self._http: aiohttp.ClientSession | None = None
+        self._saying = asyncio.Lock()
+        self._reply: Reply | None = None
+        """The answer being given."""
+        self._window = Window()
+        self._verbatim = Verbatim()
+        self._conversation: Conversation | None = None
+        self._warming: asyncio.Task[None] | None = None
+        self._warmed: Sequence[Message] = ()
+        self.warmed_tokens = 0
+        """Tokens evaluated while nobody waited for them."""
+        self._while_tools_run = while_tools_run
+        self._filler: asyncio.Task[None] | None = None
 
     @property
     def _options(self) -> LlamaCppLLMSettings:
@@ -122,16 +137,14 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
-        )
-        self._http = aiohttp.ClientSession(timeout=timeout)
+        self._model.open()
+        self._warm_soon()
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
+        await self._stop_warming()
+        await self._stop_filler()
+        await self._model.close()
 
     # -------------------------------------------------------------------------- from the pipeline
 
@@ -139,75 +152,132 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
         await super().process_frame(frame, direction)
         if isinstance(frame, ChunkedLLMContinueGenerationFrame):
             self._handshake.spoken(frame.chunk_id)
+            if self._reply is not None:
+                await self._say_ready(self._reply)
         elif isinstance(frame, LLMContextFrame):
-            await self._respond(frame.context)
+            if not self.is_withdrawn(frame):
+                await self._respond(frame.context)
         else:
+            await self._note(frame)
             await self.push_frame(frame, direction)
+
+    async def _note(self, frame: Frame) -> None:
+        if isinstance(frame, InterruptionFrame):
+            await self._stop_filler()
+        elif isinstance(frame, UserStartedSpeakingFrame):
+            self._warmed = ()  # another conversation may have taken the slot's place meanwhile
+            self._warm_soon()
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, FunctionCallResultFrame):
+            await self._stop_filler()
+        await super().push_frame(frame, direction)
 
     async def _respond(self, context: LLMContext) -> None:
         await self.push_frame(LLMFullResponseStartFrame())
         await self.start_processing_metrics()
         try:
+            await self._stop_warming()
             await self._process_context(context)
-        except _GONE as error:
+        except GONE as error:
             await self._lost(error or type(error).__name__)
             await self._apologise(f"{self._server.name} lost: {error or type(error).__name__}")
         except Refused as refusal:
             if refusal.error.code == 503:
                 await self._lost(refusal)
-            await self._apologise(f"the {self._server.name} refused: {refusal}")
+            apology = TOO_LONG if refusal.error.is_context_overflow else APOLOGY
+            await self._apologise(f"the {self._server.name} refused: {refusal}", apology)
         finally:
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
 
-    async def _apologise(self, reason: str) -> None:
+    async def _apologise(self, reason: str, apology: str = APOLOGY) -> None:
         """Fail aloud: the next turn may work, so this is no more than an error of this one."""
         await self.push_error(reason, category=ErrorCategory.SERVER)
         if not self._skip_tts:
-            await self.push_frame(TTSSpeakFrame(APOLOGY, append_to_context=False))
+            await self.push_frame(TTSSpeakFrame(apology, append_to_context=False))
 
     @traced_llm
     async def _process_context(self, context: LLMContext) -> None:
         await self.start_ttfb_metrics()
-        reply = await self._reply(context)
+        reply = await self._reply_to(context)
+        try:
+            reply = await self._answer_whole(reply, context)
+        finally:
+            self._verbatim.generated(reply.text)
+            self._window.counted(reply.request.messages, reply.prompt_tokens)
+            await self.start_llm_usage_metrics(reply.usage)
+        await self._call_tools(reply, context)
+        await self._model.learn_context_tokens()
+
+    async def _answer_whole(self, reply: Reply, context: LLMContext) -> Reply:
+        """Answer, to a shorter conversation where the whole is too long; return the reply it came to."""
         while True:
             try:
                 await self._answer(reply)
-                break
+                return reply
             except Refused as refusal:
-                if reply.begun or not refusal.error.is_context_overflow or not _shorten(context):
+                if reply.begun or not refusal.error.is_context_overflow:
                     raise
-                logger.info(f"{self}: the conversation is too long for the server; its beginning was dropped")
-                reply = await self._reply(context)
-        await self.start_llm_usage_metrics(reply.usage)
-        await self._call_tools(reply, context)
+                whole, _ = await self._whole(context)
+                if not self._window.shrink(whole, *_too_much(refusal.error, reply)):
+                    raise
+                logger.info(
+                    f"{self}: the conversation is too long for the server; its beginning was left out"
+                )
+                reply = await self._reply_to(context)
 
-    async def _reply(self, context: LLMContext) -> Reply:
+    async def _reply_to(self, context: LLMContext) -> Reply:
         return Reply(await self._request(context), Chunker(*self._budgets))
 
     async def _answer(self, reply: Reply) -> None:
-        """Speak the reply chunk by chunk; the request is closed while the voice is behind."""
+        """Speak the reply chunk by chunk; the request is closed while the voice is too far behind."""
         self._handshake.begin()
-        while not reply.over:
-            if not reply.finished:
-                await self._generate(reply)
-            while reply.chunks:
-                await self._handshake.room()
-                await self._say_ready(reply)
-            if not reply.finished:
-                await self._handshake.room()
+        self._reply = reply
+        try:
+            while not reply.over:
+                if not reply.finished:
+                    await self._generate(reply)
+                while not reply.over and (reply.finished or not self._is_low(reply)):
+                    await self._handshake.news()
+                    await self._say_ready(reply)
+        finally:
+            self._reply = None
 
     async def _generate(self, reply: Reply) -> None:
-        """Receive more of the reply until the voice is behind, speaking what is complete."""
-        async with aclosing(self._stream(reply)) as reads:
-            async for _ in reads:
-                await self._say_ready(reply)
-                if self._handshake.must_wait:
-                    return
+        """Receive more of the reply until that is enough, speaking what is complete."""
+        ended = False
+        try:
+            async with aclosing(self._model.events(reply.next_request())) as reads:
+                async for events in reads:
+                    await self._report_recovery()
+                    if any(isinstance(event, TextDelta) for event in events):
+                        await self.stop_ttfb_metrics()
+                    reply.take(events)
+                    ended = reply.finished
+                    await self._say_ready(reply)
+                    if ended or self._has_enough(reply):
+                        return
+        finally:
+            if not ended:
+                reply.abandon_request()
+
+    @property
+    def _pace(self) -> Strategy:
+        """Of an answer that may be withdrawn, no more is made than the voice needs to begin."""
+        return CHUNKED if self._fate.is_speculating else self._strategy
+
+    def _has_enough(self, reply: Reply) -> bool:
+        return self._pace.is_enough(reply.waiting_characters, self._handshake.must_wait)
+
+    def _is_low(self, reply: Reply) -> bool:
+        behind = self._handshake.must_wait
+        return self._pace.is_low(len(reply.chunks), reply.waiting_characters, behind)
 
     async def _say_ready(self, reply: Reply) -> None:
-        while reply.chunks and not self._handshake.must_wait:
-            await self._say(reply.chunks.popleft())
+        async with self._saying:  # the voice's answers and the model's text come by two ways
+            while reply.chunks and not self._handshake.must_wait:
+                await self._say(reply.chunks.popleft())
 
     async def _say(self, chunk: str) -> None:
         if self.reports_ttfat:
@@ -219,59 +289,69 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
             self._handshake.gave(frame.id)
             await self.push_frame(frame)
 
-    # ------------------------------------------------------------------------------ to the server
+    # ------------------------------------------------------------------------------ the conversation
 
-    async def _stream(self, reply: Reply) -> AsyncGenerator[None, None]:
-        """Receive one request into the reply, read by read; closing the generator closes the request."""
-        assert self._http is not None
-        slot = await self._slot()
-        body = replace(reply.next_request(), id_slot=slot).body()
-        ended = False
-        try:
-            async with self._http.post(self._chat_url, json=body) as response:
-                if response.status != 200:
-                    raise Refused(parse_error(response.status, await response.read()))
-                await self._report_recovery()
-                answer = ChatAnswer()
-                async for data in response.content.iter_any():
-                    events = answer.feed(data)
-                    if any(isinstance(event, TextDelta) for event in events):
-                        await self.stop_ttfb_metrics()
-                    reply.take(events)
-                    ended = reply.finished
-                    yield
-                    if ended:
-                        return
-                reply.take(answer.end())
-                ended = True
-                yield
-        finally:
-            self._slots.release(slot, asyncio.get_running_loop().time())
-            if not ended:
-                reply.abandon_request()
+    def keep_warm(self, conversation: Conversation) -> None:
+        """Keep the server's cache at the end of `conversation`, while nothing else is asked of it."""
+        self._conversation = conversation
+        conversation.on_change = self._warm_soon
 
-    async def _slot(self) -> int:
-        lease = self._slots.acquire(asyncio.get_running_loop().time())
-        if lease.wait_s:
-            await asyncio.sleep(lease.wait_s)
-        return lease.slot
+    def _warm_soon(self) -> None:
+        if self._may_warm() and (self._warming is None or self._warming.done()):
+            self._warming = self.create_task(self._warm(), "warm")
+
+    def _may_warm(self) -> bool:
+        """Whether nothing is asked of the server, nor about to be: an answer evaluates what is new itself."""
+        if self._conversation is None or self._reply is not None:
+            return False
+        messages = self._conversation.get_messages()
+        waits_for_answer = bool(messages) and _role(messages[-1]) in ("user", "tool")
+        return self._model.is_open and self._model.keeps_one_cache and not waits_for_answer
+
+    async def _warm(self) -> None:
+        with suppress(*GONE, Refused):  # the answer will say what is wrong
+            await self._model.learn_context_tokens()
+            while self._conversation is not None and self._may_warm():
+                request = await self._request(self._conversation)
+                if request.messages == self._warmed:
+                    return
+                self._warmed = request.messages
+                self.warmed_tokens += await self._model.warm(request)
+
+    async def _stop_warming(self) -> None:
+        task, self._warming = self._warming, None
+        self._warmed = ()
+        if task is not None and not task.done():
+            await self.cancel_task(task)
+
+    async def _whole(
+        self, context: LLMContext, system: str | None = None
+    ) -> tuple[list[Message], Sequence[Mapping[str, Any]]]:
+        """Return all of the conversation, the model's own words as they were, and the tools it may use."""
+        params: Any = await self.get_llm_adapter().get_llm_invocation_params(
+            context,
+            system_instruction=system or _given(self._options.system_instruction),
+            convert_developer_to_user=True,
+        )
+        tools = params.get("tools")
+        return self._verbatim.restore(params["messages"]), tools if isinstance(tools, list) else ()
 
     async def _request(self, context: LLMContext, system: str | None = None) -> ChatRequest:
         settings = self._options
-        params = await self.get_llm_adapter().get_llm_invocation_params(
-            context,
-            system_instruction=system or _given(settings.system_instruction),
-            convert_developer_to_user=True,
-        )
+        messages, tools = await self._whole(context, system)
+        thinking, max_tokens = _given(settings.thinking_tokens) or 0, _given(settings.max_tokens)
+        room = self._model.context_tokens
+        reserve = min(max_tokens or 1024, room // 4) if room else 0
         return ChatRequest(
-            messages=cast(Sequence[Message], params["messages"]),
+            messages=self._window.fit(messages, room, reserve),
             model=_given(settings.model) or "default",
-            max_tokens=_given(settings.max_tokens),
+            max_tokens=max_tokens + thinking if max_tokens else None,
             temperature=_given(settings.temperature),
             top_p=_given(settings.top_p),
             seed=_given(settings.seed),
-            tools=_tools(params.get("tools")),
-            thinking=_given(settings.thinking),
+            tools=tools,
+            thinking=thinking > 0,
+            thinking_tokens=thinking or None,
             extra=_given(settings.extra) or {},
         )
 
@@ -283,7 +363,6 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
         response_schema: dict[str, Any] | None = None,
     ) -> str | None:
         """Answer once, outside the conversation: for summaries and checks. Raises as HTTP does."""
-        assert self._http is not None
         request = await self._request(context, system_instruction)
         if max_tokens is not None:
             request = replace(request, max_tokens=max_tokens)
@@ -291,27 +370,35 @@ class LlamaCppChunkedLLMService(HttpDependent, LLMService):
             schema = {"name": "response", "schema": response_schema, "strict": True}
             form = {"type": "json_schema", "json_schema": schema}
             request = replace(request, extra={**request.extra, "response_format": form})
-        text, answer = "", ChatAnswer()
-        async with self._http.post(self._chat_url, json=request.body()) as response:
-            if response.status != 200:
-                raise Refused(parse_error(response.status, await response.read()))
-            async for data in response.content.iter_any():
-                text += "".join(e.text for e in answer.feed(data) if isinstance(e, TextDelta))
-        return text or None
+        reply = Reply(request, Chunker())
+        async with aclosing(self._model.events(request)) as reads:
+            async for events in reads:
+                reply.take(events)
+        return reply.text or None
+
+    # ---------------------------------------------------------------------------------------- tools
 
     async def _call_tools(self, reply: Reply, context: LLMContext) -> None:
         calls = [
-            FunctionCallFromLLM(call.name, call.id, arguments, context)
-            for call in reply.tool_calls
-            if (arguments := call.parsed()) is not None
+            FunctionCallFromLLM(call.name, call.id, call.parsed() or {}, context) for call in reply.tool_calls
         ]
-        if calls:
-            await self.run_function_calls(calls)
+        if calls and self._while_tools_run and not self._skip_tts and not reply.begun:
+            self._filler = self.create_task(self._say_that_tools_run(), "filler")
+        await self.run_function_calls(calls)
+
+    async def _say_that_tools_run(self) -> None:
+        await asyncio.sleep(TOOL_PATIENCE_S)
+        await self.push_frame(TTSSpeakFrame(self._while_tools_run, append_to_context=False))
+
+    async def _stop_filler(self) -> None:
+        task, self._filler = self._filler, None
+        if task is not None and not task.done():
+            await self.cancel_task(task)
 
 
-def _complete(settings: LlamaCppLLMSettings | None) -> LlamaCppLLMSettings:
+def _complete(settings: LlamaCppLLMSettings | None, model: str | None) -> LlamaCppLLMSettings:
     store = LlamaCppLLMSettings(
-        model="default",
+        model=model or "default",
         system_instruction=None,
         temperature=None,
         max_tokens=1024,
@@ -323,7 +410,7 @@ def _complete(settings: LlamaCppLLMSettings | None) -> LlamaCppLLMSettings:
         filter_incomplete_user_turns=False,
         user_turn_completion_config=None,
         use_provider_thinking_default=False,
-        thinking=False,
+        thinking_tokens=0,
     )
     if settings is not None:
         store.apply_update(settings)
@@ -334,18 +421,13 @@ def _given(value: Any) -> Any:
     return None if isinstance(value, NotGiven) else value
 
 
-def _tools(tools: Any) -> Sequence[Mapping[str, Any]]:
-    return tools if isinstance(tools, list) else ()
+def _role(message: Any) -> Any:
+    return message.get("role") if isinstance(message, dict) else None
 
 
-def _shorten(context: LLMContext) -> bool:
-    """Drop the older half of the conversation, from one user message to another; whether there was any."""
-    messages = context.get_messages()
-    users = [i for i, m in enumerate(messages) if isinstance(m, dict) and m.get("role") == "user"]
-    if len(users) < 2:
-        return False
-    kept = [
-        m for m in messages[: users[0]] if isinstance(m, dict) and m.get("role") in ("system", "developer")
-    ]
-    context.set_messages([*kept, *messages[users[len(users) // 2] :]])
-    return True
+def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:
+    """What a conversation that is too long must come down to, and what it is; tokens, if they are known."""
+    if error.prompt_tokens and error.context_tokens:
+        return error.context_tokens * SHRINK_TO, error.prompt_tokens
+    characters = sum(len(str(message)) for message in reply.request.messages)
+    return characters * SHRINK_TO, characters

@@ -45,6 +45,7 @@ from pipecat_bots.connection import KeepConnected
 from pipecat_bots.dependence import Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.heard import Heard, cut
+from pipecat_bots.speculative_tts import SpeculativeTTS
 
 PAUSE_S = 0.25
 CONNECT_PATIENCE_S = 1.0
@@ -98,7 +99,7 @@ class _Utterance:
     pause_due: bool = False
 
 
-class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
+class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSService):
     """Speak with the streaming server of docs/protocols.md, section 3.
 
     Every segment asked for is followed by one `ChunkedLLMContinueGenerationFrame` upstream, whatever became
@@ -407,7 +408,7 @@ class MagpieWebSocketTTSService(KeepConnected, WebsocketTTSService):
         return any(s.chunk_id == chunk_id for u in self._utterances.values() for s in u.segments)
 
     async def _release(self, chunk_id: int | None) -> None:
-        await self.push_frame(ChunkedLLMContinueGenerationFrame(chunk_id), FrameDirection.UPSTREAM)
+        await self.tell_model(ChunkedLLMContinueGenerationFrame(chunk_id))
 
 
 def stream_url(url: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from loguru import logger
 from pipecat.audio.utils import create_stream_resampler
 from pipecat.frames.frames import (
+    EagerTranscriptionFrame,
     Frame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
@@ -33,7 +34,7 @@ from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
 from pipecat_bots.connection import KeepConnected
 from pipecat_bots.dependence import Server
-from pipecat_bots.frames import NothingSaidFrame
+from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.journal import Journal, Mark
 
 PATIENCE_S = 2.0
@@ -56,6 +57,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         settings: Runtime settings.
         patience_s: How long a finished utterance waits for a lost server.
         replay_s: How much unanswered audio is kept for a new connection.
+        eager: Whether to ask what has been heard whenever the user falls silent, before it is a pause.
         kwargs: Passed to Pipecat's base class.
     """
 
@@ -68,6 +70,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         settings: NVidiaSTTSettings | None = None,
         patience_s: float = PATIENCE_S,
         replay_s: float = 10.0,
+        eager: bool = False,
         **kwargs: Any,
     ) -> None:
         store = NVidiaSTTSettings(model="nemotron-speech", language=None)
@@ -79,6 +82,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         if isinstance(language := self._settings.language, str):
             self._url = f"{url}?{urlencode({'language': language})}"
         self._patience_s = patience_s
+        self._eager = eager
+        self._voiced = False
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
         self._client = AsrClient()
         self._resets: dict[str, int] = {}
@@ -112,6 +117,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             self._wanted.set()
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             await self._finish_utterance()
+        elif isinstance(frame, VoiceActivityFrame):
+            self._voiced = frame.voiced
+            if self._eager and self._journal.speaking and not frame.voiced:
+                await self._ask_ahead()
 
     async def _finish_utterance(self) -> None:
         self._journal.speaking = False
@@ -129,6 +138,13 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         async with self._sending:
             while self._socket is not None and (item := self._journal.next()) is not None:
                 await self._send(self._reset(item) if isinstance(item, Mark) else item)
+
+    async def _ask_ahead(self) -> None:
+        """Ask for the words so far, the last one included; the recogniser goes on as if not asked."""
+        async with self._sending:
+            if self._socket is not None and not self._client.pending:
+                _, message = self._client.reset(finalize=False)
+                await self._send(message)
 
     def _reset(self, mark: Mark) -> str:
         id, message = self._client.reset()
@@ -163,6 +179,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         match self._client.receive(message):
             case Interim(text=text) if self._journal.speaking and not self._client.pending:
                 await self._interim(text)
+            case Final(finalize=False, text=text):
+                await self._words_so_far(text.strip())
             case Final() as final:
                 await self._final(final)
             case Error(message=reason):
@@ -173,6 +191,12 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         if text.strip():
             frame = InterimTranscriptionFrame(text.strip(), self._user_id, time_now_iso8601())
             await self.push_frame(frame)
+
+    async def _words_so_far(self, text: str) -> None:
+        if self._voiced:
+            await self._interim(text)
+        else:
+            await self.push_frame(EagerTranscriptionFrame(text, self._user_id, time_now_iso8601()))
 
     async def _final(self, final: Final) -> None:
         number = self._resets.pop(final.id, 0)

@@ -8,38 +8,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
-from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
-from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.frames.frames import TTSSpeakFrame, UserIdleTimeoutUpdateFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMContextAggregatorPair,
-    LLMUserAggregatorParams,
-)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
 from pipecat.runner.utils import create_transport
-from pipecat.services.llm_service import LLMService
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.daily.transport import DailyParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
 from nemotron_speech.text import Budget
 from pipecat_bots.announcements import LostRecogniser
+from pipecat_bots.answer_gate import AnswerGate
 from pipecat_bots.dependence import Dependent, Notice
+from pipecat_bots.handshake import CHUNKED, streamed
+from pipecat_bots.idle_user import IdlePlan, IdleUser
+from pipecat_bots.listener import Conversation, Listener
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.playout import PIECE_S, Playout
 from pipecat_bots.process import configure_logging, sessions
+from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.speaker import Speaker
+from pipecat_bots.tools import Tools, toolbox
 from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 from pipecat_bots.turns import smart_turns
+from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 
 WHOLE_ANSWER = Budget(10**6, 10**6)
 
@@ -49,20 +54,22 @@ class Services:
     """The three services of a bot."""
 
     stt: NVidiaWebSocketSTTService
-    llm: LLMService[Any]
+    llm: LlamaCppChunkedLLMService
     tts: MagpieWebSocketTTSService
 
     @property
-    def dependents(self) -> list[Dependent]:
-        return [s for s in (self.stt, self.llm, self.tts) if isinstance(s, Dependent)]
+    def dependents(self) -> tuple[Dependent, ...]:
+        return self.stt, self.llm, self.tts
 
 
 # ----------------------------------------------------------------------------------------- services
 
 
-def recogniser(settings: BotSettings) -> NVidiaWebSocketSTTService:
+def recogniser(settings: BotSettings, *, speculative: bool = True) -> NVidiaWebSocketSTTService:
+    """Return the recogniser's service; a bot whose turns are never speculated on asks for nothing ahead."""
     options = NVidiaWebSocketSTTService.Settings(language=settings.bot_asr_language)
-    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options)
+    eager = speculative and settings.bot_speculation > 0
+    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options, eager=eager)
 
 
 def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
@@ -76,28 +83,55 @@ def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
 
 
 def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
+    return LlamaCppChunkedLLMService(
+        base_url=settings.nvidia_llama_cpp_url,
+        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
+        **llm_options(settings),
+    )
+
+
+def llm_options(settings: BotSettings) -> dict[str, Any]:
+    """Return what the language model services of all bots are told."""
     options = LlamaCppChunkedLLMService.Settings(
         system_instruction=settings.bot_system_prompt,
         max_tokens=settings.bot_max_tokens,
         temperature=settings.bot_temperature,
+        thinking_tokens=settings.bot_thinking_tokens,
     )
-    return LlamaCppChunkedLLMService(
-        base_url=settings.nvidia_llama_cpp_url,
-        settings=options,
-        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
-        first_chunk=FIRST_CHUNK if settings.bot_overlap else WHOLE_ANSWER,
-        run_ahead=settings.bot_run_ahead,
+    overlap = settings.bot_overlap
+    return {
+        "settings": options,
+        "strategy": streamed(settings.bot_read_ahead_secs)
+        if settings.bot_llm_strategy == "streamed"
+        else CHUNKED,
+        "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
+        "run_ahead": settings.bot_run_ahead,
+        "while_tools_run": settings.bot_tool_filler,
+    }
+
+
+def idle_plan(settings: BotSettings) -> IdlePlan:
+    return IdlePlan(
+        settings.bot_user_idle_secs,
+        settings.bot_user_leave_secs,
+        settings.bot_user_idle_question,
+        settings.bot_user_goodbye,
     )
+
+
+def _first_chunk(most: int) -> Budget:
+    return Budget(min(FIRST_CHUNK.min_tokens, most // 2), most)
 
 
 # --------------------------------------------------------------------------------------- transports
 
 
 def transport_params() -> dict[str, Callable[[], TransportParams]]:
-    """How each transport of Pipecat's runner is set up: audio both ways."""
+    """How each transport of Pipecat's runner is set up: audio both ways, out in the playout's pieces."""
 
     def of(params: type[TransportParams]) -> Callable[[], TransportParams]:
-        return lambda: params(audio_in_enabled=True, audio_out_enabled=True)
+        pieces = round(PIECE_S * 100)
+        return lambda: params(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=pieces)
 
     telephony = ("twilio", "telnyx", "plivo", "exotel")
     sockets = {name: of(FastAPIWebsocketParams) for name in (*telephony, "websocket", "eval")}
@@ -118,12 +152,13 @@ async def run_session(
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     transport = await create_transport(runner_args, transport_params())
-    session = Session(settings, transport, runner_args, services(settings), listening)
-    sessions.add(session)
-    try:
-        await session.run()
-    finally:
-        sessions.discard(session)
+    async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
+        session = Session(settings, transport, runner_args, services(settings), listening, tools)
+        sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            sessions.discard(session)
 
 
 def warm_up() -> None:
@@ -136,7 +171,7 @@ def warm_up() -> None:
 
 
 def voice_activity(settings: BotSettings) -> VADAnalyzer:
-    return SileroVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
+    return WatchfulVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +192,16 @@ class Session:
         runner_args: RunnerArguments,
         services: Services,
         listening: Listening,
+        tools: Tools,
     ) -> None:
         self._settings = settings
         self._args = runner_args
         self._services = services
+        self._tools = tools
         self._present = False
         self._greeted = False
         self._lost_recogniser = LostRecogniser(self._apologise)
+        self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer()
         self._worker = self._build_worker(self._processors(transport, listening))
         self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
@@ -191,12 +229,22 @@ class Session:
             user_turn_strategies=listening.turns,
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
+            user_idle_timeout=self._settings.bot_user_idle_secs,
+            user_mute_strategies=[FirstSpeechUserMuteStrategy()] if self._settings.bot_mute_greeting else [],
         )
-        user, assistant = LLMContextAggregatorPair(LLMContext(), user_params=params)
+        context = Conversation(tools=self._tools or NOT_GIVEN)
+        if self._settings.bot_warm_up:
+            self._services.llm.keep_warm(context)
+        user, assistant = Listener(context, params=params), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
+        user.add_event_handler("on_user_turn_idle", self._on_user_idle)
         services = self._services
-        processors = [transport.input(), services.stt, user, services.llm, services.tts, transport.output()]
+        playout = Playout(self._settings.bot_playout_lead_secs)
+        processors = [
+            *(transport.input(), services.stt, user),
+            *(services.llm, services.tts, AnswerGate(), playout, transport.output()),
+        ]
         if self._settings.enable_recording:
             processors.append(recorder(self._settings.recording_dir, self._args.session_id))
         return [*processors, assistant]
@@ -207,6 +255,7 @@ class Session:
             Pipeline(processors),
             params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
             observers=[self._metrics],
+            rtvi_processor=QuietRTVIProcessor(),
             idle_timeout_secs=idle,
             conversation_id=self._args.session_id,
         )
@@ -256,9 +305,23 @@ class Session:
 
     async def _on_turn_started(self, *_: Any) -> None:
         self._lost_recogniser.turn_started()
+        await self._idle_user.spoke()
 
     async def _on_turn_stopped(self, *_: Any) -> None:
         await self._lost_recogniser.turn_stopped()
+
+    async def _on_user_idle(self, *_: Any) -> None:
+        await self._idle_user.silent()
+
+    async def _say(self, text: str) -> None:
+        await self._worker.queue_frame(TTSSpeakFrame(text))
+
+    async def _wait_for_user(self, seconds: float) -> None:
+        await self._worker.queue_frame(UserIdleTimeoutUpdateFrame(seconds))
+
+    async def _leave(self) -> None:
+        logger.info("the user says nothing any more")
+        await self._worker.stop_when_done()
 
     async def _apologise(self, text: str) -> None:
         if self._present:
@@ -274,7 +337,7 @@ class Session:
             return
         self._greeted = True
         if greeting := self._settings.bot_greeting.strip():
-            await self._worker.queue_frame(TTSSpeakFrame(greeting))
+            await self._say(greeting)
 
     async def _tell(self, data: dict[str, Any]) -> None:
         if (rtvi := self._worker.rtvi) is not None:

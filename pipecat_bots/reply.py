@@ -19,6 +19,7 @@ from nemotron_speech.protocol.llama import (
     TextDelta,
     ToolCallDelta,
 )
+from nemotron_speech.protocol.thoughts import ThinkTags
 from nemotron_speech.text import Chunker
 
 
@@ -54,13 +55,16 @@ class Reply:
     """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends."""
 
     def __init__(self, request: ChatRequest, chunker: Chunker) -> None:
-        self._request = request
+        self.request = request
         self._chunker = chunker
+        self._tags = ThinkTags()
         self._tokens = self._counted = 0
         self._usage = LLMTokenUsage(
             prompt_tokens=0, completion_tokens=0, total_tokens=0, cache_read_input_tokens=0
         )
         self._progress: Progress | None = None
+        self.prompt_tokens = 0
+        """Of the first request; 0 while that is not known."""
         self._calls: dict[int, ToolCall] = {}
         self.chunks: deque[str] = deque()
         """Complete, and not spoken yet: one read may complete several."""
@@ -68,15 +72,25 @@ class Reply:
         """Whether all of the answer has been received."""
 
     @property
+    def text(self) -> str:
+        """What has been generated, thoughts left out."""
+        return self._chunker.text
+
+    @property
     def begun(self) -> bool:
-        return bool(self._chunker.text)
+        return bool(self.text)
+
+    @property
+    def waiting_characters(self) -> int:
+        """How much of the text is complete and not spoken yet."""
+        return sum(map(len, self.chunks))
 
     @property
     def tool_calls(self) -> list[ToolCall]:
         return list(self._calls.values())
 
     def next_request(self) -> ChatRequest:
-        request = self._request.continuation(self._chunker.text) if self.begun else self._request
+        request = self.request.continuation(self.text) if self.begun else self.request
         if request.max_tokens is not None:
             request = replace(request, max_tokens=max(1, request.max_tokens - self._tokens))
         self._progress = None
@@ -95,23 +109,24 @@ class Reply:
             match event:
                 case TextDelta(text=text):
                     self._tokens += 1
-                    chunks += self._chunker.feed(text)
+                    chunks += self._chunker.feed(self._tags.feed(text)[1])
                 case ToolCallDelta():
                     self._add_call(event)
                 case Progress():
                     self._progress = event
+                    self.prompt_tokens = self.prompt_tokens or event.total
                 case Finish():
                     self._finish(event)
-                    chunks.append(self._chunker.finish())
+                    chunks += self._last_chunks()
                 case ServerError():
                     raise Refused(event)
         if (
             not self.finished
-            and self._request.max_tokens is not None
-            and self._tokens >= self._request.max_tokens
+            and self.request.max_tokens is not None
+            and self._tokens >= self.request.max_tokens
         ):
             self.finished = True
-            chunks.append(self._chunker.finish())
+            chunks += self._last_chunks()
         self.chunks.extend(chunk for chunk in chunks if chunk)
 
     def abandon_request(self) -> None:
@@ -125,8 +140,12 @@ class Reply:
         """Tokens of all requests; a prompt counts each time, mostly from the cache."""
         return self._usage
 
+    def _last_chunks(self) -> list[str]:
+        return [*self._chunker.feed(self._tags.finish()[1]), self._chunker.finish()]
+
     def _finish(self, finish: Finish) -> None:
         self.finished = True
+        self.prompt_tokens = self.prompt_tokens or finish.prompt_tokens
         completion = finish.completion_tokens or self._tokens - self._counted
         self._count(finish.prompt_tokens, finish.cached_tokens, completion)
 

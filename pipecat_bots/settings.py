@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +60,39 @@ class BotSettings(BaseSettings):
     bot_temperature: float | None = Field(
         default=None, ge=0, description="Sampling temperature; the server's default if not set."
     )
+    bot_llm_strategy: Literal["streamed", "chunked"] = Field(
+        default="streamed",
+        description="One request for a whole answer, or one for each chunk the voice takes "
+        "(docs/decisions/llm-strategy.md).",
+    )
+    bot_read_ahead_secs: float = Field(
+        default=20.0,
+        ge=0,
+        description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped, "
+        "to go on when the voice has caught up.",
+    )
+    bot_thinking_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens a reasoning model may think before it answers, never spoken; 0 for none.",
+    )
+    bot_warm_up: bool = Field(
+        default=True,
+        description="Have the language model read the conversation while nobody waits for an answer.",
+    )
+    bot_tools: list[Literal["time", "units"]] = Field(
+        default=["time", "units"],
+        description="Built-in tools of the language model, as a JSON list: time, units.",
+    )
+    bot_mcp_servers: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Further tools, from MCP servers: a JSON object of names to "
+        '{"command": …, "args": […]} or {"url": …}.',
+    )
+    bot_tool_filler: str = Field(
+        default="Let me look that up.",
+        description="What is said while a tool takes longer than a moment; empty for nothing.",
+    )
     bot_slot_policy: Literal["single", "alternate"] = Field(
         default="single",
         description="Which llama.cpp slots a conversation uses (docs/decisions/slot-policy.md).",
@@ -68,6 +101,12 @@ class BotSettings(BaseSettings):
         default=1,
         ge=1,
         description="Chunks of an answer that may wait for the voice before the generation does.",
+    )
+    bot_first_tokens: int = Field(
+        default=24,
+        ge=4,
+        description="Tokens of the first chunk of an answer at most; with fewer the voice begins sooner, and "
+        "more often within a sentence.",
     )
     bot_overlap: bool = Field(
         default=True,
@@ -82,9 +121,52 @@ class BotSettings(BaseSettings):
         gt=0,
         description="Silence that ends a turn where no turn detector is used (bot_simple_vad).",
     )
-    bot_smart_turn_stop_secs: float = Field(
-        default=3.0, gt=0, description="Silence that ends a turn the turn detector thinks unfinished."
+    bot_turn_model: Path | None = Field(
+        default=None,
+        description="ONNX model that hears whether a turn is complete, with the input of Smart Turn v3; "
+        "Smart Turn if not set.",
     )
+    bot_turn_wait_secs: float = Field(
+        default=1.6, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
+    )
+    bot_speculation: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Begin answers before the turn is certainly over, unless more than this share of that "
+        "work was for nothing lately; 0 never begins one (docs/decisions/speculation.md).",
+    )
+    bot_backchannels: str | None = Field(
+        default=None,
+        description="What a listener may say without interrupting the bot, between commas; a list for "
+        "BOT_LANGUAGE if not set, empty for nothing (docs/decisions/interruptions.md).",
+    )
+    bot_stop_words: str | None = Field(
+        default=None,
+        description="What silences the bot and wants no answer, between commas; a list for BOT_LANGUAGE if "
+        "not set, empty for nothing.",
+    )
+    bot_playout_lead_secs: float = Field(
+        default=0.1,
+        ge=0.06,
+        le=0.5,
+        description="How long before it is heard speech is given to the transport: with less the bot falls "
+        "silent sooner, with more a busy machine leaves no gaps in it.",
+    )
+    bot_mute_greeting: bool = Field(
+        default=False,
+        description="Whether the greeting is spoken to its end, whatever the user says meanwhile.",
+    )
+    bot_user_idle_secs: float = Field(
+        default=0,
+        ge=0,
+        description="Silence after which the bot asks if the user is there; 0 never.",
+    )
+    bot_user_idle_question: str = Field(default="Are you still there?", description="How it asks.")
+    bot_user_leave_secs: float = Field(
+        default=15, gt=0, description="Further silence after which it says goodbye and ends the session."
+    )
+    bot_user_goodbye: str = Field(default="Goodbye, then.", description="How it says goodbye.")
     bot_idle_timeout_secs: float | None = Field(
         default=None,
         gt=0,

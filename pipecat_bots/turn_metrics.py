@@ -4,43 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from pipecat.frames.frames import BotStartedSpeakingFrame, BotStoppedSpeakingFrame, InterruptionFrame
-from pipecat.observers.base_observer import FramePushed
-from pipecat.observers.user_bot_latency_observer import (
-    LatencyBreakdown,
-    MeasuredFrom,
-    UserBotLatencyObserver,
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    EagerEndOfTurnCancelFrame,
+    Frame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    InterruptionFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    MetricsFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
+from pipecat.metrics.metrics import LLMUsageMetricsData
+from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.processors.frame_processor import FrameDirection
 
-_STAGES = {
-    "endpointing_wait": "endpointing",
-    "transcription": "transcription",
-    "turn_detection": "turn detection",
-    "llm_inference": "llm",
-    "llm_tool_call": "llm",
-    "function_handler": "tools",
-    "sentence_aggregation": "llm",
-    "awaiting_speakable_text": "llm",
-    "speech_synthesis": "tts",
-    "output_transport": "output",
-}
+from pipecat_bots.frames import LLMChunkFrame
+from pipecat_bots.speculation import Speculation, speculation_of
+
 ORDER = ("endpointing", "transcription", "turn detection", "llm", "tools", "tts", "output")
 
 
 @dataclass(frozen=True, slots=True)
+class Speculated:
+    """What a session's answers before the end of a turn came to, so far.
+
+    Tokens are those the model counts; audio is what the voice made before an answer was settled.
+    """
+
+    confirmed: int = 0
+    withdrawn: int = 0
+    tokens: int = 0
+    withdrawn_tokens: int = 0
+    audio_ms: int = 0
+    withdrawn_audio_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TurnMetrics:
-    """One answered turn: the last sound of the user to the first of the bot, in milliseconds."""
+    """One answered turn: the last sound of the user to the first of the bot, in milliseconds.
+
+    `stages` are what was waited for, one after the other, and add up to `voice_to_voice_ms`. What a stage did
+    before the turn was over nobody waited for; `ahead_ms` is when the answer was begun before that.
+    """
 
     turn: int
     voice_to_voice_ms: int
     stages: tuple[tuple[str, int], ...]
     interrupted: bool = False
+    ahead_ms: int = 0
+    speculated: Speculated = Speculated()
 
     def message(self) -> dict[str, Any]:
         """The turn as the page receives it."""
@@ -50,87 +76,169 @@ class TurnMetrics:
             "voice_to_voice_ms": self.voice_to_voice_ms,
             "interrupted": self.interrupted,
             "stages": [{"name": name, "ms": ms} for name, ms in self.stages],
+            "ahead_ms": self.ahead_ms,
+            "speculated": asdict(self.speculated),
         }
 
     def line(self) -> str:
         """The turn as the log has it."""
         stages = ", ".join(f"{name} {ms}" for name, ms in self.stages)
+        ahead = f"; begun {self.ahead_ms} ms ahead" if self.ahead_ms else ""
         end = "; interrupted" if self.interrupted else ""
-        return f"turn {self.turn}: voice to voice {self.voice_to_voice_ms} ms ({stages}){end}"
+        return f"turn {self.turn}: voice to voice {self.voice_to_voice_ms} ms ({stages}){ahead}{end}"
 
 
-def turn_metrics(turn: int, breakdown: LatencyBreakdown) -> TurnMetrics:
-    """Sum Pipecat's breakdown up by stage; what it cannot name before the first audio is the model's.
+@dataclass
+class Moments:
+    """When the things happened that an answer has to wait for, in seconds on one clock."""
 
-    The voice's share is its own measure, text to first audio, because Pipecat only knows text as single
-    tokens, which a chunked answer does not have.
-    """
-    seconds: dict[str, float] = dict.fromkeys(ORDER, 0.0)
-    total = unnamed = 0.0
-    for part in breakdown.contributions:
-        total += part.duration_secs
-        if stage := _STAGES.get(part.key):
-            seconds[stage] += part.duration_secs
-        else:
-            unnamed += part.duration_secs
-    tts = next((t.duration_secs for t in breakdown.ttfb if "TTSService" in t.processor), 0.0)
-    if not seconds["tts"] and tts:
-        seconds["tts"] = min(tts, unnamed + seconds["llm"])
-        unnamed -= seconds["tts"]
-    seconds["llm"] = max(0.0, seconds["llm"] + unnamed)
-    ms = {name: round(seconds[name] * 1000) for name in ORDER}
-    stages = tuple((name, ms[name]) for name in ORDER if ms[name] or name != "tools")
-    return TurnMetrics(turn, round(total * 1000), stages)
+    silence: float
+    """The user's last sound."""
+    pause: float
+    """It has been a pause since."""
+    transcript: float = 0.0
+    turn_end: float = 0.0
+    request: float = 0.0
+    """The answer was asked for; before `turn_end` if it was a speculation."""
+    text: float = 0.0
+    """There was something to say."""
+    tools: float = 0.0
+    """Seconds of tools before that."""
+    audio: float = 0.0
+    speaking: float = 0.0
+
+    def metrics(self, turn: int, speculated: Speculated) -> TurnMetrics:
+        """Divide the time from silence to speech among what was waited for. No stage ends before it began."""
+        ends = (self.pause, self.transcript, self.turn_end, self.text - self.tools, self.text)
+        at, ms = self.silence, []
+        for end in (*ends, self.audio, self.speaking):
+            before = round((at - self.silence) * 1000)
+            at = max(at, end)
+            ms.append(round((at - self.silence) * 1000) - before)
+        stages = tuple((name, n) for name, n in zip(ORDER, ms, strict=True) if n or name != "tools")
+        ahead = round(max(0.0, self.turn_end - self.request) * 1000)
+        return TurnMetrics(turn, sum(ms), stages, ahead_ms=ahead, speculated=speculated)
 
 
-def _is_answer(breakdown: LatencyBreakdown) -> bool:
-    """Whether a language model was asked: what the bot says on its own account is no answer."""
-    return any(
-        part.key in ("transcription", "turn_detection", "llm_inference") for part in breakdown.contributions
-    )
-
-
-class TurnMetricsObserver(UserBotLatencyObserver):
+class TurnMetricsObserver(BaseObserver):
     """Report each answered turn when the bot begins to speak, and again if it is interrupted.
 
     Args:
         report: Takes a turn's metrics as they become known.
         finished: Takes them once, when the answer is over.
+        clock: Seconds as in the frames' timestamps.
     """
 
     def __init__(
         self,
         report: Callable[[TurnMetrics], Awaitable[None]],
         finished: Callable[[TurnMetrics], Awaitable[None]] | None = None,
-        **kwargs: Any,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(observe_every_push=False)
         self._report = report
         self._finished = finished
+        self._now = clock
         self._turn = 0
         self._speaking = False
+        self._moments: Moments | None = None
+        self._answer = _Answer()
+        self.speculated = Speculated()
+        """So far."""
         self._current: TurnMetrics | None = None
-        self.add_event_handler("on_latency_breakdown", self._on_breakdown)
 
     async def on_push_frame(self, data: FramePushed) -> None:
-        await super().on_push_frame(data)
-        if isinstance(data.frame, InterruptionFrame):
-            await self._end(interrupted=self._speaking)
-        elif isinstance(data.frame, BotStartedSpeakingFrame):
-            self._speaking = True
-        elif isinstance(data.frame, BotStoppedSpeakingFrame):
-            self._speaking = False
+        if data.direction is not FrameDirection.DOWNSTREAM:
+            return
+        self._answer_moves(data.frame)
+        self._turn_moves(data.frame)
+        match data.frame:
+            case InterruptionFrame():
+                await self._end(interrupted=self._speaking)
+            case BotStartedSpeakingFrame():
+                self._speaking = True
+                await self._begin()
+            case BotStoppedSpeakingFrame():
+                self._speaking = False
 
     async def close(self) -> None:
         """Finish the last turn."""
         await self._end(interrupted=False)
+        logger.info(f"answers before the end of a turn: {asdict(self.speculated)}")
 
-    async def _on_breakdown(self, _: UserBotLatencyObserver, breakdown: LatencyBreakdown) -> None:
-        if breakdown.measured_from is not MeasuredFrom.USER_SILENCE or not _is_answer(breakdown):
+    # ------------------------------------------------------------------------------------ watching
+
+    def _turn_moves(self, frame: Frame) -> None:
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                self._moments = None
+            case VADUserStoppedSpeakingFrame():
+                self._moments = Moments(frame.timestamp - frame.stop_secs, frame.timestamp)
+            case TranscriptionFrame() if self._moments is not None and not self._moments.turn_end:
+                self._moments.transcript = self._now()
+            case UserStoppedSpeakingFrame() if self._moments is not None:
+                self._moments.turn_end = self._now()
+
+    def _answer_moves(self, frame: Frame) -> None:
+        answer, now = self._answer, self._now()
+        match frame:
+            case LLMFullResponseStartFrame():
+                self._settle()
+                self._answer = answer.after_tools() if answer.tools else _Answer(request=now)
+                self._answer.speculation = speculation_of(frame)
+            case LLMTextFrame() | LLMChunkFrame() if not answer.text:
+                answer.text = now
+            case TTSAudioRawFrame() if answer.text:
+                answer.audio = answer.audio or now
+                answer.add_audio(frame)
+            case FunctionCallInProgressFrame():
+                answer.tools_began = answer.tools_began or now
+            case FunctionCallResultFrame() if answer.tools_began:
+                answer.tools, answer.tools_began = answer.tools + now - answer.tools_began, 0.0
+            case MetricsFrame():
+                self._count_tokens(frame)
+            case UserStoppedSpeakingFrame() | EagerEndOfTurnCancelFrame():
+                self._settle()
+            case InterruptionFrame():
+                self._settle()
+                self._answer = _Answer()
+
+    def _count_tokens(self, frame: MetricsFrame) -> None:
+        tokens = sum(d.value.completion_tokens for d in frame.data if isinstance(d, LLMUsageMetricsData))
+        speculation, so_far = self._answer.speculation, self.speculated
+        if speculation is not None and speculation.withdrawn:
+            tokens_for_nothing = so_far.withdrawn_tokens + tokens
+            self.speculated = replace(so_far, withdrawn_tokens=tokens_for_nothing)
+        elif speculation is not None:
+            self.speculated = replace(so_far, tokens=so_far.tokens + tokens)
+
+    def _settle(self) -> None:
+        """Take account of a speculation when its fate is known."""
+        answer, so_far = self._answer, self.speculated
+        if answer.speculation is None or answer.counted or answer.speculation.pending:
             return
+        answer.counted = True
+        ms = round(answer.audio_ms)
+        if answer.speculation.withdrawn:
+            withdrawn_ms = so_far.withdrawn_audio_ms + ms
+            self.speculated = replace(so_far, withdrawn=so_far.withdrawn + 1, withdrawn_audio_ms=withdrawn_ms)
+            answer.text = answer.audio = 0.0
+        else:
+            self.speculated = replace(so_far, confirmed=so_far.confirmed + 1, audio_ms=so_far.audio_ms + ms)
+
+    # ----------------------------------------------------------------------------------- reporting
+
+    async def _begin(self) -> None:
+        """The bot is heard. What it says on its own account is no answer."""
+        moments, answer = self._moments, self._answer
+        if moments is None or not moments.turn_end or not answer.audio:
+            return
+        self._moments = None
+        moments.request, moments.text, moments.audio = answer.request, answer.text, answer.audio
+        moments.tools, moments.speaking = answer.tools, self._now()
         await self._end(interrupted=False)
         self._turn += 1
-        self._current = turn_metrics(self._turn, breakdown)
+        self._current = moments.metrics(self._turn, self.speculated)
         logger.info(self._current.line())
         await self._report(self._current)
 
@@ -143,6 +251,28 @@ class TurnMetricsObserver(UserBotLatencyObserver):
             await self._report(current)
         if self._finished is not None:
             await self._finished(current)
+
+
+@dataclass
+class _Answer:
+    """One answer of the model as it is made."""
+
+    request: float = 0.0
+    text: float = 0.0
+    audio: float = 0.0
+    audio_ms: float = 0.0
+    tools: float = 0.0
+    tools_began: float = 0.0
+    speculation: Speculation | None = field(default=None)
+    counted: bool = False
+
+    def after_tools(self) -> _Answer:
+        """The same answer, asked for again with what the tools found."""
+        return _Answer(request=self.request, text=self.text, audio=self.audio, tools=self.tools)
+
+    def add_audio(self, frame: TTSAudioRawFrame) -> None:
+        if self.speculation is not None and self.speculation.pending:
+            self.audio_ms += len(frame.audio) / 2 / frame.sample_rate * 1000
 
 
 class JsonLines:

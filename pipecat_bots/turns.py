@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
-from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
-from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from pipecat_bots.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.frames import NothingSaidFrame
+from pipecat_bots.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.speculation import Waste
+from pipecat_bots.turn_detector import SmartTurnModel, ThreadedDetector
+from pipecat_bots.turn_end import Patience
+from pipecat_bots.turn_stop import TurnEndStrategy
 
 
 class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
@@ -37,21 +40,25 @@ class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
 
 
 def smart_turns(settings: BotSettings) -> UserTurnStrategies:
-    """A turn ends when a model of how people end their turns says so."""
-    params = SmartTurnParams(stop_secs=settings.bot_smart_turn_stop_secs)
-    return _strategies(
-        TurnAnalyzerUserTurnStopStrategy(turn_analyzer=LocalSmartTurnAnalyzerV3(params=params))
+    """A turn ends when silence, prosody and words say so together (docs/decisions/turn-end.md)."""
+    patience = Patience(
+        sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
+    waste = Waste(settings.bot_speculation)
+    detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
+    return _strategies(settings, TurnEndStrategy(detector, patience, waste))
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:
     """A turn ends after a fixed silence, of which the voice activity detector takes the first part."""
     rest = max(0.0, settings.bot_simple_vad_secs - settings.bot_vad_stop_secs)
-    return _strategies(SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
+    return _strategies(settings, SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
 
 
-def _strategies(stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
+def _strategies(settings: BotSettings, stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
+    assent = phrases(settings.bot_backchannels, settings.bot_language, ASSENT)
+    quiet = phrases(settings.bot_stop_words, settings.bot_language, STOP)
     return UserTurnStrategies(
-        start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
-        stop=[NothingSaidStopStrategy(), stop],
+        start=[BargeInStrategy(assent)],
+        stop=[NothingSaidStopStrategy(), StopWordsStrategy(quiet), stop],
     )

@@ -12,6 +12,8 @@ BREACHES = [
     ("src/nemotron_speech/protocol", "import asyncio"),
     ("src/nemotron_speech/protocol", "import time"),
     ("src/nemotron_speech/protocol", "from nemotron_speech.engines import base"),
+    ("src/nemotron_speech/text", "import asyncio"),
+    ("src/nemotron_speech/text", "from nemotron_speech.engines import base"),
     ("src/nemotron_speech/batching", "import torch"),
     ("src/nemotron_speech/engines", "import asyncio"),
     ("src/nemotron_speech/engines", "import torch"),

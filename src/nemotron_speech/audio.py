@@ -39,8 +39,11 @@ class Clip:
         return Clip(resample(self.samples, self.sample_rate, sample_rate), sample_rate)
 
 
-def read(source: bytes | str | Path | BinaryIO) -> Clip:
+def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) -> Clip:
     """Read a sound file of any common format, rate and width, mixed down to mono.
+
+    Args:
+        longest_s: How much of it to read at most: a small file may hold hours of silence.
 
     Raises BadRequest for what is not audio, or holds none.
     """
@@ -48,7 +51,9 @@ def read(source: bytes | str | Path | BinaryIO) -> Clip:
 
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(file) as sound:
+            frames = -1 if longest_s is None else round(longest_s * sound.samplerate)
+            samples, rate = sound.read(frames, dtype="float32", always_2d=True), sound.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise BadRequest(f"not a sound file: {error}; give a WAV (or FLAC, OGG, MP3)") from None
     if not len(samples):

@@ -101,7 +101,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def run(out: Console, wanted: Wanted) -> int:
     """Call, print, write. Raises BadRequest, PeerError, ConfigurationError; returns 1 when a call failed."""
     load = _load(wanted, _listener(out, wanted))
-    plot = _plotter() if wanted.plot else None
+    figure = figure_type() if wanted.plot else None
     before = circumstances()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         outcome = runner.run(call_all(load))
@@ -114,8 +114,8 @@ def run(out: Console, wanted: Wanted) -> int:
         out.print(f"{count} × {reason}", markup=False, style="red")
     if wanted.json:
         wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    if plot and wanted.plot:
-        plot(outcome, report, wanted.plot)
+    if figure and wanted.plot:
+        _plot(figure, outcome, report, wanted.plot)
     return 0 if report.held == report.calls else 1
 
 
@@ -230,28 +230,28 @@ def _caption(report: Report) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _plotter() -> Callable[[Outcome, Report, Path], None]:
-    """Return what draws; asked for before the run, so that a missing library is no surprise after it."""
+def figure_type() -> type[Any]:
+    """Return what draws; asked for before a run, so that a missing library is no surprise after it."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise ConfigurationError(
             "--plot needs matplotlib: install it with `uv pip install matplotlib`"
         ) from None
+    return Figure
 
-    def plot(outcome: Outcome, report: Report, path: Path) -> None:
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        over_time, spread = figure.subplots(1, 2)
-        for name, samples in (("final latency", outcome.finals), ("interim lag", outcome.lags)):
-            if samples:
-                when, seconds = zip(*sorted(samples), strict=True)
-                over_time.plot(when, [s * 1000 for s in seconds], ".", markersize=2, label=name)
-                share = [(i + 1) / len(seconds) for i in range(len(seconds))]
-                spread.plot(sorted(s * 1000 for s in seconds), share, label=name)
-        over_time.set(xlabel="seconds since all had begun", ylabel="ms", ylim=(0, None))
-        spread.set(xlabel="ms", ylabel="share of answers", ylim=(0, 1), xlim=(0, None))
-        spread.legend()
-        figure.suptitle(_title(report), fontsize=10)
-        figure.savefig(path, dpi=120)
 
-    return plot
+def _plot(figure_type: type[Any], outcome: Outcome, report: Report, path: Path) -> None:
+    figure = figure_type(figsize=(9, 4), layout="constrained")
+    over_time, spread = figure.subplots(1, 2)
+    for name, samples in (("final latency", outcome.finals), ("interim lag", outcome.lags)):
+        if samples:
+            when, seconds = zip(*sorted(samples), strict=True)
+            over_time.plot(when, [s * 1000 for s in seconds], ".", markersize=2, label=name)
+            share = [(i + 1) / len(seconds) for i in range(len(seconds))]
+            spread.plot(sorted(s * 1000 for s in seconds), share, label=name)
+    over_time.set(xlabel="seconds since all had begun", ylabel="ms", ylim=(0, None))
+    spread.set(xlabel="ms", ylabel="share of answers", ylim=(0, 1), xlim=(0, None))
+    spread.legend()
+    figure.suptitle(_title(report), fontsize=10)
+    figure.savefig(path, dpi=120)

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -43,6 +43,14 @@ LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
 AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
 TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+AsrModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME_OR_PATH", help="The recogniser's model: on the hub, or a file."),
+]
+RightContext = Annotated[
+    int | None,
+    typer.Option(metavar="0|1|6|13", help="Look-ahead of a NeMo recogniser, in frames of 80 ms."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -136,6 +144,7 @@ def talk(
         "nemotron up",
         "nemotron up -d && uv run pipecat_bots/bot_interleaved_streaming.py",
         "nemotron up --llm ~/models/nemotron.gguf --asr-port 8090",
+        "nemotron up --profile gpu --model nvidia/parakeet_realtime_eou_120m-v1 --right-context 1",
     )
 )
 def up(
@@ -146,6 +155,8 @@ def up(
     llm_port: LlmPort = 8000,
     asr_engine: AsrEngine = None,
     tts_engine: TtsEngine = None,
+    asr_model: AsrModel = None,
+    right_context: RightContext = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -153,7 +164,8 @@ def up(
     from nemotron_speech import commands
     from nemotron_speech.profiles import Ports
 
-    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port), asr_engine, tts_engine)
+    ports = Ports(asr_port, tts_port, llm_port)
+    wanted = commands.Wanted(profile, llm, ports, asr_engine, tts_engine, asr_model, right_context)
     if detach:
         _finish(lambda out: commands.up_detached(out, wanted))
     else:
@@ -241,6 +253,48 @@ def bench_asr(
 
     wanted = benchmark.Wanted(
         file, url, protocol, n, concurrency, rtf, duration, ref, json, plot, print_partials, full_text
+    )
+    _finish_now(lambda out: benchmark.run(out, wanted))
+
+
+@bench.command(
+    "tts",
+    epilog=_examples(
+        "nemotron bench tts",
+        "nemotron bench tts --n 1,8,32,64 --rounds 5 --json bench.json --plot bench.png",
+        'nemotron bench tts --n 16 --mode stream --voice aria --text "What is to be said."',
+    ),
+)
+def bench_tts(
+    n: Annotated[
+        str, typer.Option("--n", "-n", help="Callers at once; several numbers, one after the other.")
+    ] = ("1,8,32,64"),
+    rounds: Annotated[int, typer.Option(help="Utterances each caller asks for.")] = 3,
+    text: Annotated[
+        str | None, typer.Option(help="What each utterance says; its sentences are its segments.")
+    ] = None,
+    mode: Annotated[
+        Literal["adaptive", "stream", "batch"],
+        typer.Option(help="adaptive: the first segment streamed, the others whole."),
+    ] = "adaptive",
+    voice: Annotated[str | None, typer.Option(help="Whose voice; the server's first.")] = None,
+    language: Annotated[str | None, typer.Option(help="In which language; the server's first.")] = None,
+    url: Annotated[
+        str, typer.Option("--url", "--server", help="Where the server listens.")
+    ] = "http://localhost:8001",
+    buffer: Annotated[float, typer.Option(metavar="MS", help="Audio a player holds back at first.")] = 60.0,
+    pause: Annotated[float, typer.Option(metavar="SECONDS", help="Between utterances of a caller.")] = 0.5,
+    ramp: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Over which the callers begin; 0: all at once.")
+    ] = 1.0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw first audio and pace.")] = None,
+) -> None:
+    """Let many callers listen at once: first audio, gaps, real-time factor, underruns on a playout clock."""
+    from nemotron_speech import bench_tts as benchmark
+
+    wanted = benchmark.Wanted(
+        url, text or benchmark.TEXT, n, rounds, mode, voice, language, buffer, pause, ramp, json, plot
     )
     _finish_now(lambda out: benchmark.run(out, wanted))
 

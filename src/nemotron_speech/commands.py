@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,11 @@ from rich.panel import Panel
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.conversation import SYSTEM_PROMPT
 from nemotron_speech.display import View
+from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import HealthProbe
 from nemotron_speech.profiles import Ports, bot_server, profile_named, servers, with_engines
 from nemotron_speech.run_records import RunRecords
+from nemotron_speech.settings import RIGHT_CONTEXTS
 from nemotron_speech.stack import Plan, plan, running
 from nemotron_speech.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
 from nemotron_speech.talk import STANDARD, ask, play, read_question, write_answer
@@ -44,11 +46,18 @@ class Wanted:
     ports: Ports = field(default_factory=Ports)
     asr_engine: str | None = None
     tts_engine: str | None = None
+    asr_model: str | None = None
+    """A name on the hub, or a file."""
+    right_context: int | None = None
+    """Look-ahead of a NeMo model, in frames of 80 ms."""
 
     def servers(self) -> list[ServerSpec]:
         """Return them. Raises ConfigurationError where this machine lacks something."""
+        if self.right_context not in (None, *RIGHT_CONTEXTS):
+            allowed = ", ".join(map(str, RIGHT_CONTEXTS))
+            raise ConfigurationError(f"--right-context is {self.right_context}; choose one of {allowed}")
         profile = with_engines(profile_named(self.profile), self.asr_engine, self.tts_engine)
-        return servers(profile, self.ports, self.model)
+        return servers(profile, self.ports, self.model, asr_arguments=self._asr_arguments())
 
     def arguments(self) -> list[str]:
         """Return the flags of `up` that ask for the same."""
@@ -61,7 +70,17 @@ class Wanted:
             "--asr-engine": self.asr_engine,
             "--tts-engine": self.tts_engine,
         }
-        return [part for flag, value in flags.items() if value is not None for part in (flag, str(value))]
+        return [*_flags(flags), *self._asr_arguments()]
+
+    def _asr_arguments(self) -> list[str]:
+        path = Path(self.asr_model).expanduser() if self.asr_model else None
+        model = path.resolve() if path and path.exists() else self.asr_model
+        return _flags({"--model": model, "--right-context": self.right_context})
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    """Return command-line flags for those that have a value."""
+    return [part for flag, value in values.items() if value is not None for part in (flag, str(value))]
 
 
 class Interrupted(Exception):

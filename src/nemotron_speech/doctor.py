@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from rich.text import Text
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.health import Health, HealthProbe
 from nemotron_speech.ports import holder, is_free
-from nemotron_speech.profiles import HOST, PROFILES, Ports, Profile, missing
+from nemotron_speech.profiles import HOST, PROFILES, Missing, Ports, Profile, missing, voices
 from nemotron_speech.run_records import RunRecords
 
 GIB = 1024**3
@@ -68,6 +68,7 @@ def examine() -> list[Check]:
     return [
         *_machine_checks(),
         *(profile_check(profile) for profile in PROFILES.values()),
+        voices_check(voices()),
         *asyncio.run(port_checks(Ports())),
         *_conveniences(),
     ]
@@ -204,6 +205,13 @@ def profile_check(profile: Profile) -> Check:
     what = "; ".join(item.what for item in lacks)
     mend = "\n→ ".join(dict.fromkeys(item.mend for item in lacks))
     return Check(f"profile {profile.name}", verdict, what, mend)
+
+
+def voices_check(found: Mapping[str, Sequence[Missing]]) -> Check:
+    """Say which synthesisers can be given as `--tts-engine`."""
+    here = ", ".join(name for name, lacks in found.items() if not lacks)
+    absent = [f"{name}: {lacks[0].mend}" for name, lacks in found.items() if lacks]
+    return Check("voices", Verdict.OK, f"--tts-engine {here}", "\n→ ".join(absent))
 
 
 async def port_checks(ports: Ports) -> list[Check]:

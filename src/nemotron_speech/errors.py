@@ -28,6 +28,12 @@ class TooLarge(BadRequest):
     http_status = 413
 
 
+class NotSupported(BadRequest):
+    """This server's engine cannot do that at all; names which can."""
+
+    http_status = 501
+
+
 class Full(SpeechError):
     """No slot is free: try again after `retry_after` seconds, or elsewhere."""
 

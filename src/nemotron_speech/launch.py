@@ -15,7 +15,7 @@ from loguru import logger
 
 from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.settings import AsrSettings, TtsSettings
+from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 
@@ -66,7 +66,8 @@ def _with_flags(what: str, settings: SettingsT, arguments: list[str] | None) -> 
     parser = argparse.ArgumentParser(description=f"The streaming {what} server.")
     parser.add_argument("--host", default=settings.host, help="address (default %(default)s)")
     parser.add_argument("--port", type=int, default=settings.port, help="port (default %(default)s)")
-    parser.add_argument("--engine", default=settings.engine, help="engine (default %(default)s)")
+    given = settings.engine if "engine" in settings.model_fields_set else None
+    parser.add_argument("--engine", default=given, help=f"engine (default {settings.engine})")
     parser.add_argument(
         "--option",
         action="append",
@@ -76,13 +77,30 @@ def _with_flags(what: str, settings: SettingsT, arguments: list[str] | None) -> 
     )
     if isinstance(settings, AsrSettings):
         parser.add_argument(
+            "--model",
+            default=argparse.SUPPRESS,
+            metavar="NAME_OR_PATH",
+            help="the engine's model: a file, or a name on the hub; without --engine, one of NeMo's",
+        )
+        parser.add_argument(
+            "--right-context",
+            type=int,
+            choices=RIGHT_CONTEXTS,
+            default=argparse.SUPPRESS,
+            help="look-ahead of a NeMo model, in frames of 80 ms",
+        )
+        parser.add_argument(
             "--yap-port",
             type=int,
             default=settings.yap_port,
             help="port of the many-caller protocol (default: not served)",
         )
     flags = vars(parser.parse_args(arguments))
-    options = {**settings.options, **dict(map(_option, flags.pop("option")))}
+    named = {name: flags.pop(name) for name in ("model", "right_context") if name in flags}
+    if named and flags["engine"] is None:
+        flags["engine"] = "nemo"
+    flags["engine"] = flags["engine"] or settings.engine
+    options = {**settings.options, **named, **dict(map(_option, flags.pop("option")))}
     return settings.model_copy(update={**flags, "options": options})
 
 

@@ -12,10 +12,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from nemotron_speech.audio import Clip
-from nemotron_speech.errors import BadRequest, Full, PeerError, SpeechError
+from nemotron_speech.errors import Full, PeerError, SpeechError
 from nemotron_speech.paced_dialects import Answered, Began, Complained, Dialect, Event, Heard, dialect
 from nemotron_speech.websocket_frames import CLOSE, TEXT, WebSocketClient, masked_frame
 
@@ -196,17 +195,6 @@ class _Caller(WebSocketClient):
         self.failure = ""
         self._reason = ""
         self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._fail, "no place came")
-
-    async def connect(self, url: str) -> None:
-        """Open the connection. Raises OSError, BadRequest (the address)."""
-        parts = urlsplit(url)
-        secure = parts.scheme in ("wss", "https")
-        if not parts.hostname:
-            raise BadRequest(f"{url!r} is not an address; give one like ws://localhost:8080")
-        self.address(parts.hostname, parts.path or "/", parts.query)
-        await asyncio.get_running_loop().create_connection(
-            lambda: self, parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None
-        )
 
     # --------------------------------------------------------------------------------- sending
 

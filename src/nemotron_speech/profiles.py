@@ -20,6 +20,8 @@ BOTS = {
     "vllm": "bot_vllm",
 }
 RESPONDER = "responder"
+_DOWNLOAD_TIMEOUT_S = 3600.0
+"""For a server that may have to fetch gigabytes before it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,24 @@ class EngineChoice:
     name: str
     modules: tuple[str, ...]
     extra: str = ""
+    script: str = ""
+    """Makes an environment for it, where an extra cannot."""
+
+
+ENGINES = {
+    choice.name: choice
+    for choice in (
+        EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
+        EngineChoice("espeak", ("espeakng_loader",)),
+        EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
+        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro"),
+        EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+        EngineChoice("nemo", ("torch", "nemo"), "nemo"),
+        EngineChoice("piper", ("piper",), "piper"),
+        EngineChoice("pocketsphinx", ("pocketsphinx",)),
+        EngineChoice("whisper", ("faster_whisper",), "whisper"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +88,21 @@ PROFILES = {
         Profile(
             "embedded",
             "PocketSphinx, eSpeak NG and the built-in responder: any CPU, nothing downloaded",
-            EngineChoice("pocketsphinx", ("pocketsphinx",)),
-            EngineChoice("espeak", ("espeakng_loader",)),
+            ENGINES["pocketsphinx"],
+            ENGINES["espeak"],
             responder=True,
         ),
         Profile(
             "cpu",
             "Whisper, Piper and a small GGUF model on the CPU",
-            EngineChoice("whisper", ("faster_whisper",), "whisper"),
-            EngineChoice("piper", ("piper",), "piper"),
+            ENGINES["whisper"],
+            ENGINES["piper"],
         ),
         Profile(
             "gpu",
             "NeMo streaming ASR, Magpie TTS and a GGUF model on an NVIDIA GPU",
-            EngineChoice("nemo", ("torch", "nemo"), "nemo"),
-            EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+            ENGINES["nemo"],
+            ENGINES["magpie"],
             needs_gpu=True,
         ),
     )
@@ -127,9 +147,13 @@ def with_engines(profile: Profile, asr: str | None = None, tts: str | None = Non
     """Return the profile with other engines, by their registered names."""
     return replace(
         profile,
-        asr=EngineChoice(asr, ()) if asr else profile.asr,
-        tts=EngineChoice(tts, ()) if tts else profile.tts,
+        asr=_choice(asr) if asr else profile.asr,
+        tts=_choice(tts) if tts else profile.tts,
     )
+
+
+def _choice(name: str) -> EngineChoice:
+    return ENGINES.get(name, EngineChoice(name, ()))
 
 
 def missing(profile: Profile, model: Path | None = None, machine: Machine | None = None) -> list[Missing]:
@@ -141,6 +165,17 @@ def missing(profile: Profile, model: Path | None = None, machine: Machine | None
     if profile.needs_gpu and not machine.program("nvidia-smi"):
         lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", _USE_EMBEDDED))
     return list(dict.fromkeys(lacks + _model_missing(profile, model, machine)))
+
+
+def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
+    """Return the synthesisers there are, each with what this machine lacks for it (models apart)."""
+    machine = machine or Machine()
+    _, names = machine.engines()
+    return {
+        name: _engine_missing("synthesiser", _choice(name), names, machine)
+        for name in names
+        if name != "scripted"
+    }
 
 
 _USE_EMBEDDED = "meanwhile, this runs here: uv run nemotron demo --profile embedded"
@@ -160,6 +195,8 @@ def _engine_missing(
 
 
 def _install(choice: EngineChoice, machine: Machine) -> str:
+    if choice.script:
+        return f"make its environment: {choice.script}"
     if not choice.extra:
         return "install this package's own dependencies: uv sync"
     if choice.extra in machine.extras():
@@ -208,19 +245,22 @@ def servers(
     ports: Ports | None = None,
     model: Path | None = None,
     machine: Machine | None = None,
+    asr_arguments: Sequence[str] = (),
 ) -> list[ServerSpec]:
     """Return the three servers of a profile. Raises ProfileUnavailable rather than half of it."""
     lacks = missing(profile, model, machine)
     if lacks:
         raise ProfileUnavailable(profile.name, lacks)
     ports = ports or Ports()
-    asr = _speech_server("asr", "nemotron_speech.server", profile.asr.name, ports.asr)
-    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts.name, ports.tts)
+    asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
+    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts)
     return [asr, tts, _llm_server(ports.llm, model)]
 
 
-def _speech_server(name: str, module: str, engine: str, port: int) -> ServerSpec:
-    return _server(name, port, module, "--engine", engine, engine=engine, ready_timeout=300.0)
+def _speech_server(name: str, module: str, engine: EngineChoice, port: int, *arguments: str) -> ServerSpec:
+    flags = ("--engine", engine.name, *arguments)
+    timeout = _DOWNLOAD_TIMEOUT_S if engine.extra else 300.0
+    return _server(name, port, module, *flags, engine=engine.name, ready_timeout=timeout)
 
 
 def _llm_server(port: int, model: Path | None) -> ServerSpec:

@@ -23,7 +23,8 @@ from nemotron_speech.edge import (
 )
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
-from nemotron_speech.protocol.asr import AsrServer, Audio
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
@@ -34,20 +35,21 @@ class AsrService:
 
     def __init__(self, engine: AsrEngine, settings: AsrSettings) -> None:
         self.metrics = ServerMetrics("asr", engine.info.capacity)
+        self.metrics.max_batch.set_function(lambda: engine.info.max_batch)
         self.runner = EngineRunner(engine, self.metrics, settings.step_ms / 1000)
         self.callers = Callers()
         self.settings = settings
 
     async def converse(self, channel: Channel) -> None:
         """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
-        machine = AsrServer()
+        machine = AsrServer(events_of(channel.query.get("events", "").split(",")))
         async with self.place(channel, channel.query.get("language"), machine) as place:
 
             def take(message: str | bytes) -> bool:
                 heard = machine.receive(message)
                 return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
 
-            place.outbox.put(machine.ready())
+            place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
             await channel.listen(take, place.room)
 
     @asynccontextmanager
@@ -128,7 +130,15 @@ def make_engine(settings: AsrSettings, *, yap_defaults: bool = False) -> AsrEngi
     Args:
         yap_defaults: `ASR_*` variables that are not set count with their defaults.
     """
+    taken = asr_options(settings.engine)
+    if unknown := sorted(settings.options.keys() - taken) if taken else ():
+        raise ConfigurationError(
+            f"the recogniser {settings.engine} takes no option {unknown[0]!r}; it takes: "
+            f"{', '.join(sorted(taken))}"
+        )
     # The defaults name a model of NeMo; another engine has its own.
     defaults = yap_defaults and settings.engine == "nemo"
-    options = YapSettings().engine_options(asr_options(settings.engine), defaults=defaults)
+    options = YapSettings().engine_options(taken, defaults=defaults)
+    if "right_context" in settings.options:
+        options.pop("att_ctx", None)
     return asr_engine(settings.engine, **{**options, **settings.options})

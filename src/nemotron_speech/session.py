@@ -13,7 +13,7 @@ from nemotron_speech.batching.batcher import Batcher
 from nemotron_speech.edge import Outbox
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork, Flush
 from nemotron_speech.errors import EngineError
-from nemotron_speech.protocol.asr import ResetRequested
+from nemotron_speech.protocol.asr import ResetRequested, Utterance
 from nemotron_speech.telemetry import ServerMetrics
 
 _INTERIM = object()
@@ -26,16 +26,11 @@ _MAX_WAITING = 256
 class Answers(Protocol):
     """How a protocol words what the engine heard."""
 
-    def interim(self, text: str, end_ms: int) -> str | None: ...
+    def interim(self, text: str, end_ms: int, offset: int) -> str | None: ...
 
-    def final(
-        self,
-        reset: ResetRequested,
-        text: str,
-        words: list[tuple[str, int, int]] | None,
-        start_ms: int,
-        end_ms: int,
-    ) -> str: ...
+    def ended(self, end_ms: int) -> str | None: ...
+
+    def final(self, reset: ResetRequested, heard: Utterance) -> str: ...
 
 
 class Session:
@@ -146,13 +141,28 @@ class Session:
             self._answering = None
             if not self._resets:
                 self.answered.set()
-        elif message := self._answers.interim(outcome.text, self._taken_ms()):
+        else:
+            self._interim(outcome)
+
+    def _interim(self, result: AsrResult) -> None:
+        end_ms = self._taken_ms()
+        if message := self._answers.interim(result.text, end_ms, result.offset):
             self._outbox.put(message, _INTERIM, replace=True)
+        if result.ended and (event := self._answers.ended(end_ms)):
+            self._outbox.put(event)
 
     def _final(self, result: AsrResult, request: ResetRequested, asked: float) -> None:
         end_ms = self._taken_ms()
-        words = [(w.text, w.start_ms, w.end_ms) for w in result.words] or None
-        self._outbox.put(self._answers.final(request, result.text, words, self._utterance_start_ms, end_ms))
+        sure = [word.confidence for word in result.words if word.confidence is not None]
+        heard = Utterance(
+            result.text,
+            self._utterance_start_ms,
+            end_ms,
+            [(word.text, word.start_ms, word.end_ms) for word in result.words],
+            sure if len(sure) == len(result.words) else [],
+            result.offset,
+        )
+        self._outbox.put(self._answers.final(request, heard))
         self._metrics.latency.observe(self._now() - asked)
         if request.finalize:
             self._utterance_start_ms = end_ms

@@ -8,6 +8,9 @@ from typing import Literal, Self
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+RIGHT_CONTEXTS = (0, 1, 6, 13)
+"""Look-aheads of the released NeMo streaming models, in frames of 80 ms; a step is one frame more."""
+
 
 class YapSettings(BaseSettings):
     """The many-caller recognition server (`python -m nemotron_speech.yap_server`)."""

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import pydantic
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.audio import wav_header
-from nemotron_speech.engines.base import Segment
-from nemotron_speech.errors import BadRequest, SpeechError, require
-from nemotron_speech.text import speakable
+from nemotron_speech.encoders import Encoder, encoder, formats
+from nemotron_speech.engines.base import Segment, TtsInfo
+from nemotron_speech.engines.registry import tts_names_that
+from nemotron_speech.errors import BadRequest, SpeechError
+from nemotron_speech.protocol.tts_streams import default_preset
+from nemotron_speech.text import Spoken
 
 if TYPE_CHECKING:
-    from nemotron_speech.tts_server import Speaking, TtsService
+    from nemotron_speech.speaking import Speaking
+    from nemotron_speech.tts_server import TtsService
 
 _QUEUED_PIECES = 64
-_CONTENT_TYPES = {"wav": "audio/wav", "pcm": "audio/pcm"}
+_RATES = (8000, 48000)
 
 
 class SpeechRequest(pydantic.BaseModel):
@@ -27,8 +36,10 @@ class SpeechRequest(pydantic.BaseModel):
     input: str = pydantic.Field(min_length=1)
     voice: str | None = None
     language: str | None = None
-    response_format: Literal["wav", "pcm"] = "wav"
+    response_format: str = "wav"
+    stream_format: Literal["audio", "sse"] = "audio"
     speed: float = pydantic.Field(default=1.0, ge=0.25, le=4.0)
+    sample_rate: int | None = pydantic.Field(default=None, ge=_RATES[0], le=_RATES[1])
 
 
 def speech_routes(service: TtsService) -> list[web.RouteDef]:
@@ -41,30 +52,32 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
                 "sample_rate": info.sample_rate,
                 "channels": 1,
                 "encoding": "pcm_s16le",
+                "response_formats": formats(),
                 "model": info.model,
                 "engine": info.name,
                 "languages": info.languages,
                 "presets": info.presets,
+                "speeds": info.speeds,
                 "max_text": info.max_text,
             }
         )
 
-    async def voices(request: web.Request) -> web.Response:
-        info = service.info
-        return web.json_response(
-            {"voices": info.voices, "default": info.voices[0], "languages": info.languages}
-        )
+    async def models(request: web.Request) -> web.Response:
+        model = {"id": service.info.model, "object": "model", "owned_by": service.info.name}
+        return web.json_response({"object": "list", "data": [model]})
 
     async def speech(request: web.Request) -> web.StreamResponse:
         body = await _body(request)
-        segment = _segment(service, body)
+        encoding = encoder(body.response_format, service.info.sample_rate, body.sample_rate)
+        segment, spoken = await _segment(service, body)
         with service.runner.place():
-            return await _stream(service, request, segment, body.response_format)
+            return await _answer(
+                service, request, segment, spoken, _Delivery.of(body.stream_format, encoding)
+            )
 
     return [
         web.get("/v1/audio/config", config),
-        web.get("/voices", voices),
-        web.get("/v1/audio/voices", voices),
+        web.get("/v1/models", models),
         web.post("/v1/audio/speech", speech),
     ]
 
@@ -77,39 +90,88 @@ async def _body(request: web.Request) -> SpeechRequest:
         raise BadRequest(problems) from None
 
 
-def _segment(service: TtsService, body: SpeechRequest) -> Segment:
+async def _segment(service: TtsService, body: SpeechRequest) -> tuple[Segment, Spoken]:
     info = service.info
     voice, language = body.voice or info.voices[0], body.language or info.languages[0]
-    require("voice", voice, info.voices)
-    require("language", language, info.languages)
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
-    return Segment(speakable(body.input), voice, language, speed=body.speed)
+    await _check_speed(info, body.speed)
+    segment = Segment("", voice, language, preset=default_preset(info.presets), speed=body.speed)
+    segment.check(info)
+    spoken = await service.in_words(body.input, language)
+    return replace(segment, text=spoken.text), spoken
 
 
-async def _stream(
-    service: TtsService, request: web.Request, segment: Segment, response_format: str
+async def _check_speed(info: TtsInfo, speed: float) -> None:
+    """Raise BadRequest, with the engines that can, where the engine has no control of its speed."""
+    if speed != 1.0 and info.speeds[0] == info.speeds[1]:
+        others = await asyncio.to_thread(tts_names_that, lambda one: one.speeds[0] < one.speeds[1])
+        raise BadRequest(
+            f"{info.name} speaks at speed 1 alone; engines that can change it: {', '.join(others)}"
+        )
+
+
+class _Delivery:
+    """How encoded audio travels: as it is, or in OpenAI's server-sent events."""
+
+    def __init__(self, encoding: Encoder) -> None:
+        self.encoding = encoding
+        self.headers = {"Content-Type": encoding.content_type, "X-Sample-Rate": str(encoding.sample_rate)}
+
+    @staticmethod
+    def of(stream_format: str, encoding: Encoder) -> _Delivery:
+        return _Events(encoding) if stream_format == "sse" else _Delivery(encoding)
+
+    async def piece(self, pcm: bytes) -> bytes:
+        return self.wrapped(await self._encoded(self.encoding.feed, pcm))
+
+    async def rest(self) -> bytes:
+        return self.wrapped(await self._encoded(self.encoding.finish))
+
+    def wrapped(self, data: bytes) -> bytes:
+        return data
+
+    def end(self) -> bytes:
+        return b""
+
+    async def _encoded(self, function: Callable[..., bytes], *args: Any) -> bytes:
+        return await asyncio.to_thread(function, *args) if self.encoding.compresses else function(*args)
+
+
+class _Events(_Delivery):
+    """Audio in base64 in `speech.audio.delta` events; `speech.audio.done` at the end."""
+
+    def __init__(self, encoding: Encoder) -> None:
+        super().__init__(encoding)
+        self.headers["Content-Type"] = "text/event-stream"
+
+    def wrapped(self, data: bytes) -> bytes:
+        if not data:
+            return b""
+        return self._event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
+
+    def end(self) -> bytes:
+        return self._event({"type": "speech.audio.done"})
+
+    def _event(self, fields: dict[str, str]) -> bytes:
+        return f"data: {json.dumps(fields)}\n\n".encode()
+
+
+async def _answer(
+    service: TtsService, request: web.Request, segment: Segment, spoken: Spoken, delivery: _Delivery
 ) -> web.StreamResponse:
     """Send the audio as it is made; the status is decided by the first of it."""
-    pieces: asyncio.Queue[bytes] = asyncio.Queue()
-    rate = service.info.sample_rate
-    async with service.speaking(
-        segment, pieces.put_nowait, lambda: pieces.qsize() < _QUEUED_PIECES
-    ) as speaking:
-        service.runner.batcher.notify(speaking)
-        first = await _next(pieces, speaking)
-        response = web.StreamResponse(
-            headers={"Content-Type": _CONTENT_TYPES[response_format], "X-Sample-Rate": str(rate)}
-        )
+    async with _speech(service, segment) as pieces:
+        first = await anext(pieces, b"")
+        headers = {**delivery.headers, **_unspoken(spoken)}
+        response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        if response_format == "wav":
-            await response.write(wav_header(rate))
-        piece = first
+        write = _writer(response)
         try:
-            while piece:
-                await response.write(piece)
-                service.runner.batcher.notify(speaking)
-                piece = await _next(pieces, speaking)
+            await write(await delivery.piece(first))
+            async for pcm in pieces:
+                await write(await delivery.piece(pcm))
+            await write(await delivery.rest() + delivery.end())
             await response.write_eof()
         except SpeechError as error:
             logger.warning("speech broke off: {}", error)
@@ -117,6 +179,45 @@ async def _stream(
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+def _unspoken(spoken: Spoken) -> dict[str, str]:
+    return {"X-Unspoken": quote(" ".join(spoken.unspoken)[:200])} if spoken.unspoken else {}
+
+
+def _writer(response: web.StreamResponse) -> Callable[[bytes], Awaitable[None]]:
+    async def write(data: bytes) -> None:
+        if data:
+            await response.write(data)
+
+    return write
+
+
+@asynccontextmanager
+async def _speech(service: TtsService, segment: Segment) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Speak a segment while the context lasts; yields its audio, which raises what the engine failed with."""
+    if not segment.text:
+        yield _nothing()
+        return
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+    async with service.speaking(
+        segment, pieces.put_nowait, lambda: pieces.qsize() < _QUEUED_PIECES
+    ) as speaking:
+        yield _pieces(service, pieces, speaking)
+
+
+async def _pieces(
+    service: TtsService, pieces: asyncio.Queue[bytes], speaking: Speaking
+) -> AsyncIterator[bytes]:
+    service.runner.batcher.notify(speaking)
+    while piece := await _next(pieces, speaking):
+        yield piece
+        service.runner.batcher.notify(speaking)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
 
 
 async def _next(pieces: asyncio.Queue[bytes], speaking: Speaking) -> bytes:

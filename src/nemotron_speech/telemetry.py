@@ -30,6 +30,11 @@ class ServerMetrics:
         self.active = Gauge(f"{prefix}_active_streams", "Streams open now.", registry=self.registry)
         limit = Gauge(f"{prefix}_capacity_streams", "Streams held at once.", registry=self.registry)
         limit.set(capacity)
+        self.max_batch = Gauge(
+            f"{prefix}_step_limit_streams",
+            "Streams the engine takes in one step; less than configured after it ran out of memory.",
+            registry=self.registry,
+        )
         self.refused = Counter(
             f"{prefix}_refused", "Callers refused because no slot was free.", registry=self.registry
         )

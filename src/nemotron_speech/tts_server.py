@@ -1,20 +1,21 @@
 """The streaming synthesis server: text in, audio out (docs/protocols.md, section 3).
 
 Each caller speaks one segment at a time; the step loop advances the segments of all callers together, the
-one whose listener has least audio left first. A cancel takes back what has not been sent and stops the
-engine after the step it is in.
+one whose listener has least audio left first (`speaking.py`). A cancel takes back what has not been sent and
+stops the engine after the step it is in.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech.audio import RateChange
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.channel import Channel
 from nemotron_speech.edge import (
@@ -31,75 +32,28 @@ from nemotron_speech.engines.base import (
     TtsEngine,
     TtsInfo,
     TtsResult,
-    TtsStream,
-    Word,
 )
 from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import EngineError, SpeechError
+from nemotron_speech.errors import SpeechError
 from nemotron_speech.launch import serve
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.settings import TtsSettings
+from nemotron_speech.speaking import Floor, Speaking
 from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.telemetry import ServerMetrics
-from nemotron_speech.text import speakable
+from nemotron_speech.text import Spoken, WordTime, say, warm_up
+from nemotron_speech.text.vocabulary import VOCABULARIES
+from nemotron_speech.voices_http import Voices
 
-_BATCH_YIELDS_S = 5.0
-"""A batch segment's listener hears the segment before it: it lets stream segments go first this long."""
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
+_LONG_TEXT = 500
+"""Characters; working on more could delay the other callers by milliseconds."""
 
-
-class Speaking:
-    """The seat of one segment being spoken.
-
-    Args:
-        on_audio: Takes PCM as it is made.
-        has_room: Whether the listener can take more now; the segment yields while it cannot.
-    """
-
-    def __init__(
-        self,
-        stream: TtsStream,
-        segment: Segment,
-        sample_rate: int,
-        on_audio: Callable[[bytes], None],
-        has_room: Callable[[], bool],
-    ) -> None:
-        self._stream = stream
-        self._yields = _BATCH_YIELDS_S if segment.mode is SynthesisMode.BATCH else 0.0
-        self._sample_rate = sample_rate
-        self._on_audio = on_audio
-        self._has_room = has_room
-        self._plays_until = asyncio.get_running_loop().time()
-        self.finished: asyncio.Future[tuple[Word, ...]] = asyncio.get_running_loop().create_future()
-
-    def ready(self) -> bool:
-        return not self.finished.done() and self._has_room()
-
-    def due(self) -> float:
-        """When the listener runs out of audio, on the loop's clock."""
-        return self._plays_until + self._yields
-
-    def take(self) -> TtsStream:
-        return self._stream
-
-    def apply(self, outcome: TtsResult | EngineError) -> None:
-        if self.finished.done():
-            return
-        if isinstance(outcome, EngineError):
-            self.finished.set_exception(outcome)
-            return
-        if outcome.pcm:
-            now = asyncio.get_running_loop().time()
-            self._plays_until = max(self._plays_until, now) + len(outcome.pcm) / 2 / self._sample_rate
-            self._on_audio(outcome.pcm)
-        if outcome.done:
-            self.finished.set_result(outcome.words)
-
-    def stop(self) -> None:
-        self.finished.cancel()
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Session:
@@ -111,6 +65,8 @@ class Session:
         self._outbox = outbox
         self._max_ahead = max_ahead
         self._changed = asyncio.Event()
+        self._heard: tuple[Stream, float] | None = None
+        """What was spoken last, and when the caller will have played all of it, on the loop's clock."""
         self._current: tuple[SegmentRequest, Speaking] | None = None
 
     def receive(self, message: str | bytes) -> None:
@@ -144,34 +100,60 @@ class Session:
     async def _spoken(self, request: SegmentRequest) -> list[str]:
         """Speak one segment; return the messages that end it."""
         asked = asyncio.get_running_loop().time()
+        spoken = await self._service.in_words(request.text, request.stream.language)
+        if not spoken.text:
+            return self._machine.complete(request, unspoken=spoken.unspoken)
         segment = Segment(
-            speakable(request.text),
+            spoken.text,
             request.stream.voice,
             request.stream.language,
             SynthesisMode(request.mode),
             request.preset,
         )
+        samples = 0
+        rate = RateChange(self._service.info.sample_rate, request.stream.sample_rate)
 
         def on_audio(pcm: bytes) -> None:
-            if first[0]:
-                first[0] = False
+            nonlocal samples
+            if not samples:
                 self._service.metrics.latency.observe(asyncio.get_running_loop().time() - asked)
-            if self._machine.audio(request, pcm):
-                for start in range(0, len(pcm), _PIECE_BYTES):
-                    self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
+            samples += len(pcm) // 2
+            self._send(request, rate.feed(pcm))
 
-        first = [True]
         try:
-            async with self._service.speaking(segment, on_audio, self._has_room) as speaking:
+            async with self._service.speaking(
+                segment, on_audio, self._has_room, self._plays_until()
+            ) as speaking:
                 self._current = request, speaking
                 self._stop_if_cancelled()
                 self._service.runner.batcher.notify(speaking)
-                words = await _unless_cancelled(speaking.finished)
+                await asyncio.wait([speaking.finished])
+                if request.stream.cancelled:
+                    return []
+                self._heard = request.stream, speaking.plays_until
+                last = speaking.finished.result()
         except SpeechError as error:
             return self._machine.fail(request, str(error))
         finally:
             self._current = None
-        return self._machine.complete(request, [(w.text, w.start_ms, w.end_ms) for w in words] or None)
+        self._send(request, rate.finish())
+        return await self._completed(request, spoken, last, samples)
+
+    async def _completed(
+        self, request: SegmentRequest, spoken: Spoken, last: TtsResult, samples: int
+    ) -> list[str]:
+        """Return the messages that end a segment of `samples` at the engine's rate."""
+        times: Sequence[WordTime] = ()
+        if samples:
+            audio_ms = samples / self._service.info.sample_rate * 1000
+            times = await _off_the_loop_if_long(request.text, spoken.times, last.words, audio_ms)
+        unspoken = (*spoken.unspoken, *last.unspoken)
+        return self._machine.complete(request, times, estimated=not last.words, unspoken=unspoken)
+
+    def _send(self, request: SegmentRequest, pcm: bytes) -> None:
+        if pcm and self._machine.audio(request, pcm):
+            for start in range(0, len(pcm), _PIECE_BYTES):
+                self._outbox.put(pcm[start : start + _PIECE_BYTES], request.stream)
 
     def _stop_if_cancelled(self) -> None:
         self._outbox.drop(lambda tag: isinstance(tag, Stream) and tag.cancelled)
@@ -179,6 +161,10 @@ class Session:
             self._service.runner.batcher.leave(self._current[1])
             self._service.metrics.cancelled.inc()
             self._current[1].stop()
+
+    def _plays_until(self) -> float:
+        """When the caller will have played all that was sent: what was cancelled is not played."""
+        return 0.0 if self._heard is None or self._heard[0].cancelled else self._heard[1]
 
     def _has_room(self) -> bool:
         return self._outbox.waiting_bytes < self._max_ahead
@@ -189,10 +175,11 @@ class Session:
                 self._outbox.put(message, request.stream)
 
 
-async def _unless_cancelled(finished: asyncio.Future[tuple[Word, ...]]) -> tuple[Word, ...]:
-    """Wait for the end of a segment; a segment that was stopped has no words."""
-    await asyncio.wait([finished])
-    return () if finished.cancelled() else finished.result()
+async def _off_the_loop_if_long(text: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Work on `text`: in a thread of its own where it has more than a few sentences."""
+    if len(text) > _LONG_TEXT:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return function(*args, **kwargs)
 
 
 class TtsService:
@@ -202,30 +189,61 @@ class TtsService:
         self.metrics = ServerMetrics("tts", engine.info.capacity)
         self.runner = EngineRunner(engine, self.metrics)
         self.callers = Callers()
+        self._floor = Floor(self.runner.batcher.notify)
         self.settings = settings
 
     @property
     def info(self) -> TtsInfo:
         return self.runner.engine.info
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the engine, and what turns text into words, and speak while the context lasts."""
+        self.runner.batcher.post(warm_up, tuple(VOCABULARIES))
+        async with self.runner.running():
+            yield
+
     async def converse(self, channel: Channel) -> None:
         """Speak for one caller until it goes. Raises Full, ChannelClosed."""
         with self.runner.place():
             await self._session(channel)
 
+    async def in_words(self, text: str, language: str) -> Spoken:
+        """Return `text` as it is spoken."""
+        return await _off_the_loop_if_long(text, say, text, language)
+
     @asynccontextmanager
     async def speaking(
-        self, segment: Segment, on_audio: Callable[[bytes], None], has_room: Callable[[], bool]
+        self,
+        segment: Segment,
+        on_audio: Callable[[bytes], None],
+        has_room: Callable[[], bool],
+        plays_until: float = 0.0,
     ) -> AsyncIterator[Speaking]:
-        """Open a segment at the engine; on leaving, finished or not, the engine stops it."""
+        """Open a segment at the engine; on leaving, finished or not, the engine stops it.
+
+        Args:
+            on_audio: Takes PCM as it is made.
+            has_room: Whether the listener can take more now; the segment waits while it cannot.
+            plays_until: When the listener will have played what it was sent before, on the loop's clock.
+        """
         engine, batcher = self.runner.engine, self.runner.batcher
         stream = await batcher.open(lambda: engine.open(segment), engine.close)
-        speaking = Speaking(stream, segment, self.info.sample_rate, self._counted(on_audio), has_room)
+        speaking = Speaking(
+            stream,
+            segment.mode,
+            self.info.sample_rate,
+            self._counted(on_audio),
+            has_room,
+            plays_until,
+            self._floor,
+        )
         speaking.finished.add_done_callback(self._count_failure)
         try:
             yield speaking
         finally:
             batcher.leave(speaking)
+            self._floor.leave(speaking)
             batcher.post(engine.close, stream)
 
     def _counted(self, on_audio: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -235,13 +253,15 @@ class TtsService:
 
         return count
 
-    def _count_failure(self, finished: asyncio.Future[tuple[Word, ...]]) -> None:
+    def _count_failure(self, finished: asyncio.Future[TtsResult]) -> None:
         if not finished.cancelled() and finished.exception() is not None:
             self.metrics.failures.inc()
 
     async def _session(self, channel: Channel) -> None:
         info = self.info
-        machine = TtsServer(Offer(info.sample_rate, info.voices, info.languages, info.presets, info.max_text))
+        machine = TtsServer(
+            Offer(info.sample_rate, _VoicesNow(self), info.languages, info.presets, info.max_text)
+        )
         trouble = asyncio.get_running_loop().create_future()
         outbox = Outbox(channel, trouble, limit_bytes=64 * 1024 * 1024)
         session = Session(self, machine, outbox, int(self.settings.max_ahead_s * info.sample_rate * 2))
@@ -261,6 +281,23 @@ class TtsService:
         return self.runner.health(self.callers.draining)
 
 
+class _VoicesNow(Sequence[str]):
+    """The voices of a service as they are at any time: some may be learnt while callers are here."""
+
+    def __init__(self, service: TtsService) -> None:
+        self._service = service
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._service.info.voices[index]
+
+    def __len__(self) -> int:
+        return len(self._service.info.voices)
+
+
 SERVICE: web.AppKey[TtsService] = web.AppKey("service", TtsService)
 
 
@@ -275,7 +312,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
         return web.json_response(body, status=status)
 
     async def lifespan(app: web.Application) -> AsyncIterator[None]:
-        async with service.runner.running():
+        async with service.running():
             yield
 
     app.add_routes(
@@ -284,6 +321,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
             web.get("/health", get_health),
             web.get("/metrics", service.metrics.handle),
             *speech_routes(service),
+            *Voices(service).routes(),
         ]
     )
     app.cleanup_ctx.append(lifespan)
@@ -295,7 +333,7 @@ def build_asgi(engine: TtsEngine | None = None, settings: TtsSettings | None = N
     """Return the WebSocket half of the server as an ASGI application, for deployments that want one."""
     settings = settings or TtsSettings()
     service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
-    return asgi(service.converse, _error_message, service.callers, service.health, service.runner.running)
+    return asgi(service.converse, _error_message, service.callers, service.health, service.running)
 
 
 def _error_message(error: SpeechError) -> str:

@@ -10,8 +10,11 @@ import base64
 import hashlib
 import secrets
 from typing import cast
+from urllib.parse import urlsplit
 
 import numpy as np
+
+from nemotron_speech.errors import BadRequest
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _FINAL = 0x80
@@ -57,8 +60,19 @@ class WebSocketClient(asyncio.Protocol):
 
     # ------------------------------------------------------------------------ for the subclass
 
+    async def connect(self, url: str) -> None:
+        """Open the connection. Raises OSError, BadRequest (the address)."""
+        parts = urlsplit(url)
+        secure = parts.scheme in ("wss", "https")
+        if not parts.hostname:
+            raise BadRequest(f"{url!r} is not an address; give one like ws://localhost:8080")
+        self.address(parts.hostname, parts.path or "/", parts.query)
+        await asyncio.get_running_loop().create_connection(
+            lambda: self, parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None
+        )
+
     def address(self, host: str, path: str, query: str) -> None:
-        """Say what to ask the server for; before connecting."""
+        """Say what to ask the server for; for connections made by other means than `connect`."""
         target = f"{path}?{query}" if query else path
         self._request = (
             f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

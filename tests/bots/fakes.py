@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.protocol.asr import AsrServer, Audio
+from nemotron_speech.protocol.asr import AsrServer, Audio, Utterance
 from nemotron_speech.protocol.tts_streams import Offer, TtsServer
 
 FrameT = TypeVar("FrameT", bound=Frame)
@@ -98,11 +98,11 @@ class FakeServer:
 # -------------------------------------------------------------------------------------- recogniser
 
 
-def spoken(*words: str, ms: int = 100) -> list[InputAudioRawFrame]:
+def spoken(*words: str, ms: int = 100, vocabulary: Sequence[str] = WORDS) -> list[InputAudioRawFrame]:
     """Audio frames of 20 ms in which the fake recogniser hears these words."""
     frames = []
     for word in words:
-        pcm = np.full(320, WORDS.index(word), np.int16).tobytes()
+        pcm = np.full(320, vocabulary.index(word), np.int16).tobytes()
         frames += [InputAudioRawFrame(pcm, 16000, 1) for _ in range(ms // 20)]
     return frames
 
@@ -117,18 +117,19 @@ def utterance(*words: str) -> list[Frame]:
     ]
 
 
-def heard(pcm: bytes) -> str:
+def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
     values = np.frombuffer(pcm, np.int16)
     runs = values[np.insert(np.diff(values) != 0, 0, True)] if len(values) else values
-    return " ".join(WORDS[v] for v in runs if v)
+    return " ".join(vocabulary[v] for v in runs if v)
 
 
 class FakeAsr(FakeServer):
     """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals."""
 
-    def __init__(self, final_delay_s: float = 0.0) -> None:
+    def __init__(self, final_delay_s: float = 0.0, vocabulary: Sequence[str] = WORDS) -> None:
         super().__init__()
         self.final_delay_s = final_delay_s
+        self.vocabulary = vocabulary
         self.full = False
         self.deaf = False
         self.resets = 0
@@ -153,16 +154,17 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    if interim := machine.interim(heard(bytes(pcm))):
+                    if interim := machine.interim(heard(bytes(pcm), self.vocabulary)):
                         await ws.send_str(interim)
                     continue
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = heard(bytes(pcm))
-                pcm.clear()
+                text = heard(bytes(pcm), self.vocabulary)
+                if understood.finalize:
+                    pcm.clear()
                 await asyncio.sleep(self.final_delay_s)
-                await ws.send_str(machine.final(understood, text))
+                await ws.send_str(machine.final(understood, Utterance(text)))
         return ws
 
 
@@ -284,10 +286,15 @@ class FakeLlm(FakeServer):
         self.reply = reply
         self.token_s = token_s
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
         self.aborted = 0
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
+        self.stall_after: int | None = None
+        """After so many tokens it says nothing for a long time."""
+        self.tool_call: tuple[str, str] | None = None
+        """Name and arguments of a tool that every question is answered with, before its result is known."""
 
     @property
     def url(self) -> str:
@@ -306,6 +313,7 @@ class FakeLlm(FakeServer):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        self.keys.append(request.headers.get("Authorization"))
         if self.status != 200:
             return web.json_response({"error": self.error}, status=self.status)
         if len(body["messages"]) > self.max_messages:
@@ -320,6 +328,13 @@ class FakeLlm(FakeServer):
         return response
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        if self.tool_call and body["messages"][-1]["role"] == "user":
+            name, arguments = self.tool_call
+            call = {"index": 0, "id": "c1", "function": {"name": name, "arguments": arguments}}
+            choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+            await self._event(response, {"choices": [choice]})
+            await response.write(b"data: [DONE]\n\n")
+            return
         rest = self.reply
         if body.get("continue_final_message"):
             begun = body["messages"][-1]["content"]
@@ -327,8 +342,8 @@ class FakeLlm(FakeServer):
             rest = self.reply[len(begun) :]
         tokens = re.findall(r"\s*\S+|\s+", rest)
         limit = body.get("max_tokens") or len(tokens)
-        for token in tokens[:limit]:
-            await asyncio.sleep(self.token_s)
+        for n, token in enumerate(tokens[:limit]):
+            await asyncio.sleep(30.0 if n == self.stall_after else self.token_s)
             await self._event(response, {"choices": [{"index": 0, "delta": {"content": token}}]})
         reason = "stop" if len(tokens) <= limit else "length"
         usage = {
@@ -353,7 +368,7 @@ Step = Frame | Callable[[], Coroutine[Any, Any, Any]]
 
 
 async def through(
-    processors: Sequence[FrameProcessor], steps: Sequence[Step], **options: Any
+    processors: Sequence[FrameProcessor], steps: Iterable[Step], **options: Any
 ) -> tuple[list[Frame], list[Frame]]:
     """Run frames through processors; what came out at the end, and at the beginning.
 

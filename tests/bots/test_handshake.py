@@ -22,6 +22,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.tests.utils import SleepFrame
 
 from nemotron_speech.text import speakable
+from pipecat_bots.handshake import CHUNKED, Strategy, streamed
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, through
@@ -58,15 +59,19 @@ async def converse(
     return down, service
 
 
+@pytest.mark.parametrize("strategy", [CHUNKED, streamed()], ids=["chunked", "streamed"])
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_text_is_spoken_whole_and_without_a_timeout(name: str, warnings: list[str]) -> None:
+def test_every_text_is_spoken_whole_and_without_a_timeout(
+    name: str, strategy: Strategy, warnings: list[str]
+) -> None:
     text = TEXTS[name]
 
     @virtual_time
     async def scenario() -> None:
         async with FakeLlm(text) as llm, FakeTts(delay_s=0.01) as tts:
             options = LlamaCppChunkedLLMService.Settings(max_tokens=5000)
-            down, _ = await converse(llm, tts, [question(), SleepFrame(200)], settings=options)
+            steps: list[Step] = [question(), SleepFrame(200)]
+            down, _ = await converse(llm, tts, steps, settings=options, strategy=strategy)
         assert said(down) == text.lstrip("\n")
         asked = "".join(speakable(segment) for segment, _ in tts.segments)
         assert asked.replace(" ", "") == speakable(text).replace(" ", "")
@@ -111,6 +116,33 @@ async def test_the_generation_waits_for_the_voice_and_goes_on_where_the_text_end
     assert all(request["id_slot"] == 0 and request["cache_prompt"] for request in llm.requests)
     assert all(request["continue_final_message"] for request in llm.requests[1:])
     assert said(down) == LONG[:400]
+
+
+@virtual_time
+async def test_a_streamed_answer_is_stopped_when_it_is_far_ahead_and_goes_on_exactly() -> None:
+    async with FakeLlm(LONG[:2000], token_s=0.0) as llm, FakeTts(delay_s=2.0) as tts:
+        steps: list[Step] = [question(), SleepFrame(300)]
+        down, _ = await converse(llm, tts, steps, strategy=streamed(read_ahead_s=20.0))
+    assert said(down) == LONG[:2000]
+    given = [len(request["messages"][-1]["content"]) for request in llm.requests[1:]]
+    ahead = [b - a for a, b in zip([0, *given], [*given, 2000], strict=False)]
+    assert max(ahead) < 20.0 / 0.065 + 200, "no more than was asked for, and the chunk it ended in"
+    assert len(llm.requests) < len(tts.segments) / 3
+
+
+@virtual_time
+async def test_a_chunk_is_given_to_the_voice_when_it_is_free_however_slow_the_model_is() -> None:
+    text = "This first sentence has ten words or rather some more. Second one here. " + "And " * 30
+    async with FakeLlm(text) as llm, FakeTts(delay_s=0.3) as tts:
+        llm.stall_after = 16
+        while_silent: list[str] = []
+
+        async def look() -> None:
+            while_silent.extend(text for text, _ in tts.segments)
+
+        steps: list[Step] = [question(), SleepFrame(4), look]
+        await converse(llm, tts, steps, strategy=streamed())
+    assert while_silent == ["This first sentence has ten words or rather some more.", "Second one here."]
 
 
 @virtual_time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, MetricsFrame
 from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
@@ -13,7 +14,9 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.tests.utils import SleepFrame
 
+from benchmarks.kv_reuse import after_interruption, longer_turn, talk, turns
 from nemotron_speech.protocol.slots import AlternatingSlots
+from pipecat_bots.handshake import streamed
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from tests.bots.fakes import FakeTts, answered, of_type, through
@@ -100,3 +103,48 @@ async def test_after_an_interruption_the_next_answer_comes(long_server: str) -> 
     assert context.get_messages()[-1]["role"] == "assistant"  # type: ignore[index]
     assert llm.is_usable
     assert llm.outage is None
+
+
+# ------------------------------------------------------------------------------- what a turn costs
+
+ALMOST = 5
+"""Tokens above the least possible."""
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_a_turn_costs_what_is_new_in_it(either_llama_server: str, warm: bool) -> None:  # noqa: F811
+    hybrid = "nemotron" in (await served(either_llama_server))
+    async with talk(either_llama_server, streamed(), warm) as one:
+        costs, least = await turns(one, 4, hybrid, warm)
+    assert all(cost <= lowest + ALMOST for cost, lowest in zip(costs[1:], least[1:], strict=True))
+
+
+async def test_an_interrupted_answer_costs_nothing_more_once_it_was_warmed(either_llama_server: str) -> None:  # noqa: F811
+    hybrid = "nemotron" in (await served(either_llama_server))
+    async with talk(either_llama_server, streamed(), warm=True) as one:
+        cost, least = await after_interruption(one, hybrid, warm=True)
+        assert one.llm.warmed_tokens > 0
+    assert cost <= least + ALMOST
+
+
+async def test_a_turn_that_goes_on_costs_what_it_goes_on_with(either_llama_server: str) -> None:  # noqa: F811
+    hybrid = "nemotron" in (await served(either_llama_server))
+    async with talk(either_llama_server, streamed(), warm=False) as one:
+        cost, least = await longer_turn(one, hybrid)
+    assert cost <= least + ALMOST
+
+
+async def served(url: str) -> str:
+    """The name of the model at `url`."""
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/props") as response:
+        return (await response.json())["model_path"]
+
+
+async def test_a_warm_up_gives_way_to_an_answer(slow_llama_server: str) -> None:  # noqa: F811
+    async with talk(slow_llama_server, streamed(), warm=True) as one:
+        one.context.add_message({"role": "user", "content": "word " * 500})
+        one.context.add_message({"role": "assistant", "content": "Yes."})
+        assert one.llm._warming is not None
+        one.context.add_message({"role": "user", "content": "And?"})
+        text = await one.begin(after_s=1.0)
+    assert text

@@ -339,6 +339,22 @@ def test_a_detached_up_asks_for_the_same_servers(tmp_path: Path) -> None:
     assert "--tts-engine" not in arguments
 
 
+def test_the_recogniser_s_model_and_look_ahead_reach_its_server(tmp_path: Path) -> None:
+    (tmp_path / "mine.nemo").touch()
+    wanted = Wanted("embedded", asr_model=str(tmp_path / "mine.nemo"), right_context=6)
+    flags = ["--model", str(tmp_path / "mine.nemo"), "--right-context", "6"]
+    assert wanted.arguments()[-4:] == flags
+    asr, tts, _ = wanted.servers()
+    assert list(asr.argv[-4:]) == flags
+    assert "--model" not in tts.argv
+
+
+def test_a_look_ahead_no_model_has_is_refused_with_those_there_are(run: Run) -> None:
+    result = run("up", "--right-context", "2")
+    assert result.exit_code == 2
+    assert "--right-context is 2; choose one of 0, 1, 6, 13" in " ".join(result.output.split())
+
+
 def test_no_browser_is_opened_without_a_terminal() -> None:
     assert commands.has_browser() is False
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult, Word
-from nemotron_speech.engines.espeak_tts import EDGE_MS, MAX_CLAUSE, EspeakEngine, split_clauses
+from nemotron_speech.engines.clauses import split_clauses
+from nemotron_speech.engines.espeak_tts import EDGE_MS, MAX_CLAUSE, EspeakEngine
 from nemotron_speech.errors import BadRequest, TooLarge
 
 TEXT = "Good evening. Twelve times seven is eighty four, and that is all!"
@@ -108,7 +109,7 @@ def test_no_script_raises(engine: EspeakEngine, text: str) -> None:
 
 def test_a_long_text_is_cut_and_loses_no_word(engine: EspeakEngine) -> None:
     words = [f"word{index}" for index in range(2000)]
-    pieces = split_clauses(" ".join(words))
+    pieces = split_clauses(" ".join(words), MAX_CLAUSE)
     assert max(map(len, pieces)) <= MAX_CLAUSE
     assert " ".join(pieces).split() == words
 
@@ -123,7 +124,7 @@ def test_a_long_text_is_cut_and_loses_no_word(engine: EspeakEngine) -> None:
     ],
 )
 def test_sentences_are_clauses(text: str, pieces: list[str]) -> None:
-    assert split_clauses(text) == pieces
+    assert split_clauses(text, MAX_CLAUSE) == pieces
 
 
 def test_a_closed_segment_is_over(engine: EspeakEngine) -> None:

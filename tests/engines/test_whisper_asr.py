@@ -320,12 +320,45 @@ def test_a_multilingual_model_names_its_languages_the_chosen_one_first(
 
     monkeypatch.setattr(WhisperModel, "supported_languages", property(lambda _: ["de", "en", "ja"]))
     engine = make_engine(language="en")
-    assert engine.info.languages == ("en", "de", "ja")
+    assert engine.info.languages == ("en", "auto", "de", "ja")
     assert engine.open("DE_at").language == "de"
     assert engine.open(None).language == "en"
     assert final(engine, chirp(1.0))
     with pytest.raises(ConfigurationError, match=r"language: .* has no 'tlh'"):
         make_engine(language="tlh")
+
+
+def test_a_caller_that_names_no_language_is_heard_in_the_one_it_speaks(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Utterance by utterance; a guess that is not clear, or from little audio, is not held on to."""
+    from faster_whisper import WhisperModel
+
+    guesses = [("ja", 0.4), ("de", 0.9), ("de", 0.9), ("ja", 0.9), *[("ja", 0.8)] * 20]
+    asked: list[float] = []
+
+    def detect(_: Any, audio: Any) -> tuple[str, float, list[Any]]:
+        asked.append(len(audio) / RATE)
+        language, probability = guesses.pop(0)
+        return language, probability, []
+
+    monkeypatch.setattr(WhisperModel, "supported_languages", property(lambda _: ["de", "en", "ja"]))
+    monkeypatch.setattr(WhisperModel, "detect_language", detect)
+    engine = make_engine()
+    model = engine._model
+    assert model is not None
+    read_in: list[str] = []
+    monkeypatch.setattr(model, "read", lambda audio, language, *_: read_in.append(language) or [])
+    assert engine.info.languages == ("auto", "de", "en", "ja")
+    stream, named = engine.open(None), engine.open("de")
+    feed(engine, stream, chirp(1.2))
+    assert read_in == ["en", "de", "de"]
+    feed(engine, stream, chirp(5.0))
+    assert read_in[3:] == ["ja"] * 10
+    assert asked[-1] == 3.0
+    known = len(asked)
+    feed(engine, named, chirp(1.0))
+    assert len(asked) == known
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,10 @@ def finished(engine: MagpieEngine, stream: MagpieStream) -> bytes:
 
 
 @pytest.mark.parametrize("text", ["", "…", "🎉", "()", "日本"])
-def test_a_text_without_a_sound_is_done_at_once(engine: MagpieEngine, text: str) -> None:
-    assert speak(engine, Segment(text, "aria")) == [TtsResult(b"", done=True)]
+def test_a_text_without_a_sound_is_done_at_once_and_reported(engine: MagpieEngine, text: str) -> None:
+    unspoken = engine.plan(text, "en").unspoken
+    assert speak(engine, Segment(text, "aria")) == [TtsResult(b"", done=True, unspoken=unspoken)]
+    assert bool(unspoken) == (text in ("🎉", "日本"))
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def test_out_of_memory_makes_the_batches_smaller_and_costs_nobody(engine: NemoAs
         outcomes = engine.step(work)
     assert [o.text for o in outcomes if isinstance(o, AsrResult)] == expected
     assert max(sizes) == 7
+    assert engine.info.max_batch < 7, "GET /metrics says it (nemotron_asr_step_limit_streams)"
     del sizes[:]
     engine.step([AsrWork(s, a.tobytes(), Flush.HARD) for s, a in zip(streams, audio, strict=True)])
     assert max(sizes) <= 2

@@ -14,7 +14,7 @@ from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.nemo import offline
 from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import recognise
+from tests.nemo.streams import Caller, recognise, step
 from tests.nemo.tiny_models import babble, make_model
 
 
@@ -22,6 +22,14 @@ from tests.nemo.tiny_models import babble, make_model
 def warnings() -> Iterator[list[str]]:
     heard: list[str] = []
     sink = logger.add(lambda message: heard.append(str(message)), level="WARNING")
+    yield heard
+    logger.remove(sink)
+
+
+@pytest.fixture
+def infos() -> Iterator[list[str]]:
+    heard: list[str] = []
+    sink = logger.add(lambda message: heard.append(message.record["message"]), level="INFO")
     yield heard
     logger.remove(sink)
 
@@ -46,15 +54,57 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     assert "broken.nemo is not a NeMo speech recognition model" in refusal(NemoAsrEngine(str(path)))
 
 
-def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nemo.collections.asr.models import ASRModel
+def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
 
-    def offline_hub(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route to host\nand more")
-
-    monkeypatch.setattr(ASRModel, "from_pretrained", offline_hub)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = refusal(NemoAsrEngine("somebody/some-model", device="cpu"))
-    assert said.startswith("cannot get the model somebody/some-model: no route to host. Without network")
+    assert said.startswith("model: somebody/some-model is not on this machine and cannot be downloaded")
+    assert "type: hf download somebody/some-model --local-dir some-model" in said
+
+
+def test_what_was_downloaded_once_is_loaded_without_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nemo_file: Callable[[str], Path]
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    kept = tmp_path / "models--somebody--some-model"
+    snapshot = kept / "snapshots" / ("0" * 40)
+    for folder in (kept / "refs", snapshot):
+        folder.mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    (snapshot / "some-model.nemo").symlink_to(nemo_file("rnnt"))
+    engine = NemoAsrEngine("somebody/some-model", device="cpu", right_context=1, capacity=1)
+    engine.load()
+    assert engine.step_ms == 160
+
+
+def test_a_download_shows_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nemo_file: Callable[[str], Path], infos: list[str]
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def hub(
+        repository: str, *, allow_patterns: list[str], local_files_only: bool = False, **options: Any
+    ) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        assert allow_patterns == ["*.nemo"]
+        with options["tqdm_class"](total=4_000_000, unit="B", name="x") as bar:
+            for _ in range(4):
+                bar.update(1_000_000)
+                bar.refresh()
+        (tmp_path / "some-model.nemo").symlink_to(nemo_file("rnnt"))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub)
+    NemoAsrEngine("somebody/some-model", device="cpu", right_context=1, capacity=1).load()
+    shown = [line.split(": ", 1)[1].strip() for line in infos if " % of " in line]
+    assert shown == [f"{share} % of 4 MB" for share in (20, 50, 70, 100)]
 
 
 @pytest.mark.parametrize("options", [{"right_context": 2}, {"att_ctx": "70,5"}, {"att_ctx": "56,1"}])
@@ -88,6 +138,7 @@ def test_the_model_s_own_look_ahead_is_the_default(make_engine: MakeEngine) -> N
         ({"decoder": "ctc"}, "no CTC decoder"),
         ({"att_ctx": "many"}, "such as 70,1"),
         ({"device": "cuda:7"}, "sees no GPU"),
+        ({"cuda_graphs": True}, "there are none on cpu"),
     ],
 )
 def test_options_that_do_not_fit_are_named(
@@ -98,6 +149,43 @@ def test_options_that_do_not_fit_are_named(
     if "device" in options and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert named in refusal(NemoAsrEngine(str(nemo_file("rnnt")), **{"device": "cpu", **options}))
+
+
+def test_compiling_without_a_compiler_is_refused_with_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, nemo_file: Callable[[str], Path]
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    said = refusal(NemoAsrEngine(str(nemo_file("rnnt")), device="cpu", compile=True))
+    assert "C++ compiler" in said
+
+
+def test_a_compiled_step_takes_batches_of_any_size_and_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, make_engine: MakeEngine
+) -> None:
+    """The compiler is left out: it takes minutes and proves nothing about our part."""
+    import torch
+
+    sizes: list[int] = []
+
+    def compile_nothing(step: Any, **_: Any) -> Any:
+        def noting(**inputs: Any) -> Any:
+            sizes.append(len(inputs["processed_signal"]))
+            return step(**inputs)
+
+        return noting
+
+    audio = [babble(1.5, seed) for seed in range(5)]
+    plain = make_engine("rnnt", right_context=1)
+    expected = [recognise(plain, each)[0] for each in audio]
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    engine = make_engine("rnnt", right_context=1, compile=True, capacity=5, max_batch=5)
+    assert set(sizes) == {1, 2, 4, 8}, "all are compiled before the first caller"
+    callers = [Caller(engine, [each]) for each in audio]
+    while step(engine, callers):
+        pass
+    assert [offline.spaced(caller.finals[0].text) for caller in callers] == expected
 
 
 def test_impossible_options_are_refused_before_anything_is_loaded() -> None:

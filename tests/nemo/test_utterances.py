@@ -116,6 +116,38 @@ def test_words_lie_on_the_stream_s_clock(engine: NemoAsrEngine) -> None:
         start = end
 
 
+@pytest.mark.parametrize(("kind", "decoder"), [("ctc", "ctc"), ("hybrid", "rnnt"), ("hybrid", "ctc")])
+def test_words_have_times_and_confidence_whatever_the_decoder(
+    kind: str, decoder: str, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(kind, right_context=1, decoder=decoder)
+    final = hear(engine, engine.open(None), SPEECH.tobytes(), Flush.HARD)
+    assert [word.text for word in final.words] == final.text.split()
+    assert len(final.words) > 1
+    assert all(0 <= word.start_ms < word.end_ms <= len(SPEECH) * 1000 / RATE for word in final.words)
+    assert all(word.confidence is not None and 0 < word.confidence <= 1 for word in final.words)
+
+
+def test_the_mark_for_the_end_of_an_utterance_is_told_and_is_no_text(make_engine: MakeEngine) -> None:
+    """What a random model says most is taken for its mark: `ended` follows the last token, step by step."""
+    engine = make_engine("rnnt", right_context=1)
+    assert engine.info.marks_end
+    vocabulary, said, told = engine._loaded()[0].vocabulary, [], []
+    stream = engine.open(None)
+    extend = stream.transcript.extend
+    stream.transcript.extend = lambda tokens: (said.extend(t.id for t in tokens), extend(tokens))[1]  # type: ignore[method-assign]
+    hear(engine, stream, SPEECH.tobytes(), Flush.NONE)
+    mark = max(set(said), key=said.count)
+    vocabulary.marks = vocabulary.end_marks = frozenset({mark})
+    for at in range(0, len(SPEECH), 2560):
+        result = hear(engine, stream, SPEECH[at : at + 2560].tobytes(), Flush.NONE)
+        told.append(result.ended)
+        assert result.ended == (said[-1] == mark)
+    assert {True, False} == set(told)
+    hear(engine, stream, b"", Flush.HARD)
+    assert not hear(engine, stream, b"", Flush.NONE).ended
+
+
 def test_interims_only_ever_grow(engine: NemoAsrEngine) -> None:
     stream = engine.open(None)
     pieces = [SPEECH[at : at + 1600].tobytes() for at in range(0, len(SPEECH), 1600)]

@@ -12,11 +12,14 @@ from nemotron_speech.protocol.asr import (
     AsrServer,
     Audio,
     ClientState,
+    EndOfUtterance,
     Error,
     Final,
     Interim,
     Ready,
     ResetRequested,
+    Utterance,
+    events_of,
 )
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 
@@ -39,7 +42,7 @@ def test_a_plain_client_reads_the_fields_it_knows() -> None:
     server = AsrServer()
     assert json.loads(server.ready()) == {"type": "ready"}
     assert json.loads(server.interim("hel") or "") == {"type": "transcript", "text": "hel", "is_final": False}
-    assert json.loads(server.final(ResetRequested(True, None), "hello")) == {
+    assert json.loads(server.final(ResetRequested(True, None), Utterance("hello"))) == {
         "type": "transcript",
         "text": "hello",
         "is_final": True,
@@ -51,7 +54,7 @@ def test_the_id_of_a_reset_is_echoed() -> None:
     server = AsrServer()
     request = server.receive('{"type":"reset","id":"seven"}')
     assert isinstance(request, ResetRequested)
-    assert json.loads(server.final(request, ""))["id"] == "seven"
+    assert json.loads(server.final(request, Utterance("")))["id"] == "seven"
 
 
 def test_an_interim_is_sent_only_when_the_text_changed() -> None:
@@ -65,14 +68,14 @@ def test_an_interim_is_sent_only_when_the_text_changed() -> None:
 def test_after_a_hard_final_the_same_words_are_news_again() -> None:
     server = AsrServer()
     server.interim("yes")
-    server.final(ResetRequested(True, None), "yes")
+    server.final(ResetRequested(True, None), Utterance("yes"))
     assert server.interim("yes") is not None
 
 
 def test_after_a_soft_final_the_same_words_are_no_news() -> None:
     server = AsrServer()
     server.interim("yes")
-    server.final(ResetRequested(False, None), "yes")
+    server.final(ResetRequested(False, None), Utterance("yes"))
     assert server.interim("yes") is None
 
 
@@ -160,5 +163,50 @@ def test_word_times_of_a_final_reach_the_client() -> None:
     id, message = client.reset()
     request = server.receive(message)
     assert isinstance(request, ResetRequested)
-    final = server.final(request, "one two", [("one", 0, 300), ("two", 300, 700)], 0, 700)
-    assert client.receive(final) == Final(id, "one two", True, (("one", 0, 300), ("two", 300, 700)), 0, 700)
+    final = server.final(
+        request, Utterance("one two", 0, 700, [("one", 0, 300), ("two", 300, 700)], [0.9, 0.8])
+    )
+    words = (("one", 0, 300), ("two", 300, 700))
+    assert client.receive(final) == Final(id, "one two", True, words, 0, 700, (0.9, 0.8))
+
+
+def test_a_client_that_knows_words_only_reads_a_final_with_confidences() -> None:
+    server = AsrServer()
+    final = server.final(ResetRequested(True, None), Utterance("one", 0, 300, [("one", 0, 300)], [0.9]))
+    assert json.loads(final)["words"] == [["one", 0, 300]]
+
+
+def test_the_end_of_an_utterance_is_told_once_to_a_client_that_asked() -> None:
+    server, client = AsrServer(events_of(["eou"])), AsrClient()
+    assert client.receive(server.ready(("eou",))) == Ready(("eou",))
+    assert server.ended(100) is None, "nothing was said"
+    server.interim("yes")
+    message = server.ended(200)
+    assert message is not None
+    assert json.loads(message) == {"type": "eou", "end_ms": 200}
+    assert client.receive(message) == EndOfUtterance(end_ms=200)
+    assert server.ended(300) is None
+    server.interim("yes please")
+    assert server.ended(400) is not None
+    server.final(ResetRequested(True, None), Utterance("yes please"))
+    server.interim("yes please")
+    assert server.ended(500) is not None, "another utterance may end with the same words"
+
+
+def test_a_client_that_asked_for_no_events_gets_none() -> None:
+    server = AsrServer()
+    assert server.ready(("eou",)) == '{"type":"ready"}'
+    server.interim("yes")
+    assert server.ended(200) is None
+
+
+def test_an_event_nobody_sends_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadRequest, match="'cough'; allowed: eou"):
+        events_of(["eou", "cough"])
+
+
+def test_an_interim_of_a_very_long_utterance_says_where_it_begins() -> None:
+    server, client = AsrServer(), AsrClient()
+    assert server.interim("a b") is not None
+    assert client.receive(server.interim("b c", offset=2) or "") == Interim("b c", None, 2)
+    assert server.interim("b c", offset=2) is None

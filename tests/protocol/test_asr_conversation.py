@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from nemotron_speech.protocol import asr
 from nemotron_speech.protocol.asr import (
     AsrClient,
     AsrServer,
@@ -89,7 +90,7 @@ class Recognition(RuleBasedStateMachine):
                 if message is not None:
                     self.down.append(message)
             case ResetRequested() as request:
-                self.down.append(self.server.final(request, words(self.heard)))
+                self.down.append(self.server.final(request, asr.Utterance(words(self.heard))))
                 if request.finalize:
                     self.heard = []
 

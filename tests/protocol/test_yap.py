@@ -9,9 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import BadRequest, PeerError, TooLarge
-from nemotron_speech.protocol.asr import Audio, ResetRequested
+from nemotron_speech.protocol.asr import Audio, ResetRequested, Utterance
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES
-from nemotron_speech.protocol.yap import CloseRequested, Error, Final, Interim, Opened, YapClient, YapServer
+from nemotron_speech.protocol.yap import (
+    CloseRequested,
+    EndOfUtterance,
+    Error,
+    Final,
+    Interim,
+    Opened,
+    YapClient,
+    YapServer,
+)
 
 NOW_MS = 1_700_000_000_123
 RESET = ResetRequested(finalize=True, id=None)
@@ -46,7 +55,7 @@ def test_a_plain_client_reads_the_fields_it_knows() -> None:
         "final": False,
         "ts": NOW_MS,
     }
-    assert json.loads(server.final(RESET, "hello")) == {
+    assert json.loads(server.final(RESET, Utterance("hello"))) == {
         "op": "final",
         "sid": "s1",
         "text": "hello",
@@ -60,7 +69,7 @@ def test_an_interim_is_sent_only_when_the_text_changed() -> None:
     assert server.interim("") is None
     assert server.interim("one") is not None
     assert server.interim("one") is None
-    server.final(RESET, "one")
+    server.final(RESET, Utterance("one"))
     assert server.interim("one") is not None, "another utterance, the same word"
 
 
@@ -122,7 +131,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
     heard, asked, finals = 0, [], []
 
     def answer() -> None:
-        message = client.receive(server.final(asked.pop(0), str(heard)))
+        message = client.receive(server.final(asked.pop(0), Utterance(str(heard))))
         assert isinstance(message, Final)
         finals.append(message.text)
 
@@ -150,7 +159,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
 
 def test_a_final_nobody_asked_for_is_the_servers_fault() -> None:
     with pytest.raises(PeerError, match="nobody asked for"):
-        YapClient("s1").receive(opened().final(RESET, "x"))
+        YapClient("s1").receive(opened().final(RESET, Utterance("x")))
 
 
 def test_a_text_of_another_session_is_the_servers_fault() -> None:
@@ -165,3 +174,29 @@ def test_the_client_ignores_what_it_does_not_know() -> None:
     found = client.receive('{"op":"interim","sid":"me","text":"a","confidence":1}')
     assert isinstance(found, Interim)
     assert found.text == "a"
+
+
+def test_the_end_of_an_utterance_is_told_to_those_who_asked_in_their_init() -> None:
+    server, client = YapServer(lambda: NOW_MS), YapClient("s1", events=("eou",))
+    server.receive(client.init())
+    server.interim("hello")
+    message = server.ended(640)
+    assert message is not None
+    assert client.receive(message) == EndOfUtterance(sid="s1", ts=NOW_MS, end_ms=640)
+    assert server.ended(660) is None
+    plain = opened()
+    plain.interim("hello")
+    assert plain.ended(640) is None
+
+
+def test_an_event_nobody_sends_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadRequest, match="'cough'; allowed: eou"):
+        YapServer(lambda: 0).receive('{"op":"init","sid":"a","events":["cough"]}')
+
+
+def test_how_sure_the_model_is_comes_beside_the_words() -> None:
+    server, client = opened(), YapClient("s1")
+    server.receive(client.close())
+    final = client.receive(server.final(RESET, Utterance("yes", 0, 90, [("yes", 0, 90)], [0.75])))
+    assert isinstance(final, Final)
+    assert (final.words, final.confidences) == ([("yes", 0, 90)], [0.75])

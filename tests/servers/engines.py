@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from nemotron_speech.audio import Clip
 from nemotron_speech.engines.base import (
     AsrInfo,
     AsrResult,
     AsrStream,
     AsrWork,
+    CloneLimits,
     Flush,
     Segment,
     TtsInfo,
@@ -163,3 +165,23 @@ class LetterTts:
     def audio_of(self, text: str) -> bytes:
         """What `text` sounds like, alone and undisturbed."""
         return b"".join(map(self.frame, text))
+
+
+class CloningTts(LetterTts):
+    """Learns a voice from a clip by keeping its name."""
+
+    def __init__(self, voices: int = 2) -> None:
+        super().__init__()
+        self.info = replace(self.info, cloning=CloneLimits(min_s=1.0, max_s=10.0, voices=voices))
+        self.clips: dict[str, Clip] = {}
+
+    def clone(self, name: str, clip: Clip) -> None:
+        self.gate.pass_through()
+        if not clip.samples.any():
+            raise BadRequest("clip: nobody speaks in it")
+        self.clips[name] = clip
+        self.info = replace(self.info, voices=(*self.info.voices, name))
+
+    def forget(self, name: str) -> None:
+        del self.clips[name]
+        self.info = replace(self.info, voices=tuple(v for v in self.info.voices if v != name))

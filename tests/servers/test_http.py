@@ -76,8 +76,15 @@ async def test_what_openai_clients_send_besides_is_accepted(http: aiohttp.Client
     [
         ({"input": "abc", "voice": "bob"}, 400, "'bob'; allowed: aria, john"),
         ({"input": "abc", "language": "tlh"}, 400, "'tlh'; allowed: en"),
-        ({"input": "abc", "response_format": "mp3"}, 400, "'wav' or 'pcm'"),
+        ({"input": "abc", "response_format": "wma"}, 400, "'wma'; allowed: wav, pcm, mp3, opus, aac, flac"),
+        ({"input": "abc", "stream_format": "smoke"}, 400, "'audio' or 'sse'"),
+        ({"input": "abc", "sample_rate": 100}, 400, "sample_rate"),
         ({"input": "abc", "speed": 100}, 400, "speed"),
+        (
+            {"input": "abc", "speed": 1.5},
+            400,
+            "letters speaks at speed 1 alone; engines that can change it: espeak",
+        ),
         ({"input": ""}, 400, "input"),
         ({}, 400, "input"),
         ({"input": "a" * 4001}, 400, "4000 characters"),

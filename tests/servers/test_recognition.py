@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrWork, Flush
+from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import MemoryChannel, talking, until
@@ -229,6 +231,15 @@ async def test_a_failing_chunk_ends_its_caller_and_no_other(service: AsrService,
         await again.read_until("ready")
 
 
+async def test_the_metrics_say_how_many_callers_the_engine_takes_in_a_step(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    name = "nemotron_asr_step_limit_streams"
+    assert service.metrics.registry.get_sample_value(name) == 8
+    engine.info = replace(engine.info, max_batch=2)
+    assert service.metrics.registry.get_sample_value(name) == 2
+
+
 async def test_a_step_that_raises_costs_its_batch_and_the_next_caller_is_served(
     service: AsrService, engine: EchoAsr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +277,39 @@ async def test_callers_beyond_the_capacity_are_refused_at_once(engine: EchoAsr) 
                 assert (await second.closed)[0] == 1013
         async with talking(service) as third:
             await third.read_until("ready")
+
+
+async def test_the_end_of_an_utterance_reaches_who_asked_and_no_other() -> None:
+    """After its last words and before its final; a reset is still the client's to ask for."""
+    script = AsrScript(transcripts=("hello",), end_ms=200, chunk_ms=80)
+    service = AsrService(ScriptedAsr(script), AsrSettings(engine="none"))
+    audio = np.full(8000, 9000, "<i2").tobytes() + bytes(2 * 8000)
+
+    async def heard(query: dict[str, str]) -> list[dict[str, Any]]:
+        async with talking(service, query=query) as caller:
+            caller.say(audio)
+            caller.say(type="reset")
+            messages = [await caller.read()]
+            while not messages[-1].get("is_final"):
+                messages.append(await caller.read())
+            return messages
+
+    async with service.runner.running():
+        await until(lambda: service.health()[0] == 200)
+        asked, plain = await heard({"events": "eou"}), await heard({})
+    assert asked[0] == {"type": "ready", "events": ["eou"]}
+    (event,) = (message for message in asked if message["type"] == "eou")
+    assert 700 <= event["end_ms"] <= 800
+    assert asked.index(event) > next(i for i, m in enumerate(asked) if m.get("text") == "hello")
+    assert asked[-1]["text"] == plain[-1]["text"] == "hello"
+    assert plain[0] == {"type": "ready"}
+    assert {message["type"] for message in plain} == {"ready", "transcript"}
+
+
+async def test_an_unknown_event_is_refused_with_what_is_allowed(service: AsrService) -> None:
+    async with talking(service, query={"events": "cough"}) as caller:
+        assert "allowed: eou" in (await caller.read())["message"]
+        assert (await caller.closed)[0] == 1008
 
 
 async def test_an_unknown_language_is_refused_with_what_is_allowed(service: AsrService) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nemotron_speech.engines.scripted import ScriptedTts
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import TtsService
 from tests.servers.channel import MemoryChannel, talking, until
@@ -349,3 +350,52 @@ async def test_streams_of_all_callers_advance_together_and_none_starves() -> Non
         assert max(map(len, engine.batches)) <= 2
         last = {text: max(i for i, b in enumerate(engine.batches) if text in b) for text in callers}
         assert min(last.values()) > len(engine.batches) / 2, "one caller was finished before others began"
+
+
+async def test_word_times_are_of_the_text_as_it_was_written(service: TtsService, engine: LetterTts) -> None:
+    text = "It costs **$5** — at 20 °C 🙂"
+    async with talking(service) as caller:
+        caller.say(type="text", text=text)
+        messages = await caller.read_until("segment_complete")
+    said = "It costs five dollars — at twenty degrees Celsius"
+    assert engine.streams[0].segment.text == said
+    complete = messages[-1]
+    assert [word for word, _, _ in complete["words"]] == ["It", "costs", "**$5**", "at", "20", "°C"]
+    assert complete["words"][-1][2] == pytest.approx(complete["audio_ms"], abs=1)
+    assert complete["words_estimated"] is True, "this engine knows no times"
+    assert complete["unspoken"] == "🙂"
+
+
+async def test_word_times_of_the_engine_are_no_estimate() -> None:
+    service = TtsService(ScriptedTts(), TtsSettings(engine="none"))
+    async with service.running():
+        await until(lambda: service.health()[0] == 200)
+        async with talking(service) as caller:
+            caller.say(type="text", text="That is $5 more")
+            complete = (await caller.read_until("segment_complete"))[-1]
+    assert "words_estimated" not in complete
+    assert "unspoken" not in complete
+    words = {word: (start, end) for word, start, end in complete["words"]}
+    assert list(words) == ["That", "is", "$5", "more"]
+    assert words["$5"] == (8 * 55, 21 * 55), "as long as `five dollars`, at 55 ms a character"
+
+
+async def test_a_text_that_cannot_be_spoken_at_all_is_reported(
+    service: TtsService, engine: LetterTts
+) -> None:
+    async with talking(service) as caller:
+        caller.say(type="text", text="🎉 👍🏽")
+        complete = (await caller.read_until("segment_complete"))[-1]
+    assert complete["unspoken"] == "🎉 👍🏽"
+    assert complete["audio_ms"] == 0
+    assert not engine.streams, "the engine was asked for silence"
+
+
+async def test_a_long_text_is_put_into_words_off_the_loop(service: TtsService, engine: LetterTts) -> None:
+    async with talking(service) as caller:
+        caller.say(type="text", text="1 " * 300)
+        caller.say(type="close")
+        messages = await caller.read_until("done")
+    assert engine.streams[0].segment.text == " ".join(["one"] * 300)
+    complete = next(m for m in messages if isinstance(m, dict) and m["type"] == "segment_complete")
+    assert len(complete["words"]) == 300

@@ -17,6 +17,7 @@ from nemotron_speech.profiles import (
     missing,
     profile_named,
     servers,
+    voices,
     with_engines,
 )
 
@@ -113,6 +114,26 @@ def test_engines_can_be_chosen_by_name() -> None:
     assert [s.engine for s in servers(chosen, machine=machine())] == ["whisper", "espeak", "responder"]
     with pytest.raises(ProfileUnavailable, match="no recogniser called nonsense"):
         servers(with_engines(PROFILES["embedded"], asr="nonsense"), machine=machine())
+
+
+def test_an_engine_chosen_by_name_is_mended_by_its_extra_or_its_script() -> None:
+    here = machine(
+        (("pocketsphinx",), ("kokoro", "chatterbox")), absent=("onnxruntime", "torch"), extras=("kokoro",)
+    )
+    mends = [
+        [lack.mend for lack in missing(with_engines(PROFILES["embedded"], tts=name), machine=here)]
+        for name in ("kokoro", "chatterbox")
+    ]
+    assert mends == [["install it: uv sync --extra kokoro"], ["make its environment: scripts/chatterbox_env"]]
+
+
+def test_voices_are_the_synthesisers_with_what_each_lacks() -> None:
+    here = machine(((), ("espeak", "piper", "scripted", "theirs")), absent=("piper",))
+    assert {name: [lack.mend for lack in lacks] for name, lacks in voices(here).items()} == {
+        "espeak": [],
+        "piper": ["install it: uv sync --extra piper"],
+        "theirs": [],
+    }
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nemotron_speech.errors import EngineError
+from nemotron_speech.errors import BadRequest, EngineError, require
+
+if TYPE_CHECKING:
+    from nemotron_speech.audio import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class AsrInfo:
     """Streams open at once; the next one is refused."""
     max_batch: int = 8
     """Streams in one step."""
+    marks_end: bool = False
+    """Whether results say that the speaker has finished (`AsrResult.ended`)."""
 
 
 class AsrStream(Protocol):
@@ -72,11 +77,18 @@ class AsrWork:
 
 @dataclass(frozen=True, slots=True)
 class AsrResult:
-    """The transcript of the utterance so far (of the whole utterance after a hard flush)."""
+    """The transcript of the utterance so far (of the whole utterance after a hard flush).
+
+    A very long utterance is not told from its beginning in every step (`running_text.py`).
+    """
 
     text: str
     words: tuple[Word, ...] = ()
-    """With times on the stream's clock; filled on a flush where the model knows them."""
+    """With times on the stream's clock; on a flush, where the model knows them. Of very many, the newest."""
+    offset: int = 0
+    """Characters of the utterance that come before `text`."""
+    ended: bool = False
+    """Whether the model takes the speaker to have finished, and has heard nothing since."""
 
 
 class AsrEngine(Protocol):
@@ -114,6 +126,17 @@ class AsrEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CloneLimits:
+    """What a voice can be learnt from, and how many can be."""
+
+    min_s: float
+    max_s: float
+    """Seconds of the reference clip; more than this adds nothing."""
+    voices: int
+    """Cloned voices kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class TtsInfo:
     """What a synthesiser is, what it can say, and how much it holds."""
 
@@ -132,6 +155,10 @@ class TtsInfo:
     """Segments in one step."""
     max_text: int = 4000
     """Characters in one segment."""
+    speeds: tuple[float, float] = (1.0, 1.0)
+    """Slowest and fastest `Segment.speed`; equal where the model has no control for it."""
+    cloning: CloneLimits | None = None
+    """None: it learns no voices. Otherwise the engine is a `VoiceCloner` too."""
 
 
 class SynthesisMode(StrEnum):
@@ -154,6 +181,16 @@ class Segment:
     preset: str = "balanced"
     speed: float = 1.0
 
+    def check(self, info: TtsInfo) -> None:
+        """Raise BadRequest, with what is allowed, for what a synthesiser like `info` cannot do."""
+        require("voice", self.voice, info.voices)
+        require("language", self.language, info.languages)
+        require("preset", self.preset, info.presets)
+        slowest, fastest = info.speeds
+        if not slowest <= self.speed <= fastest:
+            allowed = f"{slowest:g} to {fastest:g}" if slowest < fastest else f"{slowest:g} alone"
+            raise BadRequest(f"{info.name} cannot speak at speed {self.speed:g}; allowed: {allowed}")
+
 
 @dataclass(frozen=True, slots=True)
 class TtsResult:
@@ -164,6 +201,8 @@ class TtsResult:
     done: bool = False
     words: tuple[Word, ...] = field(default=())
     """On the last result, where the model knows them: milliseconds within the segment."""
+    unspoken: tuple[str, ...] = ()
+    """On the last result: what of the text the model has no sound for."""
 
 
 class TtsStream(Protocol):
@@ -181,7 +220,7 @@ class TtsEngine(Protocol):
         ...
 
     def open(self, segment: Segment) -> TtsStream:
-        """Start a segment. Raises BadRequest for an unknown voice or language."""
+        """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
         ...
 
     def step(self, streams: Sequence[TtsStream]) -> Sequence[TtsResult | EngineError]:
@@ -194,4 +233,20 @@ class TtsEngine(Protocol):
 
     def unload(self) -> None:
         """Release the model, threads and processes."""
+        ...
+
+
+class VoiceCloner(Protocol):
+    """What an engine with `TtsInfo.cloning` can do besides."""
+
+    def clone(self, name: str, clip: Clip) -> None:
+        """Learn a voice from a clip at any rate; `info.voices` then ends with it.
+
+        Raises BadRequest for a name that is taken, a clip outside the limits or without a voice in it, and
+        one voice too many; EngineError when the model fails. Takes as long as a long step.
+        """
+        ...
+
+    def forget(self, name: str) -> None:
+        """Drop a cloned voice; segments that speak with it go on. Raises BadRequest for any other name."""
         ...

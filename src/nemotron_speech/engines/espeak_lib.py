@@ -18,6 +18,7 @@ from nemotron_speech.errors import ConfigurationError, EngineError
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 1
+_PHONEMES_IPA = 0x02
 _POSITION_CHARACTER = 1
 _EVENT_LIST_TERMINATED, _EVENT_WORD = 0, 1
 _RATE, _VOLUME, _PITCH = 1, 2, 3
@@ -112,9 +113,23 @@ class EspeakLibrary:
                 raise EngineError(f"espeak-ng failed to speak (status {status})")
             return self._clause
 
+    def phonemes(self, text: str, voice: str) -> str:
+        """Return the IPA that a voice speaks `text` with, clauses joined by spaces. Raises EngineError."""
+        rest = c_char_p(text.encode())
+        clauses = []
+        with self._lock:
+            self._choose(voice)
+            while rest.value is not None:
+                written = self._lib.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _PHONEMES_IPA)
+                clauses.append((written or b"").decode(errors="replace"))
+        return " ".join(clause for clause in clauses if clause)
+
+    def _choose(self, voice: str) -> None:
+        if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise EngineError(f"espeak-ng has no voice {voice!r}")
+
     def _apply(self, delivery: Delivery) -> None:
-        if self._lib.espeak_SetVoiceByName(delivery.voice.encode()) != 0:
-            raise EngineError(f"espeak-ng has no voice {delivery.voice!r}")
+        self._choose(delivery.voice)
         for parameter, value in (
             (_RATE, delivery.rate),
             (_PITCH, delivery.pitch),
@@ -174,6 +189,8 @@ def _open_library() -> ctypes.CDLL:
     lib.espeak_SetVoiceByName.argtypes = [c_char_p]
     lib.espeak_SetParameter.argtypes = [c_int, c_int, c_int]
     lib.espeak_SetSynthCallback.argtypes = [_Callback]
+    lib.espeak_TextToPhonemes.argtypes = [POINTER(c_char_p), c_int, c_int]
+    lib.espeak_TextToPhonemes.restype = c_char_p
     lib.espeak_Synth.argtypes = [c_char_p, c_size_t, c_uint, c_int, c_uint, c_uint, c_void_p, c_void_p]
     return lib
 

@@ -6,14 +6,14 @@ A segment is spoken clause by clause: a step synthesises at most one clause (a f
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, TtsStream, Word
+from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import Clause, Delivery, EspeakLibrary, espeak_library
-from nemotron_speech.errors import BadRequest, EngineError, TooLarge
+from nemotron_speech.errors import EngineError, TooLarge
 from nemotron_speech.text import speakable
 
 STEP_MS = 60
@@ -31,10 +31,10 @@ _SILENCE = 160
 """Samples of smaller magnitude are silence (-46 dBFS)."""
 
 _WORDS_PER_MINUTE = 165
+_SLOWEST, _FASTEST = 80, 450
+"""Words per minute that espeak-ng can do."""
 
 _PEAK = 0.89
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|(?<=[。！？])|\n+")
-_CLAUSE_END = re.compile(r"(?<=[,;:、，；：—])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class EspeakEngine:
             capacity=self._capacity,
             max_batch=self._capacity,
             max_text=20_000,
+            speeds=(_SLOWEST / _WORDS_PER_MINUTE, _FASTEST / _WORDS_PER_MINUTE),
         )
 
     def load(self) -> None:
@@ -101,11 +102,11 @@ class EspeakEngine:
         info = self.info
         if len(segment.text) > info.max_text:
             raise TooLarge(f"a segment holds at most {info.max_text} characters, not {len(segment.text)}")
-        if segment.voice not in _SPEAKERS:
-            raise BadRequest(f"unknown voice {segment.voice!r}; there are: {', '.join(info.voices)}")
+        language = _language(segment.language, info.languages)
+        replace(segment, language=language).check(info)
         return _Stream(
-            clauses=deque(split_clauses(speakable(segment.text))),
-            delivery=_delivery(segment, info.languages),
+            clauses=deque(split_clauses(speakable(segment.text), MAX_CLAUSE)),
+            delivery=_delivery(segment, language),
             whole=segment.mode is SynthesisMode.BATCH,
         )
 
@@ -123,44 +124,15 @@ class EspeakEngine:
         """Nothing to release: the library belongs to the process."""
 
 
-def split_clauses(text: str) -> list[str]:
-    """Cut the text into pieces of at most `MAX_CLAUSE` characters that hold something to say.
-
-    Sentences stay whole where they fit; longer ones are cut after commas, then between words.
-    """
-    pieces: list[str] = []
-    for sentence in _SENTENCE_END.split(text):
-        pieces += [sentence] if len(sentence) <= MAX_CLAUSE else _cut(sentence)
-    return [piece for piece in (piece.strip() for piece in pieces) if any(map(str.isalnum, piece))]
+def _language(wanted: str, languages: Sequence[str]) -> str:
+    """Return the listed language that `wanted` is, or a dialect of; else `wanted` itself."""
+    tag = wanted.lower().replace("_", "-")
+    return next((found for found in (tag, tag.partition("-")[0]) if found in languages), wanted)
 
 
-def _cut(sentence: str) -> list[str]:
-    pieces: list[str] = []
-    for clause in _CLAUSE_END.split(sentence):
-        if pieces and len(pieces[-1]) + len(clause) < MAX_CLAUSE:
-            pieces[-1] += " " + clause
-        else:
-            pieces += _cut_words(clause)
-    return pieces
-
-
-def _cut_words(clause: str) -> list[str]:
-    pieces: list[str] = []
-    while len(clause) > MAX_CLAUSE:
-        space = clause.rfind(" ", 1, MAX_CLAUSE)
-        end = space if space > 0 else MAX_CLAUSE
-        pieces.append(clause[:end])
-        clause = clause[end:].lstrip()
-    return [*pieces, clause]
-
-
-def _delivery(segment: Segment, languages: Sequence[str]) -> Delivery:
-    tag = segment.language.lower().replace("_", "-")
-    language = next((found for found in (tag, tag.partition("-")[0]) if found in languages), None)
-    if language is None:
-        raise BadRequest(f"unknown language {segment.language!r}; there are: {', '.join(languages)}")
+def _delivery(segment: Segment, language: str) -> Delivery:
     speaker = _SPEAKERS[segment.voice]
-    rate = round(min(max(_WORDS_PER_MINUTE * segment.speed, 80), 450))
+    rate = round(_WORDS_PER_MINUTE * segment.speed)
     identifier = espeak_library().languages[_ALIASES.get(language, language)]
     return Delivery(f"{identifier}+{speaker.variant}", rate, speaker.pitch, volume=100)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nemotron_speech.engines.base import Word
+from nemotron_speech.engines.running_text import MOST_WORDS, RunningText
 
 _LONGEST_REPEAT = 5
 """Words that a hypothesis over a shortened buffer may repeat of what was committed before it."""
@@ -19,9 +20,16 @@ _REPEAT_WITHIN_MS = 1000
 
 
 class LocalAgreement:
-    """The words of one utterance. Times of all words are on one clock."""
+    """The words of one utterance. Times of all words are on one clock.
 
-    def __init__(self) -> None:
+    Args:
+        separator: What stands between two words in the text.
+    """
+
+    def __init__(self, separator: str = " ") -> None:
+        self.separator = separator
+        self.text = RunningText()
+        """The text of the committed words."""
         self._committed: list[Word] = []
         self._tentative: list[Word] = []
         self._window = 0
@@ -29,7 +37,7 @@ class LocalAgreement:
 
     @property
     def committed(self) -> tuple[Word, ...]:
-        """The words that stay, whatever is heard."""
+        """The words that stay, whatever is heard; of very many, the newest."""
         return tuple(self._committed)
 
     @property
@@ -41,7 +49,7 @@ class LocalAgreement:
         """Take in a hypothesis over the buffer and commit what it shares with the one before."""
         rest = self._beyond_committed(hypothesis)
         agreed = min(_common_prefix(self._tentative, rest), max(len(rest) - 1, 0))
-        self._committed += rest[:agreed]
+        self._commit(rest[:agreed])
         self._tentative = rest[agreed:]
 
     def preview(self, hypothesis: Sequence[Word]) -> tuple[Word, ...]:
@@ -51,13 +59,26 @@ class LocalAgreement:
     def settle(self, until_ms: int) -> None:
         """Commit the tentative words that end by `until_ms`, agreed on or not."""
         while self._tentative and self._tentative[0].end_ms <= until_ms:
-            self._committed.append(self._tentative.pop(0))
+            self._commit([self._tentative.pop(0)])
 
     def forget_audio(self, before_ms: int) -> None:
         """Say that hypotheses from now on begin at `before_ms`. Tentative words before it are committed."""
         self.settle(before_ms)
         while self._window < len(self._committed) and self._committed[self._window].end_ms <= before_ms:
             self._window += 1
+        old = min(self._window, len(self._committed) - MOST_WORDS)
+        if old > 0:
+            del self._committed[:old]
+            self._window -= old
+
+    def joined(self, words: Sequence[Word]) -> str:
+        """Return what `words` add to the committed text."""
+        text = self.separator.join(word.text for word in words)
+        return f"{self.separator}{text}" if text and self.text.recent else text.lstrip()
+
+    def _commit(self, words: Sequence[Word]) -> None:
+        self.text.append(self.joined(words))
+        self._committed += words
 
     def _beyond_committed(self, hypothesis: Sequence[Word]) -> list[Word]:
         """The words of the hypothesis after the committed ones: told by their text, else by their times."""

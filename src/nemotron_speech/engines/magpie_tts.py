@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, Word
+from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.engines.magpie_words import SpokenWords
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_checkpoint import Checkpoint
@@ -47,6 +46,8 @@ class MagpieStream:
     finished: bool = False
     """Whether all frames have been decoded."""
     closed: bool = False
+    unspoken: tuple[str, ...] = ()
+    """What of the text the voice has no sound for."""
 
     def take(self, made: Frames) -> None:
         """Take in the frames of one step."""
@@ -148,17 +149,16 @@ class MagpieEngine:
     def open(self, segment: Segment) -> MagpieStream:
         """Start a segment. Raises BadRequest for what the model lacks, EngineError when no place is free."""
         checkpoint, decoder, codec = self._loaded()
-        self._check(segment)
+        segment.check(self.info)
         plan = self.plan(segment.text, segment.language)
-        if plan.unspoken:
-            logger.warning("not spoken, for the voice has no sound for it: {}", " ".join(plan.unspoken))
         if not plan.chunks:
-            return MagpieStream(segment, None, SpokenWords(()), finished=True)
+            return MagpieStream(segment, None, SpokenWords(()), finished=True, unspoken=plan.unspoken)
         if not decoder.free_slots:
             raise EngineError(f"all {self.info.capacity} places for segments are taken")
         seed = secrets.randbits(63) if self._seed is None else self._seed
         utterance = decoder.open(plan.chunks, checkpoint.voices[segment.voice], seed)
-        return MagpieStream(segment, utterance, SpokenWords(plan.chunks), codec.open(utterance.slot))
+        words = SpokenWords(plan.chunks)
+        return MagpieStream(segment, utterance, words, codec.open(utterance.slot), unspoken=plan.unspoken)
 
     def step(self, streams: Sequence[MagpieStream]) -> list[TtsResult | EngineError]:
         """Decode one stack of frames of each segment; answer with the audio that is due.
@@ -195,17 +195,6 @@ class MagpieEngine:
                 break
         self.close(stream)
 
-    def _check(self, segment: Segment) -> None:
-        for what, value, allowed in (
-            ("voice", segment.voice, self.info.voices),
-            ("language", segment.language, self.info.languages),
-            ("preset", segment.preset, self.info.presets),
-        ):
-            if value not in allowed:
-                raise BadRequest(f"unknown {what} {value!r}; allowed: {', '.join(allowed)}")
-        if segment.speed != 1.0:
-            raise BadRequest("Magpie speaks at its own speed; leave speed at 1.0")
-
     def _loaded(self) -> tuple[Checkpoint, MagpieDecoder, CodecDecoder]:
         if self._checkpoint is None or self._decoder is None or self._codec is None:
             raise EngineError("the model is not loaded")
@@ -215,12 +204,12 @@ class MagpieEngine:
         """Decode a step of all segments; return those that failed."""
         _, decoder, _ = self._loaded()
 
-        def decode(streams: list[MagpieStream]) -> None:
+        def decode(streams: Sequence[MagpieStream]) -> None:
             utterances = [stream.utterance for stream in streams if stream.utterance is not None]
             for stream, frames in zip(streams, decoder.step(utterances), strict=True):
                 stream.take(frames)
 
-        return _all_or_each(decode, streams)
+        return all_or_each(decode, streams)
 
     def _make_audio(
         self, streams: list[MagpieStream], audio: dict[MagpieStream, bytes]
@@ -228,7 +217,7 @@ class MagpieEngine:
         """Turn the waiting frames of segments with equally many into PCM; return those that failed."""
         _, _, codec = self._loaded()
 
-        def make(streams: list[MagpieStream]) -> None:
+        def make(streams: Sequence[MagpieStream]) -> None:
             samples = codec.decode(
                 [stream.codec for stream in streams],
                 [stream.waiting for stream in streams],
@@ -238,7 +227,7 @@ class MagpieEngine:
                 stream.waiting = []
                 audio[stream] = to_int16(row).tobytes()
 
-        return _all_or_each(make, streams)
+        return all_or_each(make, streams)
 
     def _result(self, stream: MagpieStream, pcm: bytes) -> TtsResult:
         if stream.segment.mode is SynthesisMode.BATCH:
@@ -246,26 +235,10 @@ class MagpieEngine:
             pcm = b"".join(stream.held) if stream.finished else b""
         if not stream.finished:
             return TtsResult(pcm)
-        return TtsResult(pcm, done=True, words=self._words(stream))
+        return TtsResult(pcm, done=True, words=self._words(stream), unspoken=stream.unspoken)
 
     def _words(self, stream: MagpieStream) -> tuple[Word, ...]:
         if self._codec is None:
             return ()
         ms_per_frame = 1000 * self._codec.samples_per_frame / self.info.sample_rate
         return stream.words.times(stream.frames, ms_per_frame)
-
-
-def _all_or_each(
-    act: Callable[[list[MagpieStream]], None], streams: list[MagpieStream]
-) -> dict[MagpieStream, EngineError]:
-    """Act on all streams at once; when that fails, on each alone, so that only the cause of it fails."""
-    if not streams:
-        return {}
-    try:
-        act(streams)
-    except Exception as error:  # noqa: BLE001  whatever a model raises
-        if len(streams) > 1:
-            return {k: v for stream in streams for k, v in _all_or_each(act, [stream]).items()}
-        logger.opt(exception=error).error("a segment failed")
-        return {streams[0]: EngineError(f"the model failed: {error}")}
-    return {}

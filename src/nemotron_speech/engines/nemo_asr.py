@@ -42,6 +42,8 @@ class NemoAsrEngine:
         language: The language of a caller that names none.
         cuda_graphs: Replay the transducer search as a CUDA graph.
         threads: CPU threads for the model; PyTorch's choice when 0.
+        compile: Let PyTorch compile the encoder step at load, once for each power of two up to `max_batch`,
+            which takes minutes.
     """
 
     def __init__(
@@ -57,13 +59,14 @@ class NemoAsrEngine:
         language: str = "en",
         cuda_graphs: bool = False,
         threads: int = 0,
+        compile: bool = False,
     ) -> None:
         if decoder not in ("rnnt", "ctc"):
             raise ConfigurationError(f"unknown decoder {decoder!r}; allowed: rnnt, ctc")
         if min(capacity, max_batch) < 1:
             raise ConfigurationError("capacity and max_batch must be at least 1")
         self._options = ModelOptions(
-            model, right_context, att_ctx, decoder, precision, device, language, cuda_graphs
+            model, right_context, att_ctx, decoder, precision, device, language, cuda_graphs, compile
         )
         self._threads = threads
         self._limit = max_batch
@@ -85,8 +88,14 @@ class NemoAsrEngine:
         model = self._model = StreamingModel(self._options)
         with torch.inference_mode():
             self._arena = Arena(self.info.capacity, model.fresh, model.dims)
-        self.info = replace(self.info, languages=model.languages.names, sample_rate=model.shape.sample_rate)
-        self._warm_up(self.info.max_batch if model.device.startswith("cuda") else 1)
+        self.info = replace(
+            self.info,
+            languages=model.languages.names,
+            sample_rate=model.shape.sample_rate,
+            marks_end=bool(model.vocabulary.end_marks),
+        )
+        for batch in self._batches_to_warm(model.device):
+            self._warm_up(batch)
         logger.info(
             "{} on {} in {}: look-ahead {:.0f} ms, {} ms per step, {} streams of {:.2f} MB each",
             model.kind,
@@ -111,9 +120,15 @@ class NemoAsrEngine:
         """Milliseconds of audio in one step of one stream."""
         return self._loaded()[0].step_ms
 
+    def _batches_to_warm(self, device: str) -> list[int]:
+        most = min(self.info.max_batch, self.info.capacity)
+        if self._options.compile:
+            return [*(1 << n for n in range(most.bit_length())), most]
+        return [most if device.startswith("cuda") else 1]
+
     def _warm_up(self, batch: int) -> None:
         """Run each kind of step once, so that the first caller does not wait for it and faults show now."""
-        streams = [self.open(None) for _ in range(min(batch, self.info.capacity))]
+        streams = [self.open(None) for _ in range(batch)]
         for flush in (Flush.NONE, Flush.NONE, Flush.NONE, Flush.HARD):
             work = [AsrWork(stream, bytes(2 * stream.wanted_samples), flush) for stream in streams]
             for error in (outcome for outcome in self.step(work) if isinstance(outcome, EngineError)):
@@ -201,6 +216,7 @@ class NemoAsrEngine:
         import torch
 
         self._limit = max(min(self._limit, batch) // 2, 1)
+        self.info = replace(self.info, max_batch=self._limit)
         logger.warning("out of memory with {} streams in a step; at most {} from now", batch, self._limit)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -211,8 +227,9 @@ class NemoAsrEngine:
         stream = job.stream
         transcript = job.ending or stream.transcript
         if job.flush is Flush.NONE:
-            return AsrResult(transcript.text)
-        result = AsrResult(transcript.text, stream.words(transcript))
+            return AsrResult(transcript.text, offset=transcript.offset, ended=transcript.ended)
+        text, offset = transcript.whole
+        result = AsrResult(text, stream.words(transcript), offset, transcript.ended)
         if job.flush is Flush.HARD:
             assert stream.slot is not None
             self._loaded()[1].clear(stream.slot)

@@ -7,6 +7,7 @@ from typing import Any
 
 from loguru import logger
 
+from nemotron_speech.engines import hub
 from nemotron_speech.errors import ConfigurationError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -33,6 +34,8 @@ def load_model(name: str, device: str) -> Any:
 
 def pick_device(device: str) -> str:
     """Return the PyTorch device that `device` means; `auto` takes a GPU when there is one."""
+    if device == "cpu":
+        return device
     import torch
 
     if device != "auto":
@@ -134,6 +137,8 @@ def _restored(model_class: Any, name: str, device: str) -> Any:
     path = Path(name).expanduser()
     if not path.exists():
         raise ConfigurationError(f"there is no model file {path}")
+    if path.is_dir() and (packed := next(path.glob("*.nemo"), None)):
+        path = packed
     logger.info("loading {}", path)
     try:
         return model_class.restore_from(str(path), map_location=torch.device(device))
@@ -142,17 +147,15 @@ def _restored(model_class: Any, name: str, device: str) -> Any:
 
 
 def _downloaded(model_class: Any, name: str, device: str) -> Any:
+    if "/" in name:
+        return _restored(model_class, str(hub.model_file(name, "*.nemo")), device)
     import torch
 
-    logger.info("looking for {} in the local cache and on the hub", name)
+    logger.info("looking for {} among NeMo's own models", name)
     try:
         return model_class.from_pretrained(name, map_location=torch.device(device))
     except Exception as error:
         raise ConfigurationError(
-            f"cannot get the model {name}: {_first_line(error)}. Without network, give the path of a .nemo "
-            "file that was downloaded before"
+            f"cannot get the model {name}: {hub.first_line(error)}. Give the path of a .nemo file, or a name "
+            "with its owner, such as nvidia/nemotron-speech-streaming-en-0.6b"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

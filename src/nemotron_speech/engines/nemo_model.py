@@ -32,6 +32,7 @@ class ModelOptions:
     device: str
     language: str
     cuda_graphs: bool
+    compile: bool = False
 
 
 class StreamingModel:
@@ -52,7 +53,9 @@ class StreamingModel:
         self._prompt = LanguagePrompt(model) if prompts else None
         with torch.inference_mode():
             self.mel = MelFrames(model.preprocessor)
-            self.encoder = StreamingEncoder(model, dtype)
+            self.encoder = StreamingEncoder(model, dtype, compiled=options.compile)
+            if options.cuda_graphs and not self.device.startswith("cuda"):
+                raise ConfigurationError(f"cuda_graphs: there are none on {self.device}; leave it out")
             self._decoder = _decoder(model, options.decoder, options.cuda_graphs)
         self.plan, self.shape = self.encoder.plan, self.mel.shape
 

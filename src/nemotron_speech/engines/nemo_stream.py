@@ -42,11 +42,6 @@ class NemoStream:
         """Samples until the next chunk is complete: exact, and different for the first chunk."""
         return self.tail.missing(self.plan.frames(self.tail.frames))
 
-    @property
-    def end_of_utterance(self) -> bool:
-        """Whether the last thing the model said was its mark for the end of an utterance, if it has one."""
-        return self.transcript.ended
-
     def place(self, tokens: Sequence[Token]) -> list[Token]:
         """Return `tokens` with their frames counted from the start of the utterance."""
         before = self.plan.repeated(self.tail.frames)

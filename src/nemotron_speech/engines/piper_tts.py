@@ -16,15 +16,14 @@ from loguru import logger
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_RAW_PHONEMES = re.compile(r"\[\[|\]\]")
-"""Piper reads what is between double brackets as phonemes; a caller's text is text."""
-_SLOWEST, _FASTEST = 0.25, 4.0
+_NO_TEXT = re.compile(r"\[\[|\]\]|\0")
+"""Piper reads what is between double brackets as phonemes, and fails on NUL; a caller's text is text."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +71,7 @@ class PiperEngine:
             voices=(Path(model).name.removesuffix(".onnx"),),
             capacity=capacity,
             max_batch=1,  # sentences of several callers take turns, so a first one never waits for all
+            speeds=(0.25, 4.0),
         )
 
     def load(self) -> None:
@@ -102,10 +102,7 @@ class PiperEngine:
 
     def open(self, segment: Segment) -> PiperStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
-        require("voice", segment.voice, self.info.voices)
-        require("language", segment.language, self.info.languages)
-        if not _SLOWEST <= segment.speed <= _FASTEST:
-            raise BadRequest(f"speed {segment.speed}; allowed: {_SLOWEST} to {_FASTEST}")
+        segment.check(self.info)
         return PiperStream(segment, self._speakers[segment.voice])
 
     def step(self, streams: Sequence[PiperStream]) -> list[TtsResult | EngineError]:
@@ -137,7 +134,7 @@ class PiperEngine:
         config = SynthesisConfig(
             speaker_id=stream.speaker, length_scale=self._voice.config.length_scale / stream.segment.speed
         )
-        text = _RAW_PHONEMES.sub(" ", stream.segment.text)
+        text = _NO_TEXT.sub(" ", stream.segment.text)
         for chunk in self._voice.synthesize(text, config):
             yield chunk.audio_float_array
 

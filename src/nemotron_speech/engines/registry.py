@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
-from nemotron_speech.engines.base import AsrEngine, TtsEngine
+from nemotron_speech.engines.base import AsrEngine, TtsEngine, TtsInfo
 from nemotron_speech.errors import ConfigurationError
 
 ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
@@ -24,7 +24,10 @@ _ASR = {
     "whisper": "nemotron_speech.engines.whisper_asr:WhisperEngine",
 }
 _TTS = {
+    "chatterbox": "nemotron_speech.engines.chatterbox_tts:ChatterboxEngine",
     "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
+    "fastpitch": "nemotron_speech.engines.fastpitch_tts:FastPitchEngine",
+    "kokoro": "nemotron_speech.engines.kokoro_tts:KokoroEngine",
     "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
@@ -47,6 +50,18 @@ def asr_engine(name: str, **options: Any) -> AsrEngine:
 def tts_engine(name: str, **options: Any) -> TtsEngine:
     """Make the synthesiser called `name`; `load()` is the caller's. Raises ConfigurationError."""
     return _factory("synthesiser", name, _TTS, TTS_GROUP)(**options)
+
+
+def tts_names_that(can: Callable[[TtsInfo], bool]) -> tuple[str, ...]:
+    """Return the names of the synthesisers of which `can` is true, as far as is known before they load."""
+    return tuple(name for name in tts_names() if _can(name, can))
+
+
+def _can(name: str, can: Callable[[TtsInfo], bool]) -> bool:
+    try:
+        return can(tts_engine(name).info)
+    except Exception:  # noqa: BLE001  an engine that cannot even be made here is none to recommend
+        return False
 
 
 def asr_options(name: str) -> frozenset[str]:

@@ -49,6 +49,8 @@ class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final_ms: float = 0.0
     """Further time of a step that finishes an utterance."""
     words_per_second: float = 4.0
+    end_ms: int | None = None
+    """Silence after which the utterance is said to have ended; None tells no ends."""
     fail_on: str = ""
     """An utterance with this transcript makes the engine fail."""
     capacity: int = 64
@@ -102,6 +104,7 @@ class _Hearing:
         self._samples = 0
         self._loud_from: int | None = None
         self._loud = 0
+        self._loud_to = 0
         self.open = True
 
     def hear(self, pcm: bytes) -> None:
@@ -109,6 +112,7 @@ class _Hearing:
         if _loud(samples):
             self._loud_from = self._samples if self._loud_from is None else self._loud_from
             self._loud += len(samples)
+            self._loud_to = self._samples + len(samples)
         self._samples += len(samples)
 
     def transcript(self) -> str:
@@ -121,6 +125,11 @@ class _Hearing:
         beginnings = _beginnings(self.transcript())
         heard = 1 + int(self._loud / self._rate * self._script.words_per_second)
         return beginnings[min(heard, len(beginnings) - 1)]
+
+    def ended(self) -> bool:
+        if self._script.end_ms is None or self._loud_from is None:
+            return False
+        return self._samples - self._loud_to >= self._script.end_ms * self._rate // 1000
 
     def words(self) -> tuple[Word, ...]:
         start = (self._loud_from or 0) * 1000 // self._rate
@@ -144,6 +153,7 @@ class ScriptedAsr:
             model="script",
             capacity=self._script.capacity,
             max_batch=self._script.max_batch,
+            marks_end=self._script.end_ms is not None,
         )
         self.steps = 0
         self.open_streams = 0
@@ -177,8 +187,8 @@ class ScriptedAsr:
         if self._script.fail_on and stream.transcript() == self._script.fail_on:
             return EngineError("the script says to fail")
         if item.flush is Flush.NONE:
-            return AsrResult(stream.so_far())
-        result = AsrResult(stream.transcript(), stream.words())
+            return AsrResult(stream.so_far(), ended=stream.ended())
+        result = AsrResult(stream.transcript(), stream.words(), ended=stream.ended())
         if item.flush is Flush.HARD:
             stream.restart()
         return result
@@ -228,6 +238,7 @@ class ScriptedTts:
             languages=("en", "es", "de", "fr", "it", "vi", "zh"),
             capacity=self._script.capacity,
             max_batch=self._script.max_batch,
+            speeds=(0.1, 10.0),
         )
         self.steps = 0
         self.open_streams = 0
@@ -237,8 +248,7 @@ class ScriptedTts:
     def unload(self) -> None: ...
 
     def open(self, segment: Segment) -> _Tone:
-        require("voice", segment.voice, self.info.voices)
-        require("language", segment.language, self.info.languages)
+        segment.check(self.info)
         self.open_streams += 1
         return _Tone(segment, self._script)
 

@@ -18,6 +18,7 @@ from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush, Word
 from nemotron_speech.engines.local_agreement import LocalAgreement
+from nemotron_speech.engines.running_text import MOST_WORDS
 from nemotron_speech.engines.whisper_model import RATE, Audio, WhisperModel, separator
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 
@@ -25,6 +26,9 @@ _BEARINGS = RATE // 2
 """Samples before the new ones that the speech detector hears too."""
 _LEAD_IN = RATE
 """Samples of silence kept before speech, whose soft beginning the detector may have missed."""
+AUTO = "auto"
+_DETECT_WITHIN = 3 * RATE
+"""Samples of an utterance that tell its language; with fewer, the next reading asks again."""
 _SHARE = 0.7
 """Of a core's time that readings may take before callers' steps grow longer."""
 
@@ -37,13 +41,20 @@ class WhisperStream:
     audio: Audio
     step: int
     """Samples between two readings."""
-    words: LocalAgreement = field(default_factory=LocalAgreement)
+    detecting: bool = False
+    """Whether the caller has named no language, and the latest one is only a guess for this utterance."""
+    detects: bool = False
+    """Whether each utterance begins with such a guess."""
+    words: LocalAgreement = field(init=False)
     start: int = 0
     """Place of the buffer's first sample in the stream."""
     read_to: int = 0
     """How far in the stream the latest look at the buffer reached."""
     speaking: bool = False
     """Whether that look found new speech."""
+
+    def __post_init__(self) -> None:
+        self.words = LocalAgreement(separator(self.language))
 
     @property
     def end(self) -> int:
@@ -60,7 +71,8 @@ class WhisperEngine:
     Args:
         model: Folder of a converted model, or a name on the hub (tiny, base, small, medium, large-v3, turbo;
             `.en` for English alone), downloaded on first use.
-        language: Language of a caller that names none.
+        language: Language of a caller that names none; auto hears which it is, utterance by utterance, where
+            the model has several.
         device: auto, cpu, cuda or cuda:N; auto takes a GPU when there is one.
         compute_type: auto is int8 on a CPU and float16 on a GPU; else what CTranslate2 knows.
         threads: CPU threads of a reading; 0 takes the cores this process may use.
@@ -75,7 +87,7 @@ class WhisperEngine:
     def __init__(
         self,
         model: str = "base",
-        language: str = "en",
+        language: str = AUTO,
         device: str = "auto",
         compute_type: str = "auto",
         threads: int = 0,
@@ -101,7 +113,7 @@ class WhisperEngine:
         self.info = AsrInfo(
             name="whisper",
             model=Path(model).name,
-            languages=(language,),
+            languages=("en" if language == AUTO else language,),
             capacity=capacity,
             max_batch=1,  # callers take turns, so that a final never waits for the readings of all
         )
@@ -109,14 +121,15 @@ class WhisperEngine:
     def load(self) -> None:
         """Load the model; `info` then names its languages. Raises ConfigurationError."""
         model = WhisperModel(self._model_name, *self._options)
-        if self._language not in model.languages:
+        several = len(model.languages) > 1
+        languages = (AUTO, *model.languages) if several else model.languages
+        default = languages[0] if self._language == AUTO else self._language
+        if default not in languages:
             raise ConfigurationError(
-                f"language: the model {self.info.model} has no {self._language!r}; it has: "
-                f"{', '.join(model.languages)}"
+                f"language: the model {self.info.model} has no {default!r}; it has: {', '.join(languages)}"
             )
         model.warm_up()
-        others = (language for language in model.languages if language != self._language)
-        self.info = replace(self.info, languages=(self._language, *others))
+        self.info = replace(self.info, languages=(default, *(one for one in languages if one != default)))
         self._model = model
         logger.info("Whisper {} on {}, {} languages", self.info.model, model.device, len(self.info.languages))
 
@@ -126,11 +139,13 @@ class WhisperEngine:
 
     def open(self, language: str | None) -> WhisperStream:
         """Start a stream. Raises BadRequest for a language the model does not have."""
-        wanted = language or self._language
+        wanted = language or self.info.languages[0]
         short = wanted.lower().replace("_", "-").partition("-")[0]
         if short not in self.info.languages:
             raise BadRequest(f"unknown language {wanted!r}; allowed: {', '.join(self.info.languages)}")
-        stream = WhisperStream(short, np.zeros(0, np.float32), self._step)
+        auto = short == AUTO
+        known = self._loaded().fallback_language if auto else short
+        stream = WhisperStream(known, np.zeros(0, np.float32), self._step, detecting=auto, detects=auto)
         self._streams.add(stream)
         return stream
 
@@ -147,8 +162,8 @@ class WhisperEngine:
         try:
             self._take(stream, item.pcm)
             if item.flush is Flush.NONE:
-                return _result(stream, stream.words.words)
-            result = _result(stream, self._all_words(stream), timed=True)
+                return _interim(stream.words)
+            result = _final(stream.words, self._all_words(stream))
             if item.flush is Flush.HARD:
                 self._restart(stream)
         except Exception as error:  # noqa: BLE001  whatever CTranslate2 and onnxruntime raise
@@ -210,7 +225,9 @@ class WhisperEngine:
     def _restart(self, stream: WhisperStream) -> None:
         stream.start = stream.read_to = stream.end
         stream.audio = stream.audio[:0].copy()
-        stream.words, stream.speaking, stream.step = LocalAgreement(), False, self._step
+        stream.words = LocalAgreement(separator(stream.language))
+        stream.speaking, stream.step = False, self._step
+        stream.detecting = stream.detects
 
     # ------------------------------------------------------------------------------- the model
 
@@ -220,6 +237,10 @@ class WhisperEngine:
         return self._loaded().has_speech(stream.audio[since - bearings :], bearings)
 
     def _read(self, stream: WhisperStream) -> list[Word]:
+        if stream.detecting and not stream.words.committed:
+            stream.language = self._loaded().detect(stream.audio, stream.language)
+            stream.words.separator = separator(stream.language)
+            stream.detecting = len(stream.audio) < _DETECT_WITHIN
         start_ms = stream.start * 1000 // RATE
         before = [word.text for word in stream.words.committed if word.end_ms <= start_ms]
         prompt = separator(stream.language).join(before)
@@ -231,10 +252,16 @@ class WhisperEngine:
         return self._model
 
 
-def _result(stream: WhisperStream, words: Sequence[Word], *, timed: bool = False) -> AsrResult:
-    text = separator(stream.language).join(word.text for word in words).strip()
-    stripped = (replace(word, text=word.text.strip()) for word in words)
-    return AsrResult(text, tuple(stripped) if timed else ())
+def _interim(heard: LocalAgreement) -> AsrResult:
+    tentative = heard.words[len(heard.committed) :]
+    return AsrResult((heard.text.recent + heard.joined(tentative)).rstrip(), offset=heard.text.offset)
+
+
+def _final(heard: LocalAgreement, words: Sequence[Word]) -> AsrResult:
+    """`words` are the committed ones and those of the last reading."""
+    rest = words[len(heard.committed) :]
+    stripped = tuple(replace(word, text=word.text.strip()) for word in words[-MOST_WORDS:])
+    return AsrResult((heard.text.whole + heard.joined(rest)).rstrip(), stripped, heard.text.dropped)
 
 
 def _own(stream: AsrStream) -> WhisperStream:

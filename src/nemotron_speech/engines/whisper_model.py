@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from loguru import logger
 
+from nemotron_speech.engines import hub
 from nemotron_speech.engines.base import Word
 from nemotron_speech.errors import ConfigurationError
 
@@ -23,6 +23,8 @@ _FRAME = 480
 _QUIETEST = 0.001
 """RMS of a frame (-60 dBFS) below which it is silence without a closer look."""
 _VAD_PAD_MS = 200
+_SURE_OF_LANGUAGE = 0.5
+"""Probability from which on a detected language is believed."""
 _LOOPING = 2.4
 """Ratio by which zlib shortens a text that repeats itself: Whisper's own threshold for a failed decoding."""
 _LONGEST_REPEAT = 3
@@ -79,6 +81,16 @@ class WhisperModel:
         )
         # Without timestamps the first segment holds the whole window; a further one would read its end again.
         return next(iter(segments), None)
+
+    @property
+    def fallback_language(self) -> str:
+        """What is taken for spoken until something else is heard."""
+        return "en" if "en" in self.languages else self.languages[0]
+
+    def detect(self, audio: Audio, before: str) -> str:
+        """Return the language spoken in `audio`, or `before` where it is not clear."""
+        language, probability, _ = self._model.detect_language(audio=audio)
+        return language if probability >= _SURE_OF_LANGUAGE else before
 
     def has_speech(self, audio: Audio, since: int) -> bool:
         """Whether there is speech in `audio[since:]`; what is before gives the detector its bearings."""
@@ -200,21 +212,11 @@ def _kept(name: str) -> Path | None:
 
 
 def _fetched(name: str) -> Path:
-    """Download the model, with a progress bar. Raises ConfigurationError that says what else to type."""
     from faster_whisper import utils  # pyright: ignore[reportMissingImports]
-    from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
 
     repository = name if "/" in name else utils._MODELS[name]
-    logger.info("fetching the Whisper model {} from {}", name, repository)
     files = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
-    try:
-        return Path(snapshot_download(repository, allow_patterns=files))
-    except Exception as error:
-        raise ConfigurationError(
-            f"model: {name} is not on this machine and cannot be downloaded ({error}). Where there is a "
-            f"network, type: hf download {repository} --local-dir whisper-{repository.split('/')[-1]} "
-            "— and give that folder as the engine's option model"
-        ) from error
+    return hub.fetched(repository, files)
 
 
 def _cores() -> int:

@@ -7,12 +7,13 @@ audio sent before it. Resets travel in order with the audio, so no timer decides
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import msgspec
 
-from nemotron_speech.errors import BadRequest, PeerError
+from nemotron_speech.errors import BadRequest, PeerError, require
 from nemotron_speech.protocol.wire import Decoder, WholeSamples, check_audio_size, encode
 
 SAMPLE_RATE = 16000
@@ -30,8 +31,9 @@ class End(Reset, tag="end", frozen=True, kw_only=True, omit_defaults=True):
     """An alias of reset."""
 
 
-class Ready(msgspec.Struct, tag="ready", frozen=True):
-    pass
+class Ready(msgspec.Struct, tag="ready", frozen=True, omit_defaults=True):
+    events: tuple[str, ...] = ()
+    """Of the events asked for, those this server sends."""
 
 
 class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +44,14 @@ class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, om
     start_ms: int | None = None
     end_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
+    confidences: list[float] | None = None
+    offset: int = 0
+
+
+class EndOfUtterance(msgspec.Struct, tag="eou", frozen=True, kw_only=True, omit_defaults=True):
+    """The model takes the speaker to have finished, with the audio up to here."""
+
+    end_ms: int | None = None
 
 
 class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
@@ -49,7 +59,10 @@ class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
 
 
 _FROM_CLIENT = Decoder((Reset, End))
-_FROM_SERVER = Decoder((Ready, Transcript, Error))
+_FROM_SERVER = Decoder((Ready, Transcript, EndOfUtterance, Error))
+
+EVENTS = ("eou",)
+"""What a server sends only to clients that ask for it."""
 
 
 # ------------------------------------------------------------------------------------- server
@@ -67,15 +80,67 @@ class ResetRequested:
     id: str | None
 
 
-class AsrServer:
-    """One caller as the server sees it."""
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What a final says of the audio it covers. Times are milliseconds of the stream."""
+
+    text: str
+    start_ms: int | None = None
+    end_ms: int | None = None
+    words: list[tuple[str, int, int]] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    """From 0 to 1, one for each word; empty where the engine knows none."""
+    offset: int = 0
+    """Characters of the utterance before `text` that are no longer known."""
+
+
+class News:
+    """What of a growing transcript a client has not been told yet."""
 
     def __init__(self) -> None:
-        self._samples = WholeSamples()
-        self._last_interim = ""
+        self.restart()
 
-    def ready(self) -> str:
-        return encode(Ready())
+    def restart(self, text: str = "") -> None:
+        """Say that the client knows `text`, from a final."""
+        self._told = (text, 0)
+        self._ended: tuple[str, int] | None = None
+
+    def interim(self, text: str, offset: int) -> bool:
+        """Whether this text is another than the one before."""
+        changed = (text, offset) != self._told
+        self._told = (text, offset)
+        return changed
+
+    def ended(self) -> bool:
+        """Whether the end of an utterance is news: once for each text there is."""
+        news = bool(self._told[0]) and self._ended != self._told
+        self._ended = self._told
+        return news
+
+
+def events_of(wanted: Iterable[str]) -> frozenset[str]:
+    """Return the events a client asks for. Raises BadRequest with those there are."""
+    names = frozenset(name.strip() for name in wanted if name.strip())
+    for name in sorted(names):
+        require("event", name, EVENTS)
+    return names
+
+
+class AsrServer:
+    """One caller as the server sees it.
+
+    Args:
+        events: What it asked for; see `events_of`.
+    """
+
+    def __init__(self, events: Collection[str] = ()) -> None:
+        self._events = events
+        self._samples = WholeSamples()
+        self._news = News()
+
+    def ready(self, events: Collection[str] = ()) -> str:
+        """Return the greeting; `events` are those the engine can tell of."""
+        return encode(Ready(tuple(sorted(set(events) & set(self._events)))))
 
     def receive(self, message: str | bytes) -> Audio | ResetRequested:
         """Understand one message. Raises BadRequest or TooLarge, after which the caller is let go."""
@@ -87,32 +152,32 @@ class AsrServer:
         check_audio_size(message)
         return Audio(self._samples.of(message))
 
-    def interim(self, text: str, end_ms: int | None = None) -> str | None:
+    def interim(self, text: str, end_ms: int | None = None, offset: int = 0) -> str | None:
         """Return the message for a changed interim text, or None when there is nothing new to say."""
-        if text == self._last_interim:
+        if not self._news.interim(text, offset):
             return None
-        self._last_interim = text
-        return encode(Transcript(text=text, is_final=False, end_ms=end_ms))
+        return encode(Transcript(text=text, is_final=False, end_ms=end_ms, offset=offset))
 
-    def final(
-        self,
-        reset: ResetRequested,
-        text: str,
-        words: list[tuple[str, int, int]] | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-    ) -> str:
+    def ended(self, end_ms: int | None = None) -> str | None:
+        """Return the message that the utterance has ended; None if it is not asked for, or no news."""
+        if "eou" not in self._events or not self._news.ended():
+            return None
+        return encode(EndOfUtterance(end_ms=end_ms))
+
+    def final(self, reset: ResetRequested, heard: Utterance) -> str:
         """Return the one answer to `reset`."""
-        self._last_interim = "" if reset.finalize else text
+        self._news.restart("" if reset.finalize else heard.text)
         return encode(
             Transcript(
-                text=text,
+                text=heard.text,
                 is_final=True,
                 finalize=reset.finalize,
                 id=reset.id,
-                start_ms=start_ms,
-                end_ms=end_ms,
-                words=words,
+                start_ms=heard.start_ms,
+                end_ms=heard.end_ms,
+                words=heard.words or None,
+                confidences=heard.confidences or None,
+                offset=heard.offset,
             )
         )
 
@@ -125,6 +190,8 @@ class Interim:
     text: str
     end_ms: int | None = None
     """Audio since the connection began that the text covers, where the server says so."""
+    offset: int = 0
+    """Characters of the utterance before `text`, which have not changed; not 0 in very long ones only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +204,8 @@ class Final:
     words: tuple[tuple[str, int, int], ...] = ()
     start_ms: int | None = None
     end_ms: int | None = None
+    confidences: tuple[float, ...] = ()
+    """From 0 to 1, one for each of `words`; empty where the server says none."""
 
 
 class ClientState(Enum):
@@ -165,7 +234,7 @@ class AsrClient:
         self._pending.append((id, finalize))
         return id, encode(Reset(finalize=finalize, id=id))
 
-    def receive(self, message: str) -> Ready | Interim | Final | Error | None:
+    def receive(self, message: str) -> Ready | Interim | EndOfUtterance | Final | Error | None:
         """Understand one message; None for one this client does not know. Raises PeerError."""
         try:
             decoded = _FROM_SERVER.decode_known(message)
@@ -182,7 +251,7 @@ class AsrClient:
 
     def _transcript(self, message: Transcript) -> Interim | Final:
         if message.is_final is not True:
-            return Interim(message.text, message.end_ms)
+            return Interim(message.text, message.end_ms, message.offset)
         id, finalize = self._answered(message)
         return Final(
             id,
@@ -191,6 +260,7 @@ class AsrClient:
             tuple(message.words or ()),
             message.start_ms,
             message.end_ms,
+            tuple(message.confidences or ()),
         )
 
     def _answered(self, message: Transcript) -> tuple[str, bool]:

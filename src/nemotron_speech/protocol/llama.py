@@ -23,6 +23,7 @@ from nemotron_speech.protocol.llama_wire import (
     Delta,
     ErrorBody,
     ErrorDetail,
+    ModelsBody,
     ProgressBody,
     PromptDetails,
     PropsBody,
@@ -35,12 +36,14 @@ CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/completion"
 HEALTH_PATH = "/health"
 PROPS_PATH = "/props"
+MODELS_PATH = "/v1/models"
 
 Message: TypeAlias = Mapping[str, Any]
 """A chat message in OpenAI's shape: `role`, `content`, and for tools `tool_calls`, `tool_call_id`."""
 
 _CHAT_CHUNK = msgspec.json.Decoder(ChatChunk)
 _COMPLETION_CHUNK = msgspec.json.Decoder(CompletionChunk)
+_MODELS = msgspec.json.Decoder(ModelsBody)
 _PROPS = msgspec.json.Decoder(PropsBody)
 _ERROR_BODY = msgspec.json.Decoder(ErrorBody)
 _ANY_ERROR = msgspec.json.Decoder(ErrorDetail)
@@ -68,6 +71,10 @@ class ChatRequest:
     tools: Sequence[Mapping[str, Any]] = ()
     thinking: bool | None = False
     """Whether a reasoning model may think first; None leaves it to the server."""
+    thinking_tokens: int | None = None
+    """How long it may think; None for as long as it wants."""
+    plain: bool = False
+    """The server is another one: nothing but what OpenAI's and vLLM's know."""
     cache_prompt: bool = True
     return_progress: bool = True
     continue_final_message: bool = False
@@ -91,7 +98,7 @@ class ChatRequest:
 
         The server answers with one token all the same; ignore it.
         """
-        return replace(self, max_tokens=0, add_generation_prompt=False)
+        return replace(self, max_tokens=1 if self.plain else 0, add_generation_prompt=False)
 
     def body(self) -> dict[str, Any]:
         """The request as JSON-ready data; fields that are None or empty are left to the server."""
@@ -100,10 +107,11 @@ class ChatRequest:
             "messages": list(self.messages),
             "stream": True,
             "stream_options": {"include_usage": True},
-            "cache_prompt": self.cache_prompt,
-            "return_progress": self.return_progress,
         }
-        body |= _given(max_tokens=self.max_tokens, id_slot=self.id_slot, seed=self.seed)
+        if not self.plain:
+            body |= {"cache_prompt": self.cache_prompt, "return_progress": self.return_progress}
+            body |= _given(id_slot=self.id_slot, reasoning_budget_tokens=self.thinking_tokens)
+        body |= _given(max_tokens=self.max_tokens, seed=self.seed)
         body |= _given(temperature=self.temperature, top_p=self.top_p)
         if self.stop:
             body["stop"] = list(self.stop)
@@ -229,7 +237,7 @@ class ServerError:
     @property
     def is_context_overflow(self) -> bool:
         """Whether the prompt is longer than a slot: send less."""
-        return self.type == "exceed_context_size_error"
+        return self.type == "exceed_context_size_error" or "context length" in self.message.lower()
 
 
 Event: TypeAlias = TextDelta | ThoughtDelta | ToolCallDelta | Progress | Finish | ServerError
@@ -370,6 +378,15 @@ def parse_props(body: bytes) -> Props:
         raise PeerError(f"not the properties of a llama.cpp server: {error}") from None
     model = props.model_alias or props.model_path
     return Props(props.total_slots, props.default_generation_settings.n_ctx, model, props.build_info)
+
+
+def parse_context_tokens(body: bytes) -> int | None:
+    """Read how much context the model of `GET /v1/models` has, in tokens; None where it does not say."""
+    try:
+        models = _MODELS.decode(body).data
+    except msgspec.DecodeError:
+        return None
+    return next((model.max_model_len for model in models if model.max_model_len), None)
 
 
 def parse_error(status: int, body: bytes) -> ServerError:

@@ -91,3 +91,12 @@ class PropsBody(msgspec.Struct):
     model_alias: str = ""
     model_path: str = ""
     build_info: str = ""
+
+
+class ModelBody(msgspec.Struct):
+    max_model_len: int | None = None
+    """vLLM's."""
+
+
+class ModelsBody(msgspec.Struct):
+    data: list[ModelBody] = []

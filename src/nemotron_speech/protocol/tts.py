@@ -25,6 +25,8 @@ class Init(msgspec.Struct, tag="init", frozen=True, kw_only=True, omit_defaults=
     voice: str | None = None
     language: str | None = None
     default_mode: Mode | None = None
+    sample_rate: int | None = None
+    """Another rate of the audio than the model's, in Hz."""
 
 
 class Text(msgspec.Struct, tag="text", frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +63,10 @@ class SegmentComplete(msgspec.Struct, tag="segment_complete", frozen=True, kw_on
     audio_ms: float | msgspec.UnsetType = msgspec.UNSET
     utterance: str | None = None
     words: list[tuple[str, int, int]] | None = None
+    words_estimated: bool = False
+    """Whether the times of the words are worked out from the text, not from the audio."""
+    unspoken: str | None = None
+    """What of the text could not be spoken."""
 
 
 class Done(msgspec.Struct, tag="done", frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +112,8 @@ class SegmentSpoken:
     utterance: str
     audio_ms: float | None
     words: tuple[tuple[str, int, int], ...] = ()
+    words_estimated: bool = False
+    unspoken: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +238,13 @@ class TtsClient:
         if wire is None:
             return None
         audio_ms = None if message.audio_ms is msgspec.UNSET else message.audio_ms
-        return SegmentSpoken(self._wanted[wire], audio_ms, tuple(message.words or ()))
+        return SegmentSpoken(
+            self._wanted[wire],
+            audio_ms,
+            tuple(message.words or ()),
+            message.words_estimated,
+            message.unspoken or "",
+        )
 
     def _error(self, message: Error) -> ServerError | None:
         if not isinstance(message.utterance, str):

@@ -34,6 +34,10 @@ from nemotron_speech.protocol.tts import (
 from nemotron_speech.protocol.wire import encode
 
 MAX_QUEUED_SEGMENTS = 512
+SAMPLE_RATES = (8000, 48000)
+"""The least and the most a caller may ask for."""
+MAX_UNSPOKEN = 200
+"""Characters of what was not spoken that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Stream:
     utterance: str | None
     voice: str
     language: str
+    sample_rate: int
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     segments: deque[SegmentRequest] = field(default_factory=deque)
     announced: bool = False
@@ -80,6 +85,7 @@ class TtsServer:
         self._offer = offer
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
+        self._sample_rate = offer.sample_rate
         self._streams: deque[Stream] = deque()
         self._held: WeakSet[Stream] = WeakSet()
         """Every stream somebody holds still: one that is done may have audio that was not sent yet."""
@@ -115,12 +121,13 @@ class TtsServer:
         voice, language = init.voice or self._voice, init.language or self._language
         require("voice", voice, self._offer.voices)
         require("language", language, self._offer.languages)
+        self._sample_rate = _checked_rate(init.sample_rate) or self._sample_rate
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
         return self._close_open_stream()
 
     def _text(self, text: Text) -> list[str]:
-        preset = text.preset or self._default_preset()
+        preset = text.preset or default_preset(self._offer.presets)
         require("preset", preset, self._offer.presets)
         if len(text.text) > self._offer.max_text:
             raise TooLarge(
@@ -151,7 +158,7 @@ class TtsServer:
             return last
         if last is not None:
             last.closed = True
-        stream = Stream(utterance, self._voice, self._language)
+        stream = Stream(utterance, self._voice, self._language, self._sample_rate)
         self._streams.append(stream)
         self._held.add(stream)
         return stream
@@ -160,10 +167,6 @@ class TtsServer:
         if self._streams:
             self._streams[-1].closed = True
         return self._finished()
-
-    def _default_preset(self) -> str:
-        presets = self._offer.presets
-        return "balanced" if "balanced" in presets else presets[0]
 
     # ------------------------------------------------------------------------- what the engine does
 
@@ -180,14 +183,27 @@ class TtsServer:
         return messages, self._speaking
 
     def audio(self, segment: SegmentRequest, pcm: bytes) -> bool:
-        """Count audio of `segment`; whether it may be sent."""
+        """Count audio of `segment`, at the rate of its stream; whether it may be sent."""
         if segment.stream.cancelled or segment is not self._speaking:
             return False
         self._samples += len(pcm) // 2
         return True
 
-    def complete(self, segment: SegmentRequest, words: list[tuple[str, int, int]] | None = None) -> list[str]:
-        """Return the messages that follow the last audio of `segment`."""
+    def complete(
+        self,
+        segment: SegmentRequest,
+        words: Sequence[tuple[str, int, int]] | None = None,
+        *,
+        estimated: bool = False,
+        unspoken: Sequence[str] = (),
+    ) -> list[str]:
+        """Return the messages that follow the last audio of `segment`.
+
+        Args:
+            words: Those of its text, with their places in the audio in milliseconds.
+            estimated: Whether these places are worked out from the text alone.
+            unspoken: What of its text could not be spoken.
+        """
         stream = segment.stream
         if stream.cancelled or segment is not self._speaking:
             return []
@@ -196,9 +212,11 @@ class TtsServer:
         stream.samples += self._samples
         done = SegmentComplete(
             segment=stream.spoken,
-            audio_ms=self._ms(self._samples),
+            audio_ms=_ms(self._samples, stream),
             utterance=stream.utterance,
-            words=words,
+            words=list(words) if words else None,
+            words_estimated=estimated and bool(words),
+            unspoken=" ".join(unspoken)[:MAX_UNSPOKEN] or None,
         )
         return [encode(done), *self._finished()]
 
@@ -223,7 +241,7 @@ class TtsServer:
             messages.append(
                 encode(
                     Done(
-                        total_audio_ms=self._ms(stream.samples),
+                        total_audio_ms=_ms(stream.samples, stream),
                         segments_generated=stream.spoken,
                         utterance=stream.utterance,
                     )
@@ -233,10 +251,20 @@ class TtsServer:
 
     def _announcement(self, stream: Stream) -> str:
         return encode(
-            StreamCreated(
-                stream_id=stream.id, sample_rate=self._offer.sample_rate, utterance=stream.utterance
-            )
+            StreamCreated(stream_id=stream.id, sample_rate=stream.sample_rate, utterance=stream.utterance)
         )
 
-    def _ms(self, samples: int) -> float:
-        return round(samples * 1000 / self._offer.sample_rate, 1)
+
+def default_preset(presets: Sequence[str]) -> str:
+    return "balanced" if "balanced" in presets else presets[0]
+
+
+def _ms(samples: int, stream: Stream) -> float:
+    return round(samples * 1000 / stream.sample_rate, 1)
+
+
+def _checked_rate(sample_rate: int | None) -> int | None:
+    least, most = SAMPLE_RATES
+    if sample_rate is not None and not least <= sample_rate <= most:
+        raise BadRequest(f"sample_rate {sample_rate}; allowed: {least} to {most}")
+    return sample_rate

@@ -13,7 +13,7 @@ from enum import Enum, auto
 import msgspec
 
 from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.protocol.asr import SAMPLE_RATE, Audio, ResetRequested
+from nemotron_speech.protocol.asr import SAMPLE_RATE, Audio, News, ResetRequested, Utterance, events_of
 from nemotron_speech.protocol.wire import Decoder, WholeSamples, check_audio_size, encode
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8000, 96000
@@ -29,6 +29,7 @@ class Init(msgspec.Struct, tag_field="op", tag="init", frozen=True, kw_only=True
     sid: str
     sr: int = SAMPLE_RATE
     language: str | None = None
+    events: tuple[str, ...] = ()
 
 
 class Flush(msgspec.Struct, tag_field="op", tag="flush", frozen=True, kw_only=True, omit_defaults=True):
@@ -47,11 +48,22 @@ class Interim(msgspec.Struct, tag_field="op", tag="interim", frozen=True, kw_onl
     """Unix time in milliseconds."""
     end_ms: int | None = None
     """Audio since the connection began that the text covers."""
+    offset: int = 0
+    """Characters of the utterance before `text`."""
 
 
 class Final(Interim, tag_field="op", tag="final", frozen=True, kw_only=True, omit_defaults=True):
     start_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
+    confidences: list[float] | None = None
+
+
+class EndOfUtterance(
+    msgspec.Struct, tag_field="op", tag="eou", frozen=True, kw_only=True, omit_defaults=True
+):
+    sid: str
+    ts: int | msgspec.UnsetType = msgspec.UNSET
+    end_ms: int | None = None
 
 
 class Error(msgspec.Struct, tag_field="op", tag="error", frozen=True, kw_only=True, omit_defaults=True):
@@ -60,7 +72,7 @@ class Error(msgspec.Struct, tag_field="op", tag="error", frozen=True, kw_only=Tr
 
 
 _FROM_CLIENT = Decoder((Init, Flush, Close), "op")
-_FROM_SERVER = Decoder((Interim, Final, Error), "op")
+_FROM_SERVER = Decoder((Interim, Final, EndOfUtterance, Error), "op")
 
 
 # ------------------------------------------------------------------------------------- server
@@ -100,7 +112,8 @@ class YapServer:
         self._state = _State.NEW
         self._sid = ""
         self._samples = WholeSamples()
-        self._last_interim = ""
+        self._events: frozenset[str] = frozenset()
+        self._news = News()
 
     @property
     def sid(self) -> str:
@@ -126,32 +139,34 @@ class YapServer:
                 return CloseRequested(reset)
         raise BadRequest(_CLOSED)
 
-    def interim(self, text: str, end_ms: int | None = None) -> str | None:
+    def interim(self, text: str, end_ms: int | None = None, offset: int = 0) -> str | None:
         """Return the message for a changed interim text, or None when there is nothing new to say."""
-        if text == self._last_interim:
+        if not self._news.interim(text, offset):
             return None
-        self._last_interim = text
-        return encode(Interim(sid=self._sid, text=text, final=False, ts=self._now_ms(), end_ms=end_ms))
+        return encode(
+            Interim(sid=self._sid, text=text, final=False, ts=self._now_ms(), end_ms=end_ms, offset=offset)
+        )
 
-    def final(
-        self,
-        reset: ResetRequested,
-        text: str,
-        words: list[tuple[str, int, int]] | None = None,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-    ) -> str:
+    def ended(self, end_ms: int | None = None) -> str | None:
+        """Return the message that the utterance has ended; None if it is not asked for, or no news."""
+        if "eou" not in self._events or not self._news.ended():
+            return None
+        return encode(EndOfUtterance(sid=self._sid, ts=self._now_ms(), end_ms=end_ms))
+
+    def final(self, reset: ResetRequested, heard: Utterance) -> str:
         """Return the one answer to a flush or a close; they are answered in order."""
-        self._last_interim = ""
+        self._news.restart()
         return encode(
             Final(
                 sid=self._sid,
-                text=text,
+                text=heard.text,
                 final=True,
                 ts=self._now_ms(),
-                words=words,
-                start_ms=start_ms,
-                end_ms=end_ms,
+                start_ms=heard.start_ms,
+                end_ms=heard.end_ms,
+                words=heard.words or None,
+                confidences=heard.confidences or None,
+                offset=heard.offset,
             )
         )
 
@@ -166,6 +181,7 @@ class YapServer:
             raise BadRequest(f"a sid has 1 to {MAX_SID_CHARACTERS} characters")
         if not MIN_SAMPLE_RATE <= init.sr <= MAX_SAMPLE_RATE:
             raise BadRequest(f"sr is {init.sr}; allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz")
+        self._events = events_of(init.events)
         self._state, self._sid = _State.OPEN, init.sid
         return Opened(init.sid, init.sr, init.language)
 
@@ -182,9 +198,15 @@ class YapServer:
 class YapClient:
     """One connection to a many-caller recogniser; a new connection needs a new machine."""
 
-    def __init__(self, sid: str, sample_rate: int = SAMPLE_RATE, language: str | None = None) -> None:
+    def __init__(
+        self,
+        sid: str,
+        sample_rate: int = SAMPLE_RATE,
+        language: str | None = None,
+        events: tuple[str, ...] = (),
+    ) -> None:
         self.sid = sid
-        self._init = Init(sid=sid, sr=sample_rate, language=language)
+        self._init = Init(sid=sid, sr=sample_rate, language=language, events=events)
         self._pending = 0
 
     @property
@@ -205,13 +227,13 @@ class YapClient:
         self._pending += 1
         return encode(Close(sid=self.sid))
 
-    def receive(self, message: str) -> Interim | Final | Error | None:
+    def receive(self, message: str) -> Interim | Final | EndOfUtterance | Error | None:
         """Understand one message; None for one this client does not know. Raises PeerError."""
         try:
             decoded = _FROM_SERVER.decode_known(message)
         except BadRequest as error:
             raise PeerError(f"the recogniser sent {error}") from None
-        if isinstance(decoded, Interim) and decoded.sid != self.sid:
+        if isinstance(decoded, Interim | EndOfUtterance) and decoded.sid != self.sid:
             raise PeerError(f"the recogniser sent a text of {decoded.sid!r} to {self.sid!r}")
         if isinstance(decoded, Final):
             if not self._pending:

@@ -1,19 +1,14 @@
-"""Text on its way to a voice: chunks worth speaking, and nothing that cannot be said."""
+"""Streamed text in chunks worth speaking."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 import sentencex
 
 _CLAUSE_END = re.compile(r"[,;:–—、，；：][\"'”’)\]]*\s+|[、，；：]")
-_MARKDOWN_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
-_LIST_MARK = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)]|#{1,6}|>)\s+", re.MULTILINE)
-_EMPHASIS = re.compile(r"(\*{1,3}|_{2,3}|~~|`{1,3})(?=\S)(.*?\S)\1", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’)\]]*\s*$")
-_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +110,3 @@ class Chunker:
 def ends_sentence(text: str) -> bool:
     """Whether a speaker would pause after `text`."""
     return _SENTENCE_END.search(text) is not None
-
-
-def speakable(text: str) -> str:
-    """Return `text` without markup, emoji and control characters; empty when nothing can be said."""
-    text = _MARKDOWN_LINK.sub(r"\1", text)
-    text = _LIST_MARK.sub("", text)
-    for _ in range(3):
-        text = _EMPHASIS.sub(r"\2", text)
-    text = "".join(" " if _unspeakable(c) else c for c in text)
-    text = _SPACES.sub(" ", text).strip()
-    return text if any(c.isalnum() for c in text) else ""
-
-
-def _unspeakable(character: str) -> bool:
-    """Symbols that are pictures (So, Sk), controls, joiners and variation selectors."""
-    category = unicodedata.category(character)
-    return category in ("So", "Sk", "Cc", "Cs", "Co", "Cn") or character in "\u200d\ufe0e\ufe0f\u20e3*`|<>"

@@ -1,0 +1,384 @@
+"""How soon a turn is known to be over, and how often that was wrong, by detector.
+
+    uv run python -m benchmarks.end_of_turn --json benchmarks/results/end_of_turn.json
+
+The corpus is synthesised (`end_of_turn_cases`): whole turns, and turns with pauses inside numbers, after
+words that nobody ends with, after fillers, and in the middle of sentences. The detectors hear it through the
+bots' own voice activity detector, faster than real time, on a clock of its own; transcripts are the true
+words up to then, 24 ms after a pause is reported, so that the recogniser is not what is measured.
+
+A false cut-off is a turn that a detector ended before it was over; its delay is counted from the last sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from loguru import logger
+from pipecat.audio.vad.vad_analyzer import VADParams, VADState
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.end_of_turn_cases import PAUSES_S, RATE, Case, corpus
+from benchmarks.machine import circumstances, quantile, save
+from pipecat_bots.turn_detector import WINDOW_S, Samples, SmartTurnModel
+from pipecat_bots.turn_end import Patience, TurnEnd
+from pipecat_bots.voice_activity import WatchfulVADAnalyzer
+
+FINAL_MS = 24.0
+JUDGEMENT_MS = 45.0
+"""What the model takes on an idle core, with what it takes to ask it."""
+STOP_S = 0.2
+TICK_MS = 8
+VAD_WINDOW = 512
+
+
+class Judge(Protocol):
+    """Answers how complete the turn sounds after so many samples of the case."""
+
+    def __call__(self, samples: int) -> float: ...
+
+
+class Detector(Protocol):
+    """One way to know that a turn is over. Told what happens; `over` is the decision."""
+
+    judges_at_onset: bool
+    """Whether the model is asked with the first quiet window, or at the pause."""
+
+    @property
+    def over(self) -> bool: ...
+
+    def voice(self, voiced: bool) -> None: ...
+    def speaks(self) -> None: ...
+    def pauses(self) -> None: ...
+    def said(self, text: str) -> None: ...
+    def judged(self, probability: float) -> None: ...
+    def audio(self, ms: float) -> None: ...
+
+
+class Silence:
+    """A turn is over after a fixed silence."""
+
+    judges_at_onset = False
+
+    def __init__(self, wait_ms: float) -> None:
+        self._wait_ms = wait_ms
+        self._silence_ms: float | None = None
+        self._said = False
+
+    def voice(self, voiced: bool) -> None: ...
+
+    def judged(self, probability: float) -> None: ...
+
+    def speaks(self) -> None:
+        self._silence_ms, self._said = None, False
+
+    def pauses(self) -> None:
+        self._silence_ms = STOP_S * 1000
+
+    def said(self, text: str) -> None:
+        self._said = True
+
+    def audio(self, ms: float) -> None:
+        if self._silence_ms is not None:
+            self._silence_ms += ms
+
+    @property
+    def over(self) -> bool:
+        return self._said and self._silence_ms is not None and self._silence_ms >= self._wait_ms
+
+
+class Prosody(Silence):
+    """Pipecat's way with Smart Turn: complete at the pause, or three seconds of silence."""
+
+    def __init__(self, fallback_ms: float = 3000.0) -> None:
+        super().__init__(fallback_ms)
+        self._complete = False
+
+    def speaks(self) -> None:
+        super().speaks()
+        self._complete = False
+
+    def judged(self, probability: float) -> None:
+        self._complete = probability > 0.5
+
+    @property
+    def over(self) -> bool:
+        return super().over or (self._said and self._complete)
+
+
+class Together:
+    """These bots' way: silence, prosody and words."""
+
+    judges_at_onset = True
+
+    def __init__(self, patience: Patience | None = None, words: bool = True) -> None:
+        self._turn = TurnEnd(patience)
+        self._words = words
+
+    def voice(self, voiced: bool) -> None:
+        self._turn.voice(voiced)
+
+    def speaks(self) -> None:
+        self._turn.speaks()
+
+    def pauses(self) -> None:
+        self._turn.pauses(STOP_S * 1000)
+
+    def said(self, text: str) -> None:
+        if text:
+            self._turn.said(text if self._words else "something", is_last=True)
+        else:
+            self._turn.said_nothing()
+
+    def judged(self, probability: float) -> None:
+        self._turn.judged(probability)
+
+    def audio(self, ms: float) -> None:
+        self._turn.audio(ms)
+
+    @property
+    def over(self) -> bool:
+        return self._turn.over
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    "silence, 0.2 s": lambda: Silence(200),
+    "silence, 0.8 s": lambda: Silence(800),
+    "Smart Turn, 3 s fallback": Prosody,
+    "silence + prosody": lambda: Together(words=False),
+    "silence + prosody + words": Together,
+}
+
+
+@dataclass
+class Figures:
+    """What a detector came to, turn by turn."""
+
+    turns: list[tuple[Case, bool, float]] = field(default_factory=list)
+    """Each with whether it was cut off, and the delay of its end in milliseconds."""
+
+    def add(self, case: Case, ends_ms: list[float]) -> None:
+        cut_off = any(end < case.end_ms for end in ends_ms)
+        self.turns.append((case, cut_off, ends_ms[-1] - case.end_ms))
+
+    @property
+    def delays_ms(self) -> list[float]:
+        return [delay for _, _, delay in self.turns]
+
+    def cut_off_share(self, of: Callable[[Case], bool] = lambda case: case.pause_s > 0) -> float:
+        """Return the share of the turns with a pause in them that were cut off, or of others."""
+        cut = [cut_off for case, cut_off, _ in self.turns if of(case)]
+        return sum(cut) / max(1, len(cut))
+
+    def by_pause(self) -> dict[float, float]:
+        """Return the share of turns cut off, by the length of their pause in seconds."""
+        return {s: self.cut_off_share(lambda case, s=s: case.pause_s == s) for s in PAUSES_S}
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "turns": len(self.turns),
+            "false_cut_off_share": round(self.cut_off_share(), 4),
+            "false_cut_off_share_by_pause": {
+                f"{s} s": round(share, 4) for s, share in self.by_pause().items()
+            },
+            "delay_ms": _spread(self.delays_ms),
+            "by_kind": {
+                kind: self._of_kind(kind) for kind in dict.fromkeys(c.kind for c, _, _ in self.turns)
+            },
+        }
+
+    def _of_kind(self, kind: str) -> dict[str, Any]:
+        delays = [delay for case, _, delay in self.turns if case.kind == kind]
+        share = self.cut_off_share(lambda case: case.kind == kind)
+        return {"turns": len(delays), "false_cut_off_share": round(share, 4), "delay_ms": _spread(delays)}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: round(quantile(values, share)) for name, share in shares.items()}
+
+
+# ------------------------------------------------------------------------------------------ listening
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something the voice activity detector reports."""
+
+    at_ms: float
+    what: str
+
+
+def moments(case: Case, vad: WatchfulVADAnalyzer) -> list[Moment]:
+    """Return what the voice activity detector makes of a case: `voice`, `quiet`, `speaks`, `pauses`."""
+    found, before, voiced = list[Moment](), VADState.QUIET, False
+    settled = VADState.QUIET
+    for end in range(VAD_WINDOW, len(case.samples) + 1, VAD_WINDOW):
+        state = vad._run_analyzer(case.samples[end - VAD_WINDOW : end].tobytes())
+        at = end / RATE * 1000
+        if voiced is not (state in (VADState.STARTING, VADState.SPEAKING)):
+            voiced = not voiced
+            found.append(Moment(at, "voice" if voiced else "quiet"))
+        if state in (VADState.SPEAKING, VADState.QUIET) and state is not settled and state is not before:
+            settled = state
+            found.append(Moment(at, "speaks" if state is VADState.SPEAKING else "pauses"))
+        before = state
+    return found
+
+
+class Hearing:
+    """A detector listening to a case, with what it has to wait for."""
+
+    def __init__(self, case: Case, make: Callable[[], Detector], judge: Judge) -> None:
+        self._case, self._make, self._judge = case, make, judge
+        self._detector = make()
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        self._judgement: tuple[float, Callable[[], None]] | None = None
+        self._speaking = False
+        self._transcribed_ms = 0.0
+        self.ends_ms: list[float] = []
+
+    def listen(self, heard: Sequence[Moment]) -> list[float]:
+        """Return when the detector took the turn for over, in milliseconds: once, if it was right."""
+        events = deque(heard)
+        for tick in range(0, int(len(self._case.samples) / RATE * 1000), TICK_MS):
+            self._detector.audio(TICK_MS)
+            while events and events[0].at_ms <= tick:
+                self._hear(events.popleft(), tick)
+            self._settle(tick)
+            if self._detector.over:
+                self.ends_ms.append(tick)
+                self._detector = self._make()
+        return self.ends_ms
+
+    def _hear(self, moment: Moment, now: float) -> None:
+        onset = self._detector.judges_at_onset
+        match moment.what:
+            case "voice":
+                self._detector.voice(True)
+                self._judgement = None
+            case "quiet":
+                self._detector.voice(False)
+                if onset and self._speaking:
+                    self._ask(moment, now)
+            case "speaks":
+                self._speaking, self._judgement = True, None
+                self._detector.speaks()
+            case "pauses":
+                self._speaking = False
+                self._detector.pauses()
+                self._transcribe(moment, now)
+                if not onset:
+                    self._ask(moment, now)
+
+    def _transcribe(self, moment: Moment, now: float) -> None:
+        text = self._case.heard(self._transcribed_ms, moment.at_ms)
+        self._transcribed_ms = moment.at_ms
+        self._due.append((now + FINAL_MS, lambda: self._detector.said(text)))
+
+    def _ask(self, moment: Moment, now: float) -> None:
+        probability = self._judge(int(moment.at_ms / 1000 * RATE))
+        self._judgement = now + JUDGEMENT_MS, lambda: self._detector.judged(probability)
+
+    def _settle(self, now: float) -> None:
+        judgement = [self._judgement] if self._judgement else []
+        for due in [item for item in (*self._due, *judgement) if item[0] <= now]:
+            due[1]()
+            if due is self._judgement:
+                self._judgement = None
+            else:
+                self._due.remove(due)
+
+
+def judge_of(case: Case, model: SmartTurnModel) -> Judge:
+    """Return the model's ear for a case, which hears no moment twice."""
+    known: dict[int, float] = {}
+
+    def judge(samples: int) -> float:
+        if samples not in known:
+            start = max(0, samples - int(WINDOW_S * RATE))
+            window: Samples = case.samples[start:samples].astype(np.float32) / np.float32(32768)
+            known[samples] = model.probability(window)
+        return known[samples]
+
+    return judge
+
+
+def measure(cases: Iterable[Case], model: SmartTurnModel) -> dict[str, Figures]:
+    figures = {name: Figures() for name in DETECTORS}
+    for case in cases:
+        vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=STOP_S))
+        vad.set_sample_rate(RATE)
+        heard, judge = moments(case, vad), judge_of(case, model)
+        vad._executor.shutdown(wait=False)
+        for name, make in DETECTORS.items():
+            if found := Hearing(case, make, judge).listen(heard):
+                figures[name].add(case, found)
+    return figures
+
+
+# -------------------------------------------------------------------------------------------- showing
+
+
+def show(figures: dict[str, Figures], console: Console) -> None:
+    pauses = (f"cut at {s} s" for s in PAUSES_S)
+    table = Table(
+        "detector", "turns", "p50", "p90", "p99", "max", "cut off", *pauses, title="end of turn, ms"
+    )
+    for name, found in figures.items():
+        delays = (f"{ms:.0f}" for ms in _spread(found.delays_ms).values())
+        shares = (f"{share:.0%}" for share in (found.cut_off_share(), *found.by_pause().values()))
+        table.add_row(name, str(len(found.turns)), *delays, *shares)
+    console.print(table)
+
+
+def plot(figures: dict[str, Figures], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (delays, cuts) = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
+    for name, found in figures.items():
+        ordered = sorted(found.delays_ms)
+        delays.plot(ordered, np.linspace(0, 1, len(ordered)), label=name)
+        cuts.plot(*zip(*found.by_pause().items(), strict=True), "o-", label=name)
+    delays.set(
+        title="share of turns known to be over within", xlabel="ms from the last sound", xlim=(0, 3500)
+    )
+    delays.legend(fontsize="small")
+    cuts.set(title="share of turns cut off at their pause", xlabel="seconds of pause", ylim=(0, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, help="an ONNX model in Smart Turn's place")
+    parser.add_argument("--json", type=Path, help="write the figures here, and the plot beside them")
+    arguments = parser.parse_args()
+    logger.remove()
+    console, before, began = Console(), circumstances(), time.perf_counter()
+    cases = list(corpus())
+    figures = measure(track(cases, description="listening"), SmartTurnModel(arguments.model))
+    show(figures, console)
+    console.print(f"{len(cases)} turns in {time.perf_counter() - began:.0f} s")
+    if arguments.json:
+        reports = {name: figure.report() for name, figure in figures.items()}
+        voices = sorted({case.voice for case in cases})
+        save({"circumstances": before, "voices": voices, **reports}, arguments.json)
+        plot(figures, arguments.json.with_suffix(".png"))
+        console.print(f"written: {arguments.json} and {arguments.json.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What is said in the end-of-turn corpus, and by whom: synthesised, so that every moment of it is known."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.speech import espeak, flite
+from nemotron_speech.audio import Clip, Samples
+from nemotron_speech.engines.registry import tts_engine
+
+RATE = 16000
+LEAD_S = 0.6
+AFTER_S = 4.0
+"""Longer than any detector waits."""
+NOISE = 4
+"""Amplitude of the background, in int16: no room is digitally silent."""
+FLITE_VOICES = ("slt", "rms", "awb")
+
+WHOLE = {
+    "one word": ("yes", "no", "okay", "seven", "maybe", "Robert"),
+    "question": ("what time is it", "can you help me with my order", "is there a train to Paris today"),
+    "statement": ("I would like to book a table for two", "my brother lives in London", "it does not work"),
+    "number": ("five five five one two three four", "my code is four nine two one"),
+}
+BROKEN = {
+    "number": (
+        ("my number is five five five", "one two three four"),
+        ("it is two zero seven", "nine four six", "one eight"),
+    ),
+    "spelling": (("my name is spelled S M", "I T H"), ("it is B R", "O W N")),
+    "trailing word": (
+        ("I would like a pizza and", "a glass of water"),
+        ("we should go to the", "station tomorrow"),
+        ("I called because", "my phone does not work"),
+    ),
+    "filler": (("well I am looking for um", "a small hotel"), ("uh", "can you say that again")),
+    "mid-sentence": (
+        ("I wanted to ask you", "what the weather is like in Rome"),
+        ("can you tell me", "the name of the song"),
+        ("please send the letter", "to my new address"),
+    ),
+}
+PAUSES_S = (0.4, 0.7, 1.0, 1.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word and when it is over, in milliseconds from the beginning of the case."""
+
+    text: str
+    end_ms: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One turn of a user."""
+
+    kind: str
+    voice: str
+    pause_s: float
+    samples: Samples
+    """At 16 kHz, with silence before and after."""
+    words: tuple[Word, ...]
+
+    @property
+    def end_ms(self) -> float:
+        """The last sound."""
+        return self.words[-1].end_ms
+
+    def heard(self, after_ms: float, by_ms: float) -> str:
+        """The words that are over within an interval."""
+        return " ".join(word.text for word in self.words if after_ms < word.end_ms <= by_ms)
+
+
+def corpus() -> Iterator[Case]:
+    """Say everything with every voice there is."""
+    for voice, say in voices().items():
+        for kind, texts in WHOLE.items():
+            for text in texts:
+                yield _case(kind, voice, say, (text,), 0.0)
+        for kind, requests in BROKEN.items():
+            for parts in requests:
+                for pause in PAUSES_S:
+                    yield _case(f"{kind}, paused", voice, say, parts, pause)
+
+
+def voices() -> dict[str, Callable[[str], Samples]]:
+    """Return the embedded voices, and those of Flite where it is installed."""
+    by_engine = {
+        espeak: tts_engine("espeak").info.voices,
+        flite: FLITE_VOICES if shutil.which("flite") else (),
+    }
+    return {
+        f"{synthesise.__name__} {voice}": partial(_at_rate, synthesise, voice)
+        for synthesise, names in by_engine.items()
+        for voice in names
+    }
+
+
+def _at_rate(synthesise: Callable[[str, str], Clip], voice: str, text: str) -> Samples:
+    return synthesise(text, voice).at(RATE).samples
+
+
+def _case(kind: str, voice: str, say: Callable[[str], Samples], parts: Sequence[str], pause_s: float) -> Case:
+    pieces, words = [np.zeros(int(LEAD_S * RATE), np.int16)], list[Word]()
+    for number, part in enumerate(parts):
+        going_on = number < len(parts) - 1
+        sound = say(part + "," if going_on else part)
+        words += _timed(part, sum(map(len, pieces)), len(sound))
+        pieces += [sound, np.zeros(int(pause_s * RATE), np.int16)] if going_on else [sound]
+    pieces.append(np.zeros(int(AFTER_S * RATE), np.int16))
+    samples = np.concatenate(pieces)
+    noise = np.random.default_rng(len(samples)).integers(-NOISE, NOISE + 1, len(samples))
+    return Case(kind, voice, pause_s, (samples + noise).astype(np.int16), tuple(words))
+
+
+def _timed(text: str, start: int, samples: int) -> list[Word]:
+    """Words as they divide the sound by their letters; the last one ends with it."""
+    words = text.split()
+    ends = np.cumsum([len(word) + 1 for word in words]) / sum(len(word) + 1 for word in words)
+    return [Word(w, (start + end * samples) / RATE * 1000) for w, end in zip(words, ends, strict=True)]

@@ -1,0 +1,45 @@
+"""Synthesised speech for benchmarks, without the silence around it."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from nemotron_speech.audio import Clip, read
+from nemotron_speech.engines.base import Segment
+from nemotron_speech.engines.registry import tts_engine
+from nemotron_speech.errors import EngineError
+
+_AUDIBLE = 300
+
+
+@cache
+def espeak(text: str, voice: str) -> Clip:
+    """Say a text with a voice of the embedded engine."""
+    engine = tts_engine("espeak")
+    engine.load()
+    stream, pcm, done = engine.open(Segment(text, voice)), b"", False
+    while not done:
+        (result,) = engine.step([stream])
+        assert not isinstance(result, EngineError)
+        pcm, done = pcm + result.pcm, result.done
+    engine.close(stream)
+    return _trimmed(Clip(np.frombuffer(pcm, "<i2"), engine.info.sample_rate))
+
+
+@cache
+def flite(text: str, voice: str) -> Clip:
+    """Say a text with a voice of Flite, which has to be installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "said.wav"
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
+        return _trimmed(read(path))
+
+
+def _trimmed(clip: Clip) -> Clip:
+    loud = np.flatnonzero(np.abs(clip.samples.astype(np.int32)) > _AUDIBLE)
+    return Clip(clip.samples[loud[0] : loud[-1] + 1], clip.sample_rate)

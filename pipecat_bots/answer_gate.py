@@ -1,0 +1,216 @@
+"""The last door before the listener: no sound, text or event of an answer that may yet be withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum, auto
+
+from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    SystemFrame,
+    TTSAudioRawFrame,
+    UserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from pipecat_bots.frames import VoiceActivityFrame
+from pipecat_bots.speculation import Speculation, speculation_of
+
+VOICE_HOLD_S = 0.4
+"""A voice is either a beginning or none by then: the detector needs half of it."""
+
+
+class State(Enum):
+    OPEN = auto()
+    """Everything passes."""
+    HELD = auto()
+    """Nothing of the answer passes, and nothing behind it."""
+    DROPPING = auto()
+    """The rest of a withdrawn answer is on its way."""
+
+
+class Gate:
+    """Which frames pass, in which order. A machine of values: a frame in, the frames to push out.
+
+    An answer is held from its first frame while it is a speculation, and from its first sound while the user
+    may be about to go on.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.OPEN
+        self._held: deque[Frame] = deque()
+        self._speculation: Speculation | None = None
+        self._in_answer = False
+        self._sounded = True
+        self._voiced = False
+        self._for_voice = False
+        self._context_id: str | None = None
+        """Of the newest sound; and the one of which nothing is wanted any more."""
+        self._void_id: str | None = None
+
+    def heard_voice(self, voiced: bool) -> list[Frame]:
+        """The user's newest sound holds a voice, or none."""
+        self._voiced = voiced
+        return self._release() if not voiced else []
+
+    def give_up_waiting(self) -> list[Frame]:
+        """The voice has gone on for as long as a turn's beginning takes, and was none."""
+        self._voiced = False
+        return self._release()
+
+    def interrupted(self) -> list[Frame]:
+        """Everything is void: a speculation that nobody has confirmed is withdrawn with it."""
+        kept = self._discard()
+        self._void_id = self._context_id
+        unconfirmed = self._speculation is not None and not self._speculation.confirmed
+        if self._speculation is not None:
+            self._speculation.withdraw()
+        self.state = State.DROPPING if unconfirmed and self._in_answer else State.OPEN
+        self._in_answer = self.state is State.DROPPING
+        return kept
+
+    def settled(self) -> list[Frame]:
+        """A speculation was confirmed or withdrawn."""
+        speculation = self._speculation
+        if self.state is not State.HELD or speculation is None or speculation.pending:
+            return []
+        if not speculation.withdrawn:
+            return self._release()
+        complete = any(isinstance(frame, LLMFullResponseEndFrame) for frame in self._held)
+        kept = self._discard()
+        self._void_id = self._context_id
+        self.state = State.OPEN if complete else State.DROPPING
+        self._in_answer = not complete
+        return kept
+
+    def take(self, frame: Frame) -> list[Frame]:
+        """A frame that keeps its place in the order has come."""
+        if isinstance(frame, LLMFullResponseStartFrame):
+            return self._begin(frame)
+        if isinstance(frame, LLMFullResponseEndFrame) and not self._in_answer:
+            return []
+        if self._is_void(frame):
+            return []
+        if self.state is State.DROPPING:
+            return self._drop(frame)
+        if isinstance(frame, TTSAudioRawFrame) and self.state is State.OPEN and not self._sounded:
+            self._sounded = True
+            self._for_voice = self._voiced
+            self.state = State.HELD if self._voiced else State.OPEN
+        if isinstance(frame, LLMFullResponseEndFrame):
+            self._in_answer = False
+        return self._pass_or_hold(frame)
+
+    @property
+    def is_held_for_voice(self) -> bool:
+        """Whether nothing but the user's voice keeps the answer back."""
+        return self.state is State.HELD and self._for_voice
+
+    def _begin(self, frame: LLMFullResponseStartFrame) -> list[Frame]:
+        """Whatever was held is superseded by a new answer."""
+        superseded = self._speculation is not None and not self._for_voice
+        before = (self._discard() if superseded else self._empty()) if self.state is State.HELD else []
+        self._speculation = speculation_of(frame)
+        self._in_answer, self._sounded, self._for_voice = True, False, False
+        if self._speculation is not None and self._speculation.withdrawn:
+            self.state = State.DROPPING
+            return before
+        pending = self._speculation is not None and self._speculation.pending
+        self.state = State.HELD if pending else State.OPEN
+        return [*before, *self._pass_or_hold(frame)]
+
+    def _is_void(self, frame: Frame) -> bool:
+        context_id = getattr(frame, "context_id", None)
+        if context_id is None:
+            return False
+        self._context_id = context_id
+        return context_id == self._void_id and frame.interruptible
+
+    def _pass_or_hold(self, frame: Frame) -> list[Frame]:
+        if self.state is State.OPEN:
+            return [frame]
+        self._held.append(frame)
+        return []
+
+    def _drop(self, frame: Frame) -> list[Frame]:
+        if isinstance(frame, LLMFullResponseEndFrame):
+            self.state, self._in_answer = State.OPEN, False
+            return []
+        return [] if frame.interruptible else [frame]
+
+    def _release(self) -> list[Frame]:
+        if self.state is not State.HELD or (self._speculation is not None and self._speculation.pending):
+            return []
+        sounds = any(isinstance(frame, TTSAudioRawFrame) for frame in self._held)
+        if self._voiced and sounds:
+            self._for_voice = True
+            return []
+        self.state, self._for_voice, self._sounded = State.OPEN, False, sounds or self._sounded
+        return self._empty()
+
+    def _discard(self) -> list[Frame]:
+        return [frame for frame in self._empty() if not frame.interruptible]
+
+    def _empty(self) -> list[Frame]:
+        held, self._held = list(self._held), deque()
+        return held
+
+
+class AnswerGate(FrameProcessor):
+    """Stands behind the voice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gate = Gate()
+        self._order = asyncio.Lock()
+        """What is released goes before what comes meanwhile: the two are pushed by different tasks."""
+        self._waiting: asyncio.Task[None] | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if direction is not FrameDirection.DOWNSTREAM:
+            await self.push_frame(frame, direction)
+        elif isinstance(frame, SystemFrame):
+            await self.push_frame(frame, direction)
+            async with self._order:
+                await self._push(self._on_system(frame))
+        else:
+            async with self._order:
+                await self._push(self._on_ordered(frame))
+        if self._gate.is_held_for_voice and self._waiting is None:
+            self._waiting = self.create_task(self._give_up_waiting(), "voice")
+
+    def _on_ordered(self, frame: Frame) -> list[Frame]:
+        return [*self._gate.interrupted(), frame] if isinstance(frame, EndFrame) else self._gate.take(frame)
+
+    def _on_system(self, frame: SystemFrame) -> list[Frame]:
+        match frame:
+            case VoiceActivityFrame():
+                return self._gate.heard_voice(frame.voiced)
+            case UserStoppedSpeakingFrame() | EagerEndOfTurnCancelFrame():
+                return self._gate.settled()
+            case InterruptionFrame():
+                return self._gate.interrupted()
+        return []
+
+    async def _push(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            await self.push_frame(frame)
+
+    async def _give_up_waiting(self) -> None:
+        await asyncio.sleep(VOICE_HOLD_S)
+        self._waiting = None
+        async with self._order:
+            if self._gate.is_held_for_voice:
+                await self._push(self._gate.give_up_waiting())
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        if self._waiting is not None:
+            await self.cancel_task(self._waiting)

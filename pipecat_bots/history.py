@@ -1,0 +1,154 @@
+"""What a language model is sent of the conversation: as much as fits, in the words the model itself used.
+
+The server keeps the tokens of what it was sent and what it generated. A request is cheap when it begins
+with exactly those, so an answer goes back to the model as it was generated, and the beginning of a
+conversation that has grown too long is left out rarely and in large pieces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from nemotron_speech.protocol.llama import Message
+
+SHRINK_TO = 0.6
+"""Of what fits, what is left of a conversation that no longer does: the cache is lost once in many turns."""
+_LONGEST_MARK = 60
+"""Characters that may follow the words that were heard: a remark that they were interrupted."""
+
+
+class Window:
+    """Which messages are sent: all, or the newest exchanges, each whole, with the tools it used."""
+
+    def __init__(self) -> None:
+        self._dropped = 0
+        """Messages left out, behind the instructions at the head."""
+        self._tokens_per_character = 0.25
+
+    def fit(
+        self, messages: Sequence[Message], context_tokens: int | None = None, reserve: int = 0
+    ) -> list[Message]:
+        """Return the messages to send.
+
+        Args:
+            messages: The whole conversation, instructions first.
+            context_tokens: What the server can hold; None when that is not known.
+            reserve: Of that, what the answer may need.
+        """
+        sent = self._sent(messages)
+        if context_tokens is None or self._tokens(sent) + reserve <= context_tokens:
+            return sent
+        self.shrink(messages, (context_tokens - reserve) * SHRINK_TO, self._tokens(sent))
+        return self._sent(messages)
+
+    def shrink(self, messages: Sequence[Message], target: float, tokens: float | None = None) -> bool:
+        """Leave out the oldest exchanges, until about `target` tokens are left, but never the newest one.
+
+        Args:
+            messages: The whole conversation.
+            target: Tokens to come down to.
+            tokens: What is sent now is so many; estimated when not known.
+
+        Returns:
+            Whether there was anything to leave out.
+        """
+        sent = self._sent(messages)
+        head, characters = _head(sent), sum(map(_characters, sent))
+        per_character = (tokens or self._tokens(sent)) / max(1, characters)
+        starts = [i for i, message in enumerate(sent) if message.get("role") == "user" and i > head]
+        for start in starts:
+            characters = sum(map(_characters, [*sent[:head], *sent[start:]]))
+            if characters * per_character <= target or start == starts[-1]:
+                self._dropped += start - head
+                return True
+        return False
+
+    def counted(self, messages: Sequence[Message], tokens: int) -> None:
+        """Learn what messages that were sent came to."""
+        if tokens and (characters := sum(map(_characters, messages))):
+            self._tokens_per_character = tokens / characters
+
+    def _sent(self, messages: Sequence[Message]) -> list[Message]:
+        head = _head(messages)
+        if head + self._dropped >= len(messages):
+            self._dropped = 0  # another conversation
+        return [*messages[:head], *messages[head + self._dropped :]]
+
+    def _tokens(self, messages: Sequence[Message]) -> float:
+        return self._tokens_per_character * sum(map(_characters, messages))
+
+
+def _head(messages: Sequence[Message]) -> int:
+    roles = (message.get("role") for message in messages)
+    return next((i for i, role in enumerate(roles) if role not in ("system", "developer")), len(messages))
+
+
+def _characters(message: Message) -> int:
+    return len(json.dumps(message, ensure_ascii=False, default=str))
+
+
+class Verbatim:
+    """The answers as they were generated, to put in place of what the conversation holds of them.
+
+    Between the model and the conversation lies a voice, which may change the spaces and lose the end.
+    """
+
+    def __init__(self, most: int = 200) -> None:
+        self._answers: deque[str] = deque(maxlen=most)
+        self._known: dict[str, str] = {}
+
+    def generated(self, answer: str) -> None:
+        """Remember an answer, complete or not."""
+        if answer.strip():
+            self._answers.append(answer)
+
+    def restore(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages with the assistant's texts as the model wrote them, as far as they go."""
+        before, self._known = self._known, {}
+        return [self._restored(message, before) for message in messages]
+
+    def _restored(self, message: Message, before: dict[str, str]) -> Message:
+        text = message.get("content")
+        if message.get("role") != "assistant" or not isinstance(text, str) or not text:
+            return message
+        if (found := before.get(text)) is None:
+            found = next(self._candidates(text), text)
+        self._known[text] = found
+        return {**message, "content": found}
+
+    def _candidates(self, text: str) -> Iterator[str]:
+        """Newest first: who is asked twice may answer in the same words."""
+        return (found for answer in reversed(self._answers) if (found := _as_generated(answer, text)))
+
+
+def _as_generated(answer: str, text: str) -> str | None:
+    """Return the part of `answer` that `text` holds, with its own spaces; None where it is another one.
+
+    A remark of up to `_LONGEST_MARK` characters may follow in `text`; it is kept behind.
+    """
+    here = there = 0
+    while True:
+        here, there = _skip_spaces(answer, here), _skip_spaces(text, there)
+        if here == len(answer) or there == len(text) or answer[here] != text[there]:
+            break
+        here, there = here + 1, there + 1
+    rest = text[there:]
+    if not there or len(rest) > min(_LONGEST_MARK, there):
+        return None
+    if here == len(answer):
+        return answer + rest
+    return (answer[:here].rstrip() if not rest else _end(answer, here, text, there)) + rest
+
+
+def _end(answer: str, here: int, text: str, there: int) -> str:
+    """The spaces before a remark are the conversation's own."""
+    spaces = text[len(text[:there].rstrip()) : there]
+    return answer[:here].rstrip() + spaces
+
+
+def _skip_spaces(text: str, start: int) -> int:
+    while start < len(text) and text[start].isspace():
+        start += 1
+    return start

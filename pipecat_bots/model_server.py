@@ -1,0 +1,138 @@
+"""Requests to a language model's server: one at a time, and a warm-up gives way to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+import aiohttp
+
+from nemotron_speech.errors import PeerError
+from nemotron_speech.protocol.llama import (
+    CHAT_PATH,
+    HEALTH_PATH,
+    MODELS_PATH,
+    PROPS_PATH,
+    ChatAnswer,
+    ChatRequest,
+    Event,
+    Finish,
+    parse_context_tokens,
+    parse_error,
+    parse_props,
+)
+from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
+from pipecat_bots.reply import Refused
+
+CONNECT_TIMEOUT_S = 3.0
+SILENCE_TIMEOUT_S = 60.0
+"""Between two events of a stream; a prompt being evaluated reports its progress far more often."""
+GONE = (aiohttp.ClientError, OSError, TimeoutError, PeerError)
+"""What a server that is away, or breaks off, is known by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a server answers what."""
+
+    root: str
+    """`http://host:port`"""
+    plain: bool = False
+    """Whether it is an OpenAI-compatible server other than llama.cpp."""
+    api_key: str | None = None
+
+    @property
+    def chat(self) -> str:
+        return self.root + CHAT_PATH
+
+    @property
+    def health(self) -> str:
+        return self.root + (MODELS_PATH if self.plain else HEALTH_PATH)
+
+
+class ModelServer:
+    """One conversation's way to the server.
+
+    Args:
+        endpoints: The server.
+        slots: Which of a llama.cpp server's slots a request goes to.
+    """
+
+    def __init__(self, endpoints: Endpoints, slots: SlotPolicy) -> None:
+        self._at = endpoints
+        self._slots = slots
+        self._http: aiohttp.ClientSession | None = None
+        self.context_tokens: int | None = None
+        """How long a conversation may be; None while that is not known."""
+
+    def open(self) -> None:
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
+        )
+        headers = {"Authorization": f"Bearer {self._at.api_key}"} if self._at.api_key else None
+        self._http = aiohttp.ClientSession(timeout=timeout, headers=headers)
+
+    async def close(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
+
+    @property
+    def is_open(self) -> bool:
+        return self._http is not None
+
+    @property
+    def keeps_one_cache(self) -> bool:
+        """Whether every request meets the same cache, so that warming it serves the next one."""
+        return isinstance(self._slots, SingleSlot)
+
+    async def events(self, request: ChatRequest) -> AsyncGenerator[list[Event], None]:
+        """Give what is received, read by read; closing the generator closes the request.
+
+        Raises Refused, and what is in `GONE`.
+        """
+        assert self._http is not None
+        slot = await self._slot()
+        body = replace(request, id_slot=slot, plain=self._at.plain).body()
+        try:
+            async with self._http.post(self._at.chat, json=body) as response:
+                if response.status != 200:
+                    raise Refused(parse_error(response.status, await response.read()))
+                answer = ChatAnswer()
+                async for data in response.content.iter_any():
+                    yield answer.feed(data)
+                    if answer.ended:
+                        return
+                yield answer.end()
+        finally:
+            self._slots.release(slot, asyncio.get_running_loop().time())
+
+    async def warm(self, request: ChatRequest) -> int:
+        """Have the request's messages evaluated into the cache; return how many tokens that took."""
+        warm_up = replace(request, plain=self._at.plain).warm_up()
+        async with aclosing(self.events(warm_up)) as reads:
+            async for events in reads:
+                for event in events:
+                    if isinstance(event, Finish):
+                        return event.prompt_tokens - event.cached_tokens
+        return 0
+
+    async def learn_context_tokens(self) -> None:
+        """Ask how long a conversation may be, unless that is known or the server does not say."""
+        if self.context_tokens is not None or self._http is None:
+            return
+        path = MODELS_PATH if self._at.plain else PROPS_PATH
+        with suppress(*GONE):
+            async with self._http.get(self._at.root + path) as response:
+                body = await response.read()
+                if response.status == 200:
+                    stated = parse_context_tokens(body) if self._at.plain else parse_props(body).n_ctx
+                    self.context_tokens = stated or None
+
+    async def _slot(self) -> int:
+        lease = self._slots.acquire(asyncio.get_running_loop().time())
+        if lease.wait_s:
+            await asyncio.sleep(lease.wait_s)
+        return lease.slot

@@ -1,0 +1,70 @@
+"""Short phrases that mean something of their own while the bot speaks."""
+
+from __future__ import annotations
+
+from pipecat_bots.turn_text import normalised
+
+ASSENT = {
+    "en": "mhm, mm, mm hmm, mmm, hm, hmm, hm hm, uh huh, uh-hum, um hum, ah, aha, oh, okay, ok, kay, yeah, "
+    "yes, yep, yup, right, sure, i see, got it, alright, all right, of course, exactly, true, good, great, "
+    "nice, cool, wow, ha, haha, sounds good, makes sense, fair enough",
+    "de": "mhm, hm, aha, ah, ach so, ja, jo, jup, okay, ok, genau, klar, gut, stimmt, verstehe, alles klar, "
+    "richtig",
+    "es": "mhm, aja, ajá, ah, sí, si, vale, ok, okay, claro, bueno, bien, ya, entiendo, exacto, de acuerdo",
+    "fr": "mhm, hm, ah, oui, ouais, ok, okay, d'accord, bien, bien sûr, je vois, exactement, voilà, c'est ça",
+}
+"""What a listener says without wanting the floor, by language."""
+STOP = {
+    "en": "stop, stop it, stop talking, stop there, be quiet, quiet, shut up, that's enough, that is enough, "
+    "enough, hush, silence, be silent",
+    "de": "stopp, stop, halt, hör auf, sei still, sei ruhig, ruhe, genug, das reicht, es reicht, schluss",
+    "es": "para, basta, alto, cállate, silencio, detente, ya basta, es suficiente",
+    "fr": "stop, arrête, arrêtez, tais-toi, taisez-vous, silence, ça suffit, assez",
+}
+"""What tells the bot to be silent, and nothing else, by language."""
+
+
+class Phrases:
+    """A set of short phrases (given with commas between them), and what texts consist of nothing else."""
+
+    def __init__(self, phrases: str) -> None:
+        words = {normalised(phrase) for phrase in phrases.split(",")} - {""}
+        # the longest first: "okay then" is not "okay" and something else
+        self._phrases = sorted(words, key=len, reverse=True)
+
+    def __or__(self, other: Phrases) -> Phrases:
+        return Phrases(",".join([*self._phrases, *other._phrases]))
+
+    def make_up(self, text: str) -> bool:
+        """Whether the text is one of them, or several in a row."""
+        return bool(normalised(text)) and not self._rest(text)
+
+    def may_make_up(self, text: str) -> bool:
+        """Whether it could still become that: its last word may be unfinished."""
+        rest = self._rest(text)
+        return not rest or any(phrase.startswith(rest) for phrase in self._phrases)
+
+    def occur_in(self, text: str) -> bool:
+        padded = f" {normalised(text)} "
+        return any(f" {phrase} " in padded for phrase in self._phrases)
+
+    def _rest(self, text: str) -> str:
+        """What follows the phrases that the text begins with."""
+        rest = normalised(text)
+        while rest:
+            first = next((p for p in self._phrases if f"{rest} ".startswith(f"{p} ")), None)
+            if first is None:
+                break
+            rest = rest[len(first) :].lstrip()
+        return rest
+
+
+BESIDE_STOP = Phrases(
+    "okay, ok, please, now, no, oh, hey, thanks, thank you, bitte, jetzt, por favor, ahora, s'il te plaît"
+)
+"""What does not turn such words into a question."""
+
+
+def phrases(listed: str | None, language: str, table: dict[str, str]) -> Phrases:
+    """Return the phrases listed, between commas; if there is no list, those of the language."""
+    return Phrases(table.get(language.lower().split("-")[0], "") if listed is None else listed)

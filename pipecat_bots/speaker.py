@@ -1,0 +1,36 @@
+"""The bot's half of the conversation: what was heard of it, and where it was interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipecat.frames.frames import InterruptionFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
+from pipecat.utils.string import TextPartForConcatenation
+
+from pipecat_bots.listener import Conversation
+
+CUT_OFF = " —"
+"""Ends an answer that the user interrupted, as print does with speech that breaks off."""
+
+
+class Speaker(LLMAssistantAggregator):
+    """Pipecat's aggregator, which marks an answer that was cut off.
+
+    The mark follows what was heard: the model's cache of what is before it stays of use.
+    """
+
+    def __init__(self, context: LLMContext, *, mark: str = CUT_OFF, **kwargs: Any) -> None:
+        super().__init__(context, **kwargs)
+        self._mark = mark
+
+    async def _handle_interruptions(self, frame: InterruptionFrame) -> None:
+        heard = self.aggregation_string()
+        if heard.strip():
+            await self.reset()
+            parts = heard.rstrip() + self._mark
+            self._aggregation.append(TextPartForConcatenation(parts, includes_inter_part_spaces=True))
+        await super()._handle_interruptions(frame)
+        if isinstance(self._context, Conversation):
+            self._context.committed.set()

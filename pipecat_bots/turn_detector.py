@@ -1,0 +1,98 @@
+"""How complete a turn sounds: a model's answer for the last eight seconds of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+
+MODEL_RATE = 16000
+WINDOW_S = 8.0
+LEAD_S = 0.7
+"""Of audio before the turn began that belongs to it: a detector of speech is late by 0.2 s."""
+
+Samples = npt.NDArray[np.float32]
+
+
+class EndOfTurnModel(Protocol):
+    """Anything that takes samples at 16 kHz in [-1, 1], and returns how probable a complete turn is."""
+
+    def probability(self, samples: Samples) -> float: ...
+
+
+class SmartTurnModel:
+    """Smart Turn v3, or any ONNX model with its input (log-mel of 8 s at 16 kHz) and output (a probability).
+
+    Args:
+        path: The model; the one that comes with Pipecat if not given.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._analyzer = LocalSmartTurnAnalyzerV3(smart_turn_model_path=str(path) if path else None)
+
+    def probability(self, samples: Samples) -> float:
+        return float(self._analyzer._predict_endpoint(samples)["probability"])
+
+
+class TurnAudio:
+    """The audio of a turn, bounded by the model's window."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._parts: deque[bytes] = deque()
+        self._bytes = 0
+
+    def add(self, pcm: bytes) -> None:
+        self._parts.append(pcm)
+        self._bytes += len(pcm)
+        self._keep(WINDOW_S)
+
+    def begin(self) -> None:
+        """Forget all but what may be the beginning of the next turn."""
+        self._keep(LEAD_S)
+
+    def window(self) -> bytes:
+        """Return what the model is to hear, PCM16LE."""
+        return b"".join(self._parts)
+
+    def _keep(self, seconds: float) -> None:
+        limit = int(2 * seconds * self.sample_rate)
+        while self._bytes > limit:
+            self._bytes -= len(self._parts.popleft())
+
+
+class TurnDetector(Protocol):
+    """Judges a pause while it goes on."""
+
+    async def probability(self, audio: TurnAudio) -> float: ...
+
+    def close(self) -> None: ...
+
+
+class ThreadedDetector:
+    """A model on a thread of its own."""
+
+    def __init__(self, model: EndOfTurnModel) -> None:
+        self._model = model
+        self._thread = ThreadPoolExecutor(1, "turn-detector")
+
+    async def probability(self, audio: TurnAudio) -> float:
+        """Return how probable it is that the turn is complete with what has been heard of it by now."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._judge, audio.window(), audio.sample_rate)
+
+    def _judge(self, pcm: bytes, sample_rate: int) -> float:
+        samples: Samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
+        if sample_rate != MODEL_RATE:
+            samples = np.asarray(soxr.resample(samples, sample_rate, MODEL_RATE), np.float32)
+        return self._model.probability(samples)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False)

@@ -1,0 +1,151 @@
+"""When the user's turn is over: silence, prosody and words decide together.
+
+A machine of values: it is told what happens and how much audio has come, and never waits or reads a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipecat_bots.turn_text import Cue, cue
+
+WHOLE_COUNTS = 0.3
+"""What words that could end here add to the probability that they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Milliseconds of silence after which a turn is over.
+
+    `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
+    `least_ms` to `most_ms`, one that reads unfinished `open_ms` to `longest_ms`, the more the less it sounds
+    complete.
+    """
+
+    sure_ms: float = 200.0
+    least_ms: float = 350.0
+    most_ms: float = 900.0
+    open_ms: float = 1200.0
+    longest_ms: float = 1600.0
+    final_ms: float = 1000.0
+    """How long a transcript that does not come keeps a turn that has words."""
+
+    def wait_ms(self, text: str, probability: float | None) -> float:
+        """Return the silence after which a turn with this text, complete with this probability, is over."""
+        sounds = 0.0 if probability is None else probability
+        match cue(text):
+            case Cue.OVER:
+                return self.sure_ms
+            case Cue.GOES_ON:
+                wait = _between(self.open_ms, self.longest_ms, sounds)
+            case Cue.WHOLE | Cue.PLAIN as kind:
+                complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
+                wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
+        return min(wait, self.longest_ms)
+
+
+def _between(least: float, most: float, probability: float) -> float:
+    """The shorter wait from a probability of one half on, the longer one for none."""
+    return most - (most - least) * min(1.0, 2 * probability)
+
+
+class TurnEnd:
+    """One turn of the user, as it goes on. `over` is the decision."""
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
+        self._speaking = False
+        self._voiced = False
+        self.end()
+
+    def begin(self) -> None:
+        """A turn begins, perhaps with what was said a moment ago: speech and silence are left as they are."""
+        self._segments: list[str] = []
+        self._probability: float | None = None
+
+    def end(self) -> None:
+        """A turn is over: the next one begins with another pause."""
+        self.begin()
+        self._silence_ms = 0.0
+        self._paused = self._final_due = False
+
+    # ------------------------------------------------------------------------------- what happens
+
+    def speaks(self) -> None:
+        """The detector has made up its mind: the user speaks."""
+        self._speaking = self._voiced = True
+        self._go_on()
+
+    def pauses(self, stop_ms: float) -> None:
+        """The detector has made up its mind: the user has been silent for `stop_ms`. A transcript is due."""
+        self._speaking = self._voiced = False
+        self._silence_ms = max(self._silence_ms, stop_ms)
+        self._paused = self._final_due = True
+
+    def voice(self, voiced: bool) -> None:
+        """The newest window holds a voice, or none."""
+        self._voiced = voiced
+        if self._speaking:
+            self._go_on()
+
+    def audio(self, ms: float) -> None:
+        """So much audio has come since the last call."""
+        if not (self._speaking and self._voiced):
+            self._silence_ms += ms
+
+    def judged(self, probability: float) -> None:
+        """The detector of turn ends has heard the pause that is going on."""
+        self._probability = probability
+
+    def said(self, text: str, is_last: bool) -> None:
+        """A transcript has come; `is_last` if it reaches to the pause.
+
+        Speech too soft for the detector has no pauses: its silence begins with its latest transcript.
+        """
+        self._segments.append(text.strip())
+        self._final_due = self._final_due and not is_last
+        if not self._paused:
+            self._silence_ms = 0.0
+
+    def said_nothing(self) -> None:
+        """The transcript that was due holds no words."""
+        self._final_due = False
+
+    def _go_on(self) -> None:
+        self._silence_ms = 0.0
+        self._probability = None
+
+    # ------------------------------------------------------------------------------- what follows
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the user speaks, as far as the detector has made up its mind."""
+        return self._speaking
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user has spoken and is silent."""
+        return self._paused and not self._voiced
+
+    @property
+    def is_voiced(self) -> bool:
+        """Whether a voice is heard now, or was in the newest window."""
+        return self._voiced
+
+    @property
+    def text(self) -> str:
+        """The words of the turn."""
+        return " ".join(self._segments)
+
+    def text_with(self, heard: str) -> str:
+        """The words of the turn, if `heard` is what its newest part comes to."""
+        return " ".join(filter(None, [*self._segments, heard.strip()]))
+
+    @property
+    def over(self) -> bool:
+        """Whether the turn is over: with words, in silence, for as long as these words want."""
+        if self._speaking or self._voiced or not self._segments:
+            return False
+        if self._final_due:
+            return self._silence_ms >= self._patience.sure_ms + self._patience.final_ms
+        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability)

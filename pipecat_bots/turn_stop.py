@@ -1,0 +1,201 @@
+"""The end of the user's turn in the pipeline: `TurnEnd` decides, and the answer is begun before it has."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
+    EagerTranscriptionFrame,
+    Frame,
+    InputAudioRawFrame,
+    InterruptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameProcessorSetup
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
+
+from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
+from pipecat_bots.speculation import Speculation, Waste
+from pipecat_bots.turn_detector import TurnAudio, TurnDetector
+from pipecat_bots.turn_end import Patience, TurnEnd
+from pipecat_bots.turn_text import Cue, cue, same_words
+
+
+class TurnEndStrategy(BaseUserTurnStopStrategy):
+    """End the turn when silence, prosody and words say so together; speculate on it as soon as it is quiet.
+
+    Args:
+        detector: How complete a turn sounds; None leaves it to silence and words.
+        patience: How long silences are waited for.
+        waste: Whether a speculation can be afforded.
+    """
+
+    def __init__(
+        self, detector: TurnDetector | None, patience: Patience | None = None, waste: Waste | None = None
+    ) -> None:
+        super().__init__()
+        self.waste = waste or Waste(0)
+        self._detector = detector
+        self._turn = TurnEnd(patience)
+        self._audio = TurnAudio(16000)
+        self._active = False
+        self._speculation: Speculation | None = None
+        self._refused = ""
+        """A text whose answer wants to act: it has to wait for the turn's end."""
+        self._judging: asyncio.Task[None] | None = None
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:
+        await super().setup(setup)
+        self._audio = TurnAudio(setup.audio_in_sample_rate)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_judging()
+        if self._detector is not None:
+            self._detector.close()
+
+    async def handle_user_turn_started(self) -> None:
+        await self._clear()
+        self._turn.begin()
+        self._active = True
+        if self._turn.is_paused:
+            await self._judge()
+
+    async def handle_user_turn_stopped(self) -> None:
+        await self._clear()
+        self._turn.end()
+        self._active = False
+
+    async def _clear(self) -> None:
+        await self._withdraw()
+        await self._stop_judging()
+        self._audio.begin()
+        self._refused = ""
+
+    # ----------------------------------------------------------------------------- what happens
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        match frame:
+            case InputAudioRawFrame():
+                self._audio.add(frame.audio)
+                self._turn.audio(len(frame.audio) / 2 / frame.sample_rate * 1000)
+            case VoiceActivityFrame():
+                await self._on_voice(frame.voiced)
+            case VADUserStartedSpeakingFrame():
+                self._turn.speaks()
+                await self._withdraw()
+            case VADUserStoppedSpeakingFrame():
+                await self._on_pause(frame.stop_secs)
+            case EagerTranscriptionFrame():
+                await self._speculate(frame.text)
+            case TranscriptionFrame():
+                await self._on_text(frame)
+            case NothingSaidFrame():
+                await self._on_nothing_said()
+            case EagerEndOfTurnCancelFrame():
+                self._refuse()
+            case InterruptionFrame():
+                await self._withdraw()
+            case _:
+                return ProcessFrameResult.CONTINUE
+        if self._active and self._turn.over:
+            await self._end()
+        return ProcessFrameResult.CONTINUE
+
+    async def _on_voice(self, voiced: bool) -> None:
+        was_speaking = self._turn.is_speaking
+        self._turn.voice(voiced)
+        if not was_speaking:
+            return
+        if voiced:
+            await self._withdraw()
+            await self._stop_judging()
+        else:
+            await self._judge()
+
+    async def _on_pause(self, stop_secs: float) -> None:
+        unwatched = self._turn.is_voiced
+        self._turn.pauses(stop_secs * 1000)
+        if unwatched:
+            await self._judge()
+
+    async def _on_text(self, frame: TranscriptionFrame) -> None:
+        self._turn.said(frame.text, frame.finalized)
+        speculation = self._speculation
+        if speculation is not None and not same_words(speculation.text, self._turn.text):
+            await self._withdraw()
+        if frame.finalized and not self._turn.over:
+            await self._speculate("")
+
+    async def _on_nothing_said(self) -> None:
+        self._turn.said_nothing()
+        if not self._turn.over:
+            await self._speculate("")
+
+    # ----------------------------------------------------------------------------- prosody
+
+    async def _judge(self) -> None:
+        await self._stop_judging()
+        if self._detector is not None and self._active:
+            self._judging = self.create_task(self._judge_now(self._detector), "judging")
+
+    async def _judge_now(self, detector: TurnDetector) -> None:
+        self._turn.judged(await detector.probability(self._audio))
+        self._judging = None
+        if self._active and self._turn.over:
+            await self._end()
+
+    async def _stop_judging(self) -> None:
+        task, self._judging = self._judging, None
+        if task is not None and task is not asyncio.current_task():
+            await self.cancel_task(task)
+
+    # ----------------------------------------------------------------------------- speculation
+
+    async def _speculate(self, heard: str) -> None:
+        """Begin the answer to the turn as it would be, if it were over with what was heard."""
+        text = self._turn.text_with(heard)
+        now = asyncio.get_running_loop().time()
+        unwanted = not self._active or self._turn.is_voiced or self._speculation is not None
+        if unwanted or not text or same_words(text, self._refused) or cue(text) is Cue.GOES_ON:
+            return
+        if self.waste.allows(now):
+            self._speculation = Speculation(text)
+            await self.trigger_user_turn_inference_triggered(speculation=self._speculation)
+
+    async def _withdraw(self) -> None:
+        speculation, self._speculation = self._speculation, None
+        if speculation is not None:
+            speculation.withdraw()
+            self._settle(speculation)
+            await self.trigger_user_turn_speculation_cancelled()
+
+    def _refuse(self) -> None:
+        """The model wants to use a tool: that answer begins when the turn is over."""
+        speculation, self._speculation = self._speculation, None
+        if speculation is not None:
+            self._refused = speculation.text
+            speculation.withdraw()
+            self._settle(speculation)
+
+    def _settle(self, speculation: Speculation) -> None:
+        self.waste.settled(speculation, asyncio.get_running_loop().time())
+
+    # ----------------------------------------------------------------------------- the end
+
+    async def _end(self) -> None:
+        self._active = False
+        speculation = self._speculation
+        if speculation is not None and same_words(speculation.text, self._turn.text):
+            self._speculation = None
+            stands = speculation.confirm()
+            self._settle(speculation)
+            if stands:
+                await self.trigger_user_turn_finalized(confirms_speculation=True)
+                return
+        await self._withdraw()
+        await self.trigger_user_turn_stopped()

@@ -1,0 +1,221 @@
+"""FastPitch and HiFi-GAN (NeMo): a spectrogram for each sentence at once, made audible window by window.
+
+A step makes at most one spectrogram, for the segment that comes first (the server puts those first whose
+listeners have least audio left), and vocodes one window of every segment that has one, in batches.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from nemotron_speech.audio import to_int16
+from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
+from nemotron_speech.engines.clauses import split_clauses
+from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.errors import ConfigurationError, EngineError
+
+if TYPE_CHECKING:
+    from nemotron_speech.engines.fastpitch_load import Voices
+    from nemotron_speech.engines.nemo_vocoder import Window
+
+PRESETS = {"aggressive": 16, "balanced": 32, "conservative": 64}
+"""Spectrogram frames in each piece of audio (11.6 ms each with the released models)."""
+LONGEST_PIECE = 200
+"""Characters spoken in one go: a long sentence is cut, so that no step takes long."""
+PAUSE_MS = 150
+"""Silence between two sentences: models of one sentence make none."""
+
+
+@dataclass(slots=True, eq=False)
+class FastPitchStream:
+    """One segment being spoken."""
+
+    segment: Segment
+    pieces: deque[str]
+    unspoken: tuple[str, ...] = ()
+    spectrogram: Any = None
+    """Of the piece being spoken: [mels, frames]; None when the next one is to be made."""
+    at: int = 0
+    """Frames of it that are audio already."""
+    begun: bool = False
+    held: list[bytes] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.spectrogram is None and not self.pieces
+
+
+class FastPitchEngine:
+    """Speak with a NeMo spectrogram model and a HiFi-GAN.
+
+    Args:
+        fastpitch_model: Path of a .nemo file, or a name NeMo knows. FastPitch, or any other class of
+            NeMo that has `parse` and `generate_spectrogram`.
+        hifigan_model: The same for the vocoder.
+        speaker: The number of the speaker that comes first in `info.voices`.
+        device: auto (CUDA where there is one), cpu, cuda or cuda:N.
+        capacity: Callers at once.
+        max_batch: Segments in one step; 0 for all.
+    """
+
+    def __init__(
+        self,
+        fastpitch_model: str = "tts_en_fastpitch",
+        hifigan_model: str = "tts_en_hifigan",
+        speaker: int = 0,
+        device: str = "auto",
+        capacity: int = 16,
+        max_batch: int = 0,
+    ) -> None:
+        if capacity < 1:
+            raise ConfigurationError(f"capacity: {capacity}; at least 1")
+        self._sources, self._device, self._speaker = (fastpitch_model, hifigan_model), device, speaker
+        self._voices: Voices | None = None
+        self._places: dict[str, int | None] = {}
+        """Voice to the speaker's number; None for a model of one speaker."""
+        self.info = TtsInfo(
+            name="fastpitch",
+            model=fastpitch_model,
+            sample_rate=22050,
+            voices=("voice0",),
+            presets=tuple(PRESETS),
+            capacity=capacity,
+            max_batch=max_batch or capacity,
+            speeds=(0.25, 4.0),
+        )
+
+    def load(self) -> None:
+        """Load both models; `info` then says what they really have. Raises ConfigurationError."""
+        try:
+            from nemotron_speech.engines.fastpitch_load import load_voices
+        except ImportError as error:
+            raise ConfigurationError(
+                f"the fastpitch engine needs NeMo ({error.name} is not installed): run scripts/nemo_env and "
+                "start the server from the environment that it makes"
+            ) from error
+        voices = load_voices(*self._sources, self._device)
+        self._places = _places(voices.speakers, self._speaker)
+        self._voices = voices
+        self._has_sound = lru_cache(4096)(self._sounds)
+        self.info = replace(
+            self.info,
+            model=voices.name,
+            sample_rate=voices.vocoder.sample_rate,
+            voices=tuple(self._places),
+            languages=(voices.language,),
+            speeds=self.info.speeds if voices.paced else (1.0, 1.0),
+        )
+        self._warm_up()
+
+    def unload(self) -> None:
+        self._voices = None
+
+    def open(self, segment: Segment) -> FastPitchStream:
+        """Start a segment. Raises BadRequest for what the model lacks."""
+        segment.check(self.info)
+        words = segment.text.split()
+        unspoken = [w for w in words if any(map(str.isalnum, w)) and not self._has_sound(w)]
+        text = " ".join(word for word in words if word not in unspoken)
+        pieces = split_clauses(text, LONGEST_PIECE)
+        return FastPitchStream(segment, deque(pieces), tuple(dict.fromkeys(unspoken)))
+
+    def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
+        """Vocode one window of each segment; one of those without a spectrogram gets its next one."""
+        waiting = [stream for stream in streams if stream.spectrogram is None and stream.pieces]
+        failed = all_or_each(self._make_spectrogram, waiting[:1])
+        windows = {s: self._window(s) for s in streams if s.spectrogram is not None}
+        groups: defaultdict[tuple[int, int, int], list[FastPitchStream]] = defaultdict(list)
+        for stream, window in windows.items():
+            groups[window.shape].append(stream)
+        audio: dict[FastPitchStream, bytes] = {}
+        for group in groups.values():
+            failed |= all_or_each(lambda some: self._vocode(some, windows, audio), group)
+        for stream in failed:
+            self.close(stream)
+        return [failed.get(stream) or _result(stream, audio.get(stream, b"")) for stream in streams]
+
+    def close(self, stream: FastPitchStream) -> None:
+        """Stop the segment; it costs nothing from the next step on."""
+        stream.pieces.clear()
+        stream.spectrogram = None
+
+    def _make_spectrogram(self, streams: Sequence[FastPitchStream]) -> None:
+        import torch
+
+        (stream,) = streams
+        model = self._loaded().model
+        speaker = self._places[stream.segment.voice]
+        options: dict[str, Any] = {} if speaker is None else {"speaker": speaker}
+        if stream.segment.speed != 1.0:
+            options["pace"] = stream.segment.speed
+        with torch.inference_mode():
+            tokens = model.parse(stream.pieces[0])
+            spectrogram = model.generate_spectrogram(tokens=tokens, **options)[0]
+        if not torch.isfinite(spectrogram).all():
+            raise FloatingPointError("the spectrogram is not finite")
+        stream.pieces.popleft()
+        stream.spectrogram, stream.at = spectrogram if spectrogram.shape[1] else None, 0
+
+    def _window(self, stream: FastPitchStream) -> Window:
+        frames = stream.spectrogram.shape[1]
+        return self._loaded().vocoder.window(frames, stream.at, PRESETS[stream.segment.preset])
+
+    def _vocode(
+        self,
+        streams: Sequence[FastPitchStream],
+        windows: dict[FastPitchStream, Window],
+        audio: dict[FastPitchStream, bytes],
+    ) -> None:
+        vocoder = self._loaded().vocoder
+        mels = [stream.spectrogram for stream in streams]
+        samples = vocoder.vocode(mels, [windows[stream] for stream in streams])
+        for stream, row in zip(streams, samples, strict=True):
+            pause = self._pause() if stream.begun and stream.at == 0 else b""
+            audio[stream] = pause + to_int16(row).tobytes()
+            stream.at, stream.begun = windows[stream].end, True
+            if stream.at == stream.spectrogram.shape[1]:
+                stream.spectrogram = None
+
+    def _pause(self) -> bytes:
+        return bytes(2 * (self.info.sample_rate * PAUSE_MS // 1000))
+
+    def _sounds(self, word: str) -> bool:
+        """Whether the model's tokenizer makes more of a word than of nothing."""
+        model = self._loaded().model
+        try:
+            return bool(set(model.parse(word)[0].tolist()) - set(model.parse(" ")[0].tolist()))
+        except Exception:  # noqa: BLE001  third-party dictionaries and rules raise anything on odd text
+            return False
+
+    def _warm_up(self) -> None:
+        """Speak once, to nobody: what a GPU does for the first time takes it long."""
+        stream = self.open(Segment("a.", self.info.voices[0], self.info.languages[0]))
+        for result in self.step([stream]):
+            if isinstance(result, EngineError):
+                raise ConfigurationError(f"the models were loaded but do not speak: {result}")
+        self.close(stream)
+
+    def _loaded(self) -> Voices:
+        if self._voices is None:
+            raise EngineError("the models are not loaded")
+        return self._voices
+
+
+def _places(speakers: int, first: int) -> dict[str, int | None]:
+    if not 0 <= first < speakers:
+        raise ConfigurationError(f"speaker: {first}; the model has {speakers}, counted from 0")
+    if speakers == 1:
+        return {"voice0": None}
+    numbers = [first, *(n for n in range(speakers) if n != first)]
+    return {f"voice{n}": n for n in numbers}
+
+
+def _result(stream: FastPitchStream, pcm: bytes) -> TtsResult:
+    if stream.segment.mode is SynthesisMode.BATCH:
+        stream.held.append(pcm)
+        pcm = b"".join(stream.held) if stream.done else b""
+    return TtsResult(pcm, stream.done, unspoken=stream.unspoken if stream.done else ())

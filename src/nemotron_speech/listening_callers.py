@@ -1,0 +1,255 @@
+"""Many callers from one process, each hearing a voice on a playout clock: the load of `nemotron bench tts`.
+
+A caller asks for an utterance, plays its audio in real time from the first of it (plus a buffer), and asks
+for the next one. Audio that comes after all before it has been played is an underrun: a listener hears a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nemotron_speech.errors import Full, PeerError, SpeechError
+from nemotron_speech.protocol.tts import (
+    AudioReceived,
+    Mode,
+    ServerError,
+    StreamStarted,
+    TtsClient,
+    UtteranceDone,
+)
+from nemotron_speech.websocket_frames import BINARY, CLOSE, WebSocketClient
+
+PATIENCE_S = 60.0
+"""How long a caller waits for the end of an utterance, beyond its length, before it counts as lost."""
+_TICK_S = 0.02
+
+SpeakMode = Literal["adaptive", "stream", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What is asked for, where, by how many."""
+
+    url: str
+    segments: Sequence[str]
+    """The texts of one utterance."""
+    callers: int = 1
+    rounds: int = 3
+    """Utterances each caller asks for."""
+    mode: SpeakMode = "adaptive"
+    """adaptive: the first segment as a stream, the others whole, as the bots do."""
+    voice: str | None = None
+    language: str | None = None
+    buffer_s: float = 0.06
+    """Audio a player holds back at the beginning of an utterance."""
+    pause_s: float = 0.5
+    """Between two utterances of a caller."""
+    ramp_s: float = 1.0
+    """Time over which the callers begin, evenly."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the callers heard; times are seconds."""
+
+    first_audio: list[float] = field(default_factory=list)
+    """From asking to the first audio, of each utterance."""
+    gaps: list[float] = field(default_factory=list)
+    """Between two pieces of audio of an utterance."""
+    factors: list[float] = field(default_factory=list)
+    """Time until the last audio over the length of it all, of each utterance."""
+    underruns: int = 0
+    silent_s: float = 0.0
+    """How long the underruns lasted."""
+    audio_s: float = 0.0
+    whole: int = 0
+    """Utterances heard to their end."""
+    refused: int = 0
+    failures: list[str] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    """How late this process was itself."""
+
+
+class Playout:
+    """A player's clock: when it will have played all it has.
+
+    Args:
+        buffer_s: How long it waits with the first audio.
+    """
+
+    def __init__(self, buffer_s: float) -> None:
+        self._buffer_s = buffer_s
+        self._until: float | None = None
+
+    def hear(self, now: float, seconds: float) -> float:
+        """Take in audio that arrived `now`; return for how long there was silence before it."""
+        if self._until is None:
+            self._until = now + self._buffer_s
+        silent = max(0.0, now - self._until)
+        self._until = max(self._until, now) + seconds
+        return silent
+
+
+async def listen(load: Listening) -> Heard:
+    """Let the callers listen; return what they heard. Raises PeerError when no server is there."""
+    heard = Heard()
+    clock = asyncio.create_task(_watch_the_clock(heard.late_s))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(load.callers):
+                tasks.create_task(_call(load, heard, load.ramp_s * number / load.callers))
+    except* SpeechError as group:
+        raise group.exceptions[0] from None
+    finally:
+        clock.cancel()
+    return heard
+
+
+async def _call(load: Listening, heard: Heard, start: float) -> None:
+    await asyncio.sleep(start)
+    caller = _Caller(load, heard)
+    try:
+        await caller.connect(load.url)
+    except OSError as error:
+        if not heard.whole:
+            raise PeerError(f"nothing answers at {load.url}: {error}") from None
+        heard.failures.append(f"cannot connect: {error}")
+        return
+    await caller.ended
+
+
+async def _watch_the_clock(late_s: list[float]) -> None:
+    due = time.monotonic()
+    while True:
+        due += _TICK_S
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        late_s.append(time.monotonic() - due)
+        due = max(due, time.monotonic() - _TICK_S)
+
+
+class _Caller(WebSocketClient):
+    """One caller: asks, listens, asks again."""
+
+    def __init__(self, load: Listening, heard: Heard) -> None:
+        super().__init__()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._load = load
+        self._heard = heard
+        self._machine = TtsClient()
+        self._rounds = 0
+        self._rate = 0
+        self._reason = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._begin_utterance()
+
+    def _begin_utterance(self) -> None:
+        self._asked = self._last = time.monotonic()
+        self._playout = Playout(self._load.buffer_s)
+        self._seconds = 0.0
+
+    # ------------------------------------------------------------------------------------ asking
+
+    def opened(self) -> None:
+        self.send(self._machine.init(self._load.voice, self._load.language))
+        self._ask()
+
+    def _ask(self) -> None:
+        self._begin_utterance()
+        self._rounds += 1
+        name = str(self._rounds)
+        for index, text in enumerate(self._load.segments):
+            self.send(self._machine.speak(name, text, self._mode(index)))
+        if end := self._machine.finish(name):
+            self.send(end)
+        self._wait(PATIENCE_S, self._lose_patience)
+
+    def _mode(self, index: int) -> Mode:
+        match self._load.mode:
+            case "adaptive":
+                return "batch" if index else "stream"
+            case mode:
+                return mode
+
+    # ---------------------------------------------------------------------------------- listening
+
+    def received(self, kind: int, payload: bytes) -> None:
+        if kind == CLOSE:
+            self._closed(int.from_bytes(payload[:2]), payload[2:].decode(errors="replace"))
+            return
+        try:
+            event = self._machine.receive(payload if kind == BINARY else payload.decode())
+        except (SpeechError, UnicodeDecodeError) as error:
+            self._fail(str(error))
+            return
+        match event:
+            case StreamStarted(sample_rate=rate):
+                self._rate = rate or self._rate
+            case AudioReceived(pcm=pcm):
+                self._on_audio(pcm)
+            case ServerError(message=message):
+                self._reason = message
+            case UtteranceDone():
+                self._done()
+
+    def _on_audio(self, pcm: bytes) -> None:
+        if not self._rate:
+            self._fail("the server does not state its sample rate")
+            return
+        now, seconds = time.monotonic(), len(pcm) / 2 / self._rate
+        if self._seconds:
+            self._heard.gaps.append(now - self._last)
+        else:
+            self._heard.first_audio.append(now - self._asked)
+        silent = self._playout.hear(now, seconds)
+        self._heard.underruns += silent > 0
+        self._heard.silent_s += silent
+        self._seconds += seconds
+        self._last = now
+
+    def _done(self) -> None:
+        if self._reason or not self._seconds:
+            self._fail(self._reason or "no audio came")
+            return
+        self._heard.whole += 1
+        self._heard.audio_s += self._seconds
+        self._heard.factors.append((self._last - self._asked) / self._seconds)
+        if self._rounds < self._load.rounds:
+            self._wait(self._load.pause_s, self._ask)
+        else:
+            self._end()
+
+    # ----------------------------------------------------------------------------------- the end
+
+    def lost(self, reason: str) -> None:
+        self._fail(self._reason or reason)
+
+    def _closed(self, code: int, reason: str) -> None:
+        if code == Full.close_code and not self.ended.done():
+            self._heard.refused += 1
+            self._end()
+        else:
+            self._fail(self._reason or f"closed with {code}: {reason}")
+
+    def _lose_patience(self) -> None:
+        self._fail("an utterance did not end")
+
+    def _fail(self, reason: str) -> None:
+        if not self.ended.done():
+            self._heard.failures.append(reason)
+            self._end()
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self.close()

@@ -1,0 +1,293 @@
+"""What is written in signs and digits, found in a text and put into words.
+
+One scan per text: the expressions of a language are alternatives of one pattern, the longest reading first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+
+from nemotron_speech.text import measures, patterns
+from nemotron_speech.text import number_words as numbers
+from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
+
+Match = re.Match[str]
+
+_LONG_PATH = 30
+"""Characters of an address behind its host that are still read out."""
+
+
+class Expressions:
+    """The expressions of one language.
+
+    `pattern` finds them; `spoken` is what one is in words.
+    """
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._words: Vocabulary = VOCABULARIES[language]
+        self._months = _months(language)
+        self.pattern = patterns.pattern(language, self._words, self._months)
+        self._handlers: dict[str, Callable[[Match], str]] = {
+            "email": lambda match: self._spelled_out(match.group()),
+            "url": self._url,
+            "host": self._url,
+            "iso_date": self._iso_date,
+            "date": self._date,
+            "clock": self._clock,
+            "hour": self._hour,
+            "phone": self._phone,
+            "dotted": self._dotted,
+            "month_day": self._month_day,
+            "day_month": lambda match: f"{self._ordinal(match)} of",
+            "ordinal": self._german if language == "de" else self._ordinal,
+            "decade": self._decade,
+            "prefixed": self._money,
+            "suffixed": self._money,
+            "measure": self._measure,
+            "bare": lambda match: f"{self._words.point} {numbers.digits(language, match.group())}",
+            "mixed": self._fraction,
+            "year": lambda match: numbers.year(language, Decimal(match.group())),
+            "numbered": lambda match: f"{self._words.number} ",
+            "range": lambda match: f" {self._words.to} ",
+            "difference": lambda match: f" {self._words.minus} ",
+            "number": self._plain_number,
+            "abbreviation": self._abbreviation,
+            "sign": self._sign,
+            "joined": lambda match: " ",
+            "marked": lambda match: "",
+            "quote": lambda match: '"',
+            "apostrophe": lambda match: "'",
+        }
+
+    def spoken(self, match: Match) -> str:
+        """Return the words of one expression, apart from the word before and behind."""
+        words = self._handlers[match.lastgroup or ""](match)
+        if self._words.joint and words:
+            words = " " * (_before(match).isalnum() and words[0].isalnum()) + words
+            words += " " * (_behind(match).isalnum() and words[-1].isalnum())
+        return words
+
+    # ---------------------------------------------------------------------------------- numbers
+
+    def value(self, written: str) -> Decimal:
+        """Return the number written in the way of the language."""
+        text = written.replace(" ", "").replace("\u202f", "").replace("−", "-")
+        if self._language in patterns.COMMA_DECIMALS:
+            text = text.replace(".", "") if re.fullmatch(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?", text) else text
+            return Decimal(text.replace(",", "."))
+        return Decimal(text.replace(",", ""))
+
+    def _plain_number(self, match: Match) -> str:
+        value = self.value(match.group())
+        return numbers.spelled(
+            self._language, format(value, "f") if "," in match.group() else match.group(), value
+        )
+
+    def _decade(self, match: Match) -> str:
+        words = numbers.year("en", Decimal(match.group().strip("'s")))
+        return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
+
+    def _ordinal(self, match: Match) -> str:
+        digits = re.match(r"\d+", match.group())
+        feminine = match.group().endswith(("ª", "re", "res", "nde", "ndes")) and self._language != "en"
+        value = Decimal(digits.group() if digits else 0)
+        return numbers.ordinal(self._language, value, "feminine" if feminine else "")
+
+    def _german(self, match: Match) -> str:
+        before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
+        ending = "" if before in (["der"], ["die"], ["das"]) else "n" if before else "r"
+        return numbers.ordinal("de", Decimal(match.group()[:-1]), ending)
+
+    def _fraction(self, match: Match) -> str:
+        whole, _, part = match.group().rpartition(" ")
+        top, bottom = map(int, part.split("/"))
+        names = self._words.fractions.get(bottom)
+        if not bottom or top >= bottom or bottom > 100:
+            both = (numbers.cardinal(self._language, Decimal(n)) for n in (top, bottom))
+            return " ".join([*map(self._cardinal, [whole] * bool(whole)), *both])
+        below = names[top != 1] if names else self._part(bottom, plural=top != 1)
+        count = (
+            "a"
+            if whole and top == 1 and self._language == "en"
+            else numbers.counting(self._language, Decimal(top))
+        )
+        spoken = self._words.fraction.format(top=count, bottom=below)
+        return self._words.mixed.format(whole=self._cardinal(whole), part=spoken) if whole else spoken
+
+    def _part(self, bottom: int, *, plural: bool) -> str:
+        """Return the name of one of `bottom` parts."""
+        match self._language:
+            case "zh" | "vi":
+                return numbers.cardinal(self._language, Decimal(bottom))
+            case "de":
+                return numbers.ordinal("de", Decimal(bottom)) + "l"
+        return numbers.ordinal(self._language, Decimal(bottom)) + "s" * (plural and self._language != "it")
+
+    def _cardinal(self, written: str) -> str:
+        return numbers.cardinal(self._language, Decimal(written))
+
+    def _phone(self, match: Match) -> str:
+        plus = f"{self._words.signs['+']} " if match.group()[0] == "+" else ""
+        return plus + numbers.digits(self._language, match.group())
+
+    def _dotted(self, match: Match) -> str:
+        parts = match.group().lstrip("vV").split(".")
+        spoken = f" {self._words.point} ".join(numbers.spelled(self._language, p, Decimal(p)) for p in parts)
+        return f"{match.group()[0]} {spoken}" if match.group()[0] in "vV" else spoken
+
+    # --------------------------------------------------------------------------------- measures
+
+    def _money(self, match: Match) -> str:
+        side = "1" if match.lastgroup == "prefixed" else "2"
+        sign, amount, symbol = (match.group(name + side) for name in ("sign", "amount", "money"))
+        value = self.value(sign + amount)
+        decimal = "," if self._language in patterns.COMMA_DECIMALS else "."
+        decimals = len(amount.rpartition(decimal)[2]) if decimal in amount else 0
+        return self._large(amount) or measures.money(
+            self._language, value, symbol, decimals=decimals, magnitude=match.group("size" + side) or ""
+        )
+
+    def _measure(self, match: Match) -> str:
+        value = self.value(match["sign3"] + match["amount3"])
+        return self._large(match["amount3"]) or measures.with_unit(self._language, value, match["unit"])
+
+    def _large(self, amount: str) -> str:
+        """Return the digits of an amount that is none: it has too many."""
+        return (
+            numbers.digits(self._language, amount)
+            if sum(map(str.isdigit, amount)) > numbers.MAX_DIGITS
+            else ""
+        )
+
+    # --------------------------------------------------------------------------- times and dates
+
+    def _clock(self, match: Match) -> str:
+        hour, minute, *second = (int(part) for part in re.findall(r"\d+", match.group()))
+        half = re.search(r"[aApP](?=\.?\s?[mM])", match.group())
+        if second:
+            spoken = " ".join(self._cardinal(str(part)) for part in (hour, minute, *second))
+        elif not minute and (half or hour > 12) and self._language == "en":
+            spoken = self._cardinal(str(hour)) if half else f"{self._cardinal(str(hour))} hundred"
+        elif not minute:
+            spoken = self._words.full_hour.format(hour=self._hours(hour))
+        else:
+            oh = "oh " if self._language == "en" and minute < 10 else ""
+            spoken = self._words.clock.format(hour=self._hours(hour), minute=oh + self._cardinal(str(minute)))
+        return f"{spoken} {half.group().upper()} M" if half else spoken
+
+    def _hours(self, hour: int) -> str:
+        if self._language == "de":
+            return numbers.counting("de", Decimal(hour))
+        return numbers.counting(self._language, Decimal(hour), feminine=True)
+
+    def _hour(self, match: Match) -> str:
+        number, half = re.findall(r"\d+|[aApP]", match.group())[:2]
+        return f"{self._cardinal(number)} {half.upper()} M"
+
+    def _iso_date(self, match: Match) -> str:
+        year, month, day = map(int, match.group().split("-"))
+        return self._spoken_date(year, month, day)
+
+    def _date(self, match: Match) -> str:
+        first, second, year = map(int, re.split(r"[./]", match.group()))
+        month_first = self._words.months_before_day and "/" in match.group() and first <= 12
+        month, day = (first, second) if month_first or second > 12 else (second, first)
+        return self._spoken_date(year if year > 99 else year + 2000, month, day)
+
+    def _spoken_date(self, year: int, month: int, day: int) -> str:
+        if not (1 <= month <= 12 and 1 <= day <= 31):
+            return " ".join(self._cardinal(str(part)) for part in (day, month, year))
+        return self._words.date.format(
+            day=self._day(day), month=self._month(month), year=numbers.year(self._language, Decimal(year))
+        )
+
+    def _day(self, day: int) -> str:
+        match self._language:
+            case "en":
+                return numbers.ordinal("en", Decimal(day))
+            case "de":
+                return numbers.ordinal("de", Decimal(day), "n")
+            case "fr" | "it" if day == 1:
+                return numbers.ordinal(self._language, Decimal(1))
+        return self._cardinal(str(day))
+
+    def _month(self, month: int) -> str:
+        return self._months[month - 1] if self._months else self._cardinal(str(month))
+
+    def _month_day(self, match: Match) -> str:
+        return f"{match['month']} {numbers.ordinal('en', Decimal(match['day']))}"
+
+    # ------------------------------------------------------------------------ addresses and signs
+
+    def _url(self, match: Match) -> str:
+        address = re.sub(r"^(?:https?://)?(?:www\.)?", "", match.group())
+        address = address.rstrip(".,;:!?\"')]}")
+        ending = match.group()[match.group().rfind(address) + len(address) :] if address else ""
+        host, slash, path = re.split(r"[?#]", address)[0].partition("/")
+        told = host + slash + path if slash and 0 < len(path) <= _LONG_PATH else host
+        return self._spelled_out(told) + "".join(c for c in ending if c in ".,;:!?")
+
+    def _spelled_out(self, address: str) -> str:
+        words = self._words
+        names = {".": words.dot, "/": words.slash, "-": words.dash, "_": words.underscore, "@": words.at,
+                 "+": words.signs["+"]}  # fmt: skip
+        parts = re.findall(r"[0-9]+|[^\W\d_]+|.", address)
+        spoken = (self._address_part(part, names) for part in parts)
+        return " ".join(part for part in spoken if part)
+
+    def _address_part(self, part: str, names: dict[str, str]) -> str:
+        if part.isascii() and part.isdigit():
+            return numbers.spelled(self._language, part, Decimal(part))
+        return part if part[0].isalnum() else names.get(part, "")
+
+    def _abbreviation(self, match: Match) -> str:
+        written = match.group()
+        words = self._words.abbreviations[written]
+        following = match.string[match.end() : match.end() + 2]
+        if written == "St." and self._language == "en" and not re.match(" [A-Z]", following):
+            words = "Street"
+        return f"{words}." if written[-1] == "." and match.end() == len(match.string) else words
+
+    def _sign(self, match: Match) -> str:
+        joint = self._words.joint
+        behind = "" if _behind(match) in (*" .,;:!?)", "") else joint
+        return f"{joint}{self._words.signs[match.group()]}{behind}"
+
+
+@cache
+def expressions(language: str) -> Expressions | None:
+    """Return the expressions of a language (en, en-us); None where they are left to the engine."""
+    primary = re.split(r"[-_]", language.lower())[0]
+    return Expressions(primary) if primary in VOCABULARIES else None
+
+
+@cache
+def _months(language: str) -> tuple[str, ...]:
+    if language in ("vi", "zh"):
+        return ()
+    from babel import Locale
+
+    names = Locale.parse(language).months["format"]["wide"]
+    return tuple(names[number] for number in range(1, 13))
+
+
+def in_usual_characters(match: Match) -> str:
+    """Return a rare character as the one it stands for: ℃ as °C, ½ as 1/2, Ｆ as F, ٣ as 3."""
+    character = match.group()
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    plain = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
+    return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
+
+
+def _before(match: Match) -> str:
+    return match.string[max(0, match.start() - 1) : match.start()]
+
+
+def _behind(match: Match) -> str:
+    return match.string[match.end() : match.end() + 1]

@@ -1,0 +1,145 @@
+"""Amounts with a unit or a currency in words, by the Unicode locale data."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Literal
+
+from nemotron_speech.text.number_words import cardinal, counting
+from nemotron_speech.text.vocabulary import VOCABULARIES
+
+CURRENCIES = {
+    "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₫": "VND",
+    "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "฿": "THB", "CHF": "CHF",
+    "USD": "USD", "EUR": "EUR", "GBP": "GBP", "JPY": "JPY", "INR": "INR", "CNY": "CNY", "VND": "VND",
+    "AUD": "AUD", "CAD": "CAD", "SEK": "SEK", "NOK": "NOK", "DKK": "DKK", "PLN": "PLN", "BRL": "BRL",
+    "MXN": "MXN",
+}  # fmt: skip
+_CENTS = {"USD": ("cent", "cents"), "EUR": ("cent", "cents"), "GBP": ("penny", "pence")}
+
+UNITS = {
+    "km": "length-kilometer", "m": "length-meter", "cm": "length-centimeter", "mm": "length-millimeter",
+    "µm": "length-micrometer", "μm": "length-micrometer", "nm": "length-nanometer", "mi": "length-mile",
+    "ft": "length-foot", "yd": "length-yard", "kg": "mass-kilogram", "g": "mass-gram",
+    "mg": "mass-milligram", "t": "mass-tonne", "lb": "mass-pound", "lbs": "mass-pound", "oz": "mass-ounce",
+    "l": "volume-liter", "L": "volume-liter", "ml": "volume-milliliter", "mL": "volume-milliliter",
+    "cl": "volume-centiliter", "dl": "volume-deciliter", "gal": "volume-gallon", "s": "duration-second",
+    "sec": "duration-second", "ms": "duration-millisecond", "µs": "duration-microsecond",
+    "ns": "duration-nanosecond", "min": "duration-minute", "h": "duration-hour", "hr": "duration-hour",
+    "hrs": "duration-hour", "km/h": "speed-kilometer-per-hour", "kmh": "speed-kilometer-per-hour",
+    "kph": "speed-kilometer-per-hour", "mph": "speed-mile-per-hour", "m/s": "speed-meter-per-second",
+    "°C": "temperature-celsius", "°F": "temperature-fahrenheit", "°": "angle-degree",
+    "kB": "digital-kilobyte", "KB": "digital-kilobyte", "MB": "digital-megabyte",
+    "GB": "digital-gigabyte", "TB": "digital-terabyte", "PB": "digital-petabyte", "kbit": "digital-kilobit",
+    "Mbit": "digital-megabit", "Gbit": "digital-gigabit", "Hz": "frequency-hertz",
+    "kHz": "frequency-kilohertz", "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz",
+    "W": "power-watt", "kW": "power-kilowatt", "MW": "power-megawatt", "GW": "power-gigawatt",
+    "kWh": "energy-kilowatt-hour", "V": "electric-volt", "mA": "electric-milliampere",
+    "hPa": "pressure-hectopascal", "bar": "pressure-bar", "psi": "pressure-pound-force-per-square-inch",
+    "m²": "area-square-meter", "m2": "area-square-meter", "km²": "area-square-kilometer",
+    "km2": "area-square-kilometer", "cm²": "area-square-centimeter", "ha": "area-hectare",
+    "m³": "volume-cubic-meter", "m3": "volume-cubic-meter", "cm³": "volume-cubic-centimeter",
+    "kcal": "energy-kilocalorie", "cal": "energy-calorie", "kJ": "energy-kilojoule", "%": "concentr-percent",
+    "‰": "concentr-permille",
+}  # fmt: skip
+RATES = {
+    "kbit/s": "digital-kilobit", "kbps": "digital-kilobit", "Mbit/s": "digital-megabit",
+    "Mbps": "digital-megabit", "Gbit/s": "digital-gigabit", "Gbps": "digital-gigabit",
+    "kB/s": "digital-kilobyte", "MB/s": "digital-megabyte", "GB/s": "digital-gigabyte",
+}  # fmt: skip
+"""So much a second."""
+
+
+_DIGITS = re.compile(r"\d(?:[\d.,\s]*\d)?")
+_FEMININE = frozenset({"GBP", "INR", "TRY", "UAH", "SEK", "NOK", "DKK"})
+_OF_MILLIONS = {"es": "de", "fr": "de", "it": "di"}
+
+
+def with_unit(language: str, number: Decimal, symbol: str) -> str:
+    """Return five kilometers per hour; `symbol` is one of UNITS or RATES.
+
+    Where the locale data lack a unit, the symbol stays as it is written.
+    """
+    vocabulary = VOCABULARIES[language]
+    if symbol == "%" and language == "zh":
+        return f"百分之{cardinal(language, number)}"
+    written = next(
+        filter(None, (_written(language, number, symbol, length) for length in ("long", "short"))), ""
+    )
+    if not written:
+        name = vocabulary.signs.get(symbol, symbol)
+        return f"{cardinal(language, number)}{vocabulary.joint}{name}"
+    return _in_words(language, number, written)
+
+
+def _written(language: str, number: Decimal, symbol: str, length: Literal["long", "short"]) -> str:
+    """Return 5 kilometers; nothing where the locale data know no name for the unit."""
+    from babel.units import format_compound_unit, format_unit
+
+    if symbol in RATES:
+        per = "duration-second"
+        unit = RATES[symbol]
+        written = format_compound_unit(
+            abs(number), unit, denominator_unit=per, length=length, locale=language
+        )
+    else:
+        unit = UNITS[symbol]
+        written = format_unit(abs(number), unit, length=length, locale=language)
+    if language == "vi":
+        written = (written or "").replace("duration-second", "giây").replace("/", " trên ")
+    return "" if written is None or unit in written or written[-1] in "%‰" else written
+
+
+def _in_words(language: str, number: Decimal, written: str) -> str:
+    """Replace the digits that the locale data put before or behind a name."""
+    vocabulary = VOCABULARIES[language]
+    spoken = " ".join(_DIGITS.sub(counting(language, abs(number)), written, count=1).split())
+    return f"{vocabulary.minus}{vocabulary.joint}{spoken}" if number < 0 else spoken
+
+
+def money(language: str, number: Decimal, symbol: str, *, decimals: int = 0, magnitude: str = "") -> str:
+    """Return three dollars fifty, five million euros; `symbol` is one of CURRENCIES.
+
+    Args:
+        decimals: How many were written: two are hundredths.
+        magnitude: The word behind the number, one of the language's magnitudes.
+    """
+    vocabulary = VOCABULARIES[language]
+    code = "CNY" if (language, symbol) == ("zh", "¥") else CURRENCIES[symbol]
+    if magnitude:
+        return _spoken_money(language, number * vocabulary.magnitudes[magnitude], code)
+    units, cents = int(abs(number)), int(abs(number) * 100) % 100
+    if decimals != 2 or not cents:
+        return _spoken_money(language, number, code)
+    if not units and language == "en" and code in _CENTS and number > 0:
+        return f"{cardinal(language, Decimal(cents))} {_CENTS[code][cents != 1]}"
+    if not units or language in ("vi", "zh"):
+        return _spoken_money(language, number, code)
+    whole = _spoken_money(language, Decimal(units) * (-1 if number < 0 else 1), code)
+    return vocabulary.cents.format(units=whole, cents=cardinal(language, Decimal(cents)))
+
+
+def _spoken_money(language: str, number: Decimal, code: str) -> str:
+    number = number.normalize() if number != int(number) else Decimal(int(number))
+    parts = [counting(language, number, feminine=code in _FEMININE), _currency(language, code, number)]
+    if language in _OF_MILLIONS and number and not number % 10**6:
+        parts.insert(1, _OF_MILLIONS[language])
+    return VOCABULARIES[language].joint.join(parts)
+
+
+def _currency(language: str, code: str, number: Decimal) -> str:
+    """Return what one says for a currency: dollars, where the locale data say US dollars."""
+    if (language, code) == ("zh", "CNY"):
+        return "元"
+    from babel.numbers import get_currency_name
+
+    name = get_currency_name(code, count=abs(number), locale=language)
+    match language:
+        case "en":
+            return name.split()[-1]
+        case "de":
+            return name.replace("-", " ").split()[-1]
+        case "es" | "fr" | "it":
+            return name.split()[0]
+    return name

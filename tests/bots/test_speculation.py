@@ -1,0 +1,168 @@
+"""Answers begun before the turn is over: at once if they were wanted, without a trace if not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.bots.conversation import NAMES, TOOL_WORD, Outcome, Setting, Spoken, converse, number_of
+from tests.virtual_time import VirtualTimeLoop
+
+
+def hold(script: list[Spoken], setting: Setting | None = None) -> Outcome:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(converse(script, setting))
+
+
+SPEECH_S = 0.8
+QUESTION: list[Spoken] = [("alpha", 400), ("bravo", 400)]
+
+
+def test_a_confirmed_answer_is_heard_with_the_stages_hidden() -> None:
+    outcome = hold(QUESTION)
+    assert outcome.roles == "ua"
+    assert outcome.user_said == "alpha bravo"
+    assert outcome.answered_at[0] - SPEECH_S < 0.45
+    assert len(outcome.asked) == 1
+
+
+def test_without_speculation_the_stages_follow_one_another() -> None:
+    outcome = hold(QUESTION, Setting(speculation=0))
+    assert outcome.roles == "ua"
+    assert outcome.answered_at[0] > hold(QUESTION).answered_at[0] + 0.1
+    assert outcome.waste.confirmed == outcome.waste.withdrawn == 0
+
+
+def test_going_on_after_a_breath_leaves_no_trace_of_the_answer_begun() -> None:
+    outcome = hold([*QUESTION, ("", 140), ("charlie", 400)])
+    assert outcome.roles == "ua"
+    assert outcome.user_said == "alpha bravo charlie"
+    assert outcome.heard == [2]
+    assert outcome.waste.withdrawn == 1
+    assert len(outcome.asked) == 2
+
+
+def test_a_voice_that_was_at_work_for_a_withdrawn_answer_is_told_to_stop() -> None:
+    setting = Setting(first_token_s=0.01, voice_s=1.0, verdicts=(0.3, 0.9))
+    outcome = hold([*QUESTION, ("", 460), ("charlie", 400)], setting)
+    assert outcome.user_said == "alpha bravo charlie"
+    assert outcome.heard == outcome.answers == [2]
+    assert outcome.cancels >= 1
+
+
+@pytest.mark.parametrize("pause_ms", [140, 300, 400, 700, 1000, 1500, 2000])
+@pytest.mark.parametrize("sounds_complete", [True, False])
+def test_an_utterance_split_by_a_pause_ends_in_one_right_answer(pause_ms: int, sounds_complete: bool) -> None:
+    verdicts = (0.9,) if sounds_complete else (0.0, 0.9)
+    outcome = hold([*QUESTION, ("", pause_ms), ("charlie", 500)], Setting(verdicts=verdicts))
+    assert outcome.user_said == "alpha bravo charlie"
+    assert outcome.answers[-1] == outcome.heard[-1] == len(outcome.asked)
+    assert outcome.messages[:-1] == outcome.asked[-1]
+    assert outcome.messages[-1]["content"] == f"Answer {outcome.answers[-1]} is what I have to say."
+
+
+def test_three_quick_utterances_are_one_message_with_one_answer() -> None:
+    said: list[Spoken] = [("alpha", 300), ("", 260), ("bravo", 300), ("", 260), ("charlie", 300)]
+    outcome = hold(said)
+    assert outcome.roles == "ua"
+    assert outcome.user_said == "alpha bravo charlie"
+    assert outcome.heard == outcome.answers == [len(outcome.asked)]
+
+
+def test_speech_while_the_answer_is_prepared_takes_it_back_and_joins_the_question() -> None:
+    slow = Setting(first_token_s=1.5)
+    outcome = hold([*QUESTION, ("", 900), ("charlie", 400)], slow)
+    assert outcome.roles == "ua"
+    assert outcome.messages[0]["content"] == "alpha bravo charlie"
+    assert outcome.heard == outcome.answers == [len(outcome.asked)]
+
+
+def test_the_first_sound_waits_for_a_user_who_begins_again_at_that_moment() -> None:
+    outcome = hold([*QUESTION, ("", 280), ("charlie", 500)])
+    assert outcome.roles == "ua"
+    assert outcome.heard == [len(outcome.asked)]
+
+
+def test_a_tool_is_not_used_before_the_turn_is_over_and_then_once() -> None:
+    outcome = hold([("alpha", 400), (TOOL_WORD, 400)])
+    assert outcome.tools == [f"alpha {TOOL_WORD}"]
+    assert outcome.roles == "uata"
+    assert outcome.heard == outcome.answers == [len(outcome.asked)]
+
+
+def test_a_tool_that_only_a_withdrawn_answer_wanted_is_never_used() -> None:
+    outcome = hold([("alpha", 400), (TOOL_WORD, 300), ("", 140), ("charlie", 400)])
+    assert outcome.tools == [f"alpha {TOOL_WORD} charlie"]
+
+
+def test_an_answer_to_words_that_the_transcript_corrects_is_not_given() -> None:
+    """The last word is spoken so late into the pause that only the final has it."""
+    outcome = hold([*QUESTION, ("", 120), ("charlie", 60)], Setting(verdicts=(0.4,)))
+    assert outcome.user_said == "alpha bravo charlie"
+    assert outcome.messages[:-1] == outcome.asked[-1]
+
+
+def test_speculation_rests_when_too_much_of_it_was_for_nothing() -> None:
+    said: list[Spoken] = []
+    for _ in range(20):
+        said += [("alpha", 300), ("", 140), ("bravo", 300), ("", 140)]
+    outcome = hold([*said, ("charlie", 300)], Setting(speculation=0.5))
+    assert 3 <= outcome.waste.withdrawn <= 15
+    assert outcome.heard == [len(outcome.asked)]
+
+
+# ------------------------------------------------------------------------------ a perfect listener
+
+PAUSES_MS = (40, 80, 140, 180, 220, 260, 300, 360, 420, 500, 700, 1000, 1500, 2200)
+WORD = st.sampled_from(NAMES[1:])
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[Spoken]:
+    """Stretches of one or two words, each long enough to be noticed, with pauses of any kind between."""
+    script: list[Spoken] = []
+    for _ in range(draw(st.integers(1, 5))):
+        first = draw(WORD)
+        script.append((first, draw(st.sampled_from((240, 300, 500)))))
+        second = draw(WORD)
+        if second != first and draw(st.booleans()):
+            script.append((second, 300))
+        script.append(("", draw(st.sampled_from(PAUSES_MS))))
+    return script
+
+
+PROBABILITY = st.sampled_from((0.0, 0.2, 0.45, 0.55, 0.9))
+SETTINGS = st.builds(
+    Setting,
+    verdicts=st.lists(PROBABILITY, min_size=1, max_size=4),
+    verdict_s=st.sampled_from((0.001, 0.04, 0.15, 0.4)),
+    final_s=st.sampled_from((0.001, 0.024, 0.1, 0.3)),
+    first_token_s=st.sampled_from((0.001, 0.09, 0.3, 1.0)),
+    voice_s=st.sampled_from((0.001, 0.11, 0.5)),
+    speculation=st.sampled_from((0.0, 0.5, 1.0, 1.0)),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scripts(), SETTINGS)
+def test_whatever_happens_the_conversation_is_what_a_perfect_listener_would_write_down(
+    script: list[Spoken], setting: Setting
+) -> None:
+    outcome = hold(script, setting)
+    said = [word for word, _ in script if word]
+
+    assert outcome.user_said.split() == said, "every word once, in order"
+    assert "uu" not in outcome.roles, "what nothing was answered to is one message"
+    assert outcome.answers, "there is an answer"
+    assert outcome.answers == sorted(set(outcome.answers)), "no answer is given twice"
+    last = outcome.messages[-1]["content"]
+    assert last == f"Answer {outcome.answers[-1]} is what I have to say.", "the last one is heard to its end"
+    assert outcome.answers[-1] == outcome.heard[-1]
+    assert set(outcome.answers) <= set(outcome.heard), "what is written down was heard"
+    for i, message in enumerate(outcome.messages):
+        if message["role"] == "assistant" and (number := number_of(message.get("content") or "")):
+            assert outcome.asked[number - 1] == outcome.messages[:i], "it answers the conversation before it"
+    assert len(outcome.tools) == outcome.roles.count("t"), "a tool acts for what is written down alone"

@@ -1,0 +1,214 @@
+"""What the language model may do besides talking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipecat.frames.frames import InterruptionFrame, LLMContextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.tests.utils import SleepFrame
+
+from nemotron_speech.errors import ConfigurationError
+from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
+from pipecat_bots.tools import BUILT_IN, checked, converted, toolbox
+from tests.bots.fakes import FakeLlm, FakeTts, Step, through
+from tests.llama.server import running_llama_server
+from tests.llama.tiny_gguf import build
+from tests.virtual_time import virtual_time
+
+MCP_SERVER = """
+from mcp.server import MCPServer
+
+server = MCPServer("weights")
+
+
+@server.tool()
+def weigh(thing: str) -> str:
+    "Say how heavy a thing is."
+    return f"A {thing} weighs five pounds."
+
+
+server.run("stdio")
+"""
+
+
+async def converse(url: str, context: LLMContext, steps: list[Step], **options: Any) -> list[str]:
+    """What the voice was asked to say while the bot answers into `context`."""
+    llm = LlamaCppChunkedLLMService(base_url=url, **options)
+    _, assistant = LLMContextAggregatorPair(context)
+    async with FakeTts(delay_s=0.01) as tts:
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        await through([llm, voice, assistant], [SleepFrame(0.3), LLMContextFrame(context), *steps])
+        return [text for text, _ in tts.segments]
+
+
+def asked(question: str, *tools: Any) -> LLMContext:
+    return LLMContext([{"role": "user", "content": question}], tools=list(tools))
+
+
+def replied(context: LLMContext) -> Callable[[], Awaitable[None]]:
+    """A step that waits until the bot has said something."""
+
+    async def wait() -> None:
+        async with asyncio.timeout(20):
+            while True:
+                last = context.get_messages()[-1]
+                if isinstance(last, dict) and last["role"] == "assistant" and last.get("content"):
+                    return
+                await asyncio.sleep(0.02)
+
+    return wait
+
+
+def results(context: LLMContext) -> list[Any]:
+    return [
+        json.loads(m["content"])  # type: ignore[index, arg-type]
+        for m in context.get_messages()
+        if isinstance(m, dict) and m.get("role") == "tool"
+    ]
+
+
+def slow(seconds: float, cancelled: list[bool] | None = None) -> Callable[..., Awaitable[None]]:
+    async def look_up(params: FunctionCallParams, word: str) -> None:
+        """Look a word up.
+
+        Args:
+            word: The word.
+        """
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if cancelled is not None:
+                cancelled.append(True)
+            raise
+        await params.result_callback({"meaning": word})
+
+    return checked(look_up)
+
+
+# --------------------------------------------------------------------------------------- built in
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "target", "result"),
+    [
+        (5, "mile", "km", 8.04672),
+        (100, "degF", "degC", 37.777778),
+        (2, "pound", "gram", 907.18474),
+        ("3", "cup", "liter", 0.709765),
+    ],
+)
+def test_units_are_converted(value: Any, source: str, target: str, result: float) -> None:
+    assert converted(value, source, target)["value"] == pytest.approx(result, rel=1e-5)
+
+
+@pytest.mark.parametrize(("source", "target"), [("mile", "kg"), ("flurb", "km"), ("", "km"), ("1/0", "m")])
+def test_a_conversion_that_cannot_be_made_says_why(source: str, target: str) -> None:
+    assert "cannot convert" in converted(1, source, target)["error"]
+
+
+def test_a_model_asks_for_the_time_and_answers_with_it(tmp_path: Path) -> None:
+    call = '<tool_call>\n{"name": "get_current_time", "arguments": {"timezone": "Asia/Tokyo"}}\n</tool_call>'
+    scripts = [("clock", call), ("Tokyo", "Late already, go to bed.")]
+    context = asked("read the clock", BUILT_IN["time"])
+
+    async def scenario(url: str) -> list[str]:
+        return await converse(url, context, [replied(context), SleepFrame(0.1)])
+
+    with running_llama_server(build(tmp_path / "time.gguf", scripts=scripts)) as url:
+        said = asyncio.run(scenario(url))
+    [result] = results(context)
+    assert result["timezone"] == "Asia/Tokyo"
+    assert result["time"].count(":") == 1
+    assert said == ["Late already, go to bed."]
+
+
+# ------------------------------------------------------------------------------------ conversation
+
+
+@virtual_time
+async def test_a_tool_that_takes_a_moment_is_spoken_over_and_a_quick_one_is_not() -> None:
+    said = {}
+    for seconds in (0.1, 3.0):
+        async with FakeLlm("It means a lot.") as llm:
+            llm.tool_call = ("look_up", '{"word": "love"}')
+            context = asked("What is love?", slow(seconds))
+            said[seconds] = await converse(
+                llm.url, context, [replied(context), SleepFrame(9)], while_tools_run="One moment."
+            )
+        assert results(context) == [{"meaning": "love"}]
+    assert said == {0.1: ["It means a lot."], 3.0: ["One moment.", "It means a lot."]}
+    assert not any(m.get("content") == "One moment." for m in context.get_messages())  # type: ignore[union-attr]
+
+
+@virtual_time
+async def test_an_interruption_cancels_the_tool_and_what_would_be_said_of_it() -> None:
+    cancelled: list[bool] = []
+    async with FakeLlm() as llm:
+        llm.tool_call = ("look_up", '{"word": "love"}')
+        context = asked("What is love?", slow(60.0, cancelled))
+        steps: list[Step] = [SleepFrame(0.4), InterruptionFrame(), SleepFrame(5)]
+        said = await converse(llm.url, context, steps, while_tools_run="One moment.")
+    assert cancelled == [True]
+    assert said == []
+    assert len(llm.requests) == 1
+
+
+@virtual_time
+@pytest.mark.parametrize("arguments", ['{"wort": "love"}', "no json", "{}", '["love"]'])
+async def test_a_wrong_call_is_told_to_the_model_which_goes_on(arguments: str) -> None:
+    async with FakeLlm("Let me try again.") as llm:
+        llm.tool_call = ("look_up", arguments)
+        context = asked("What is love?", slow(0.0))
+        said = await converse(llm.url, context, [replied(context), SleepFrame(5)])
+    assert said == ["Let me try again."]
+    assert "word" in json.dumps(results(context))
+
+
+@virtual_time
+async def test_a_tool_that_does_not_exist_is_told_to_the_model() -> None:
+    async with FakeLlm("I cannot do that.") as llm:
+        llm.tool_call = ("fly", "{}")
+        context = asked("Fly!", slow(0.0))
+        said = await converse(llm.url, context, [replied(context), SleepFrame(5)])
+    assert said == ["I cannot do that."]
+
+
+# -------------------------------------------------------------------------------------------- MCP
+
+
+async def test_tools_of_an_mcp_server_are_used_like_any_other(tmp_path: Path) -> None:
+    script = tmp_path / "weights.py"
+    script.write_text(MCP_SERVER)
+    servers = {"weights": {"command": sys.executable, "args": [str(script)]}}
+    async with toolbox(["units"], servers) as tools, FakeLlm("Five pounds.") as llm:
+        assert len(tools) == 2
+        llm.tool_call = ("weigh", '{"thing": "cat"}')
+        context = asked("How heavy is a cat?", *tools)
+        said = await converse(llm.url, context, [replied(context), SleepFrame(0.2)])
+    assert said == ["Five pounds."]
+    assert "A cat weighs five pounds." in json.dumps(results(context))
+    offered = [tool["function"]["name"] for tool in llm.requests[0]["tools"]]
+    assert offered == ["convert_units", "weigh"]
+
+
+async def test_an_mcp_server_that_is_away_costs_its_tools_only(warnings: list[str]) -> None:
+    servers = {"away": {"command": sys.executable, "args": ["-c", "raise SystemExit(3)"]}}
+    async with toolbox(["time"], servers) as tools:
+        assert tools == [BUILT_IN["time"]]
+    assert any("away" in message for message in warnings)
+
+
+async def test_a_server_that_makes_no_sense_is_refused_with_what_does() -> None:
+    with pytest.raises(ConfigurationError, match="command"):
+        async with toolbox([], {"odd": {"commando": "x"}}):
+            pass

@@ -1,0 +1,185 @@
+"""When a turn is over: words, prosody and silence together."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipecat_bots.turn_end import Patience, TurnEnd
+from pipecat_bots.turn_text import Cue, cue, same_words
+
+PATIENCE = Patience()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("yes", "No.", "okay", "Thank you!", "no thanks", "seven", "I don't", "B", "42"),
+        *("what time is it?", "Do you have a table for two?"),
+    ],
+)
+def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
+    assert cue(text) is Cue.OVER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("I would like a pizza and", "we should go to the", "um", "my name is", "it is my")[:3],
+        *("I want to go to", "my number is five five five", "A B C", "555", "it is 5 5", "so", "well, so"),
+        *("I would like…", "first,", "because", "I was thinking -", "can you tell me when"),
+    ],
+)
+def test_nobody_ends_a_turn_like_this(text: str) -> None:
+    assert cue(text) is Cue.GOES_ON
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tell me a long story please", "what are you looking for", "where do you want to go to"),
+        *("can you tell me the time", "five five five one two three four", "call me tomorrow"),
+    ],
+)
+def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
+    assert cue(text) is Cue.WHOLE
+
+
+@pytest.mark.parametrize("text", ["I think so", "the answer is seven", "", "give me a B", "it is 5 p.m."])
+def test_other_words_say_nothing_either_way(text: str) -> None:
+    assert cue(text) is Cue.PLAIN
+
+
+def test_transcripts_that_differ_in_writing_only_have_the_same_words() -> None:
+    assert same_words("what time is it", " What time is it? ")
+    assert not same_words("what time is it", "what time was it")
+
+
+def paused(*texts: str, probability: float | None = 0.9) -> TurnEnd:
+    """A turn with these words, at the moment its pause is reported."""
+    turn = TurnEnd()
+    turn.speaks()
+    turn.audio(1000)
+    turn.voice(False)
+    if probability is not None:
+        turn.judged(probability)
+    turn.audio(160)
+    turn.pauses(200)
+    for i, text in enumerate(texts):
+        turn.said(text, is_last=i == len(texts) - 1)
+    return turn
+
+
+def over_after(turn: TurnEnd) -> float:
+    """Further milliseconds of silence until it is over."""
+    waited = 0.0
+    while not turn.over:
+        turn.audio(10)
+        waited += 10
+        assert waited < 5000, "it is never over"
+    return waited
+
+
+def test_a_turn_that_sounds_complete_is_over_with_its_transcript() -> None:
+    assert over_after(paused("tell me a story")) == 0
+
+
+def test_a_turn_is_not_over_before_its_transcript_is_there() -> None:
+    turn = paused()
+    assert not turn.over
+    turn.said("tell me a story", is_last=True)
+    assert turn.over
+
+
+def test_a_turn_that_sounds_unfinished_is_waited_for_within_a_bound() -> None:
+    waits = [over_after(paused("a story about dragons", probability=p)) for p in (0.49, 0.3, 0.1, 0.0)]
+    assert waits == sorted(waits)
+    assert waits[0] >= 150
+    assert waits[-1] <= PATIENCE.most_ms - PATIENCE.sure_ms
+
+
+def test_one_word_answers_do_not_wait_for_prosody() -> None:
+    assert over_after(paused("yes", probability=0.1)) == 0
+
+
+@pytest.mark.parametrize("text", ["my number is five five five", "a table for two and", "um"])
+def test_a_pause_in_the_middle_is_waited_out_however_complete_it_sounds(text: str) -> None:
+    assert over_after(paused(text, probability=0.95)) >= 1000
+
+
+def test_prosody_that_is_not_known_yet_is_waited_for_a_while() -> None:
+    turn = paused("tell me a story", probability=None)
+    assert not turn.over
+    turn.judged(0.9)
+    assert turn.over
+
+
+def test_a_voice_that_has_just_begun_keeps_the_turn_open_and_a_click_does_not_restart_its_wait() -> None:
+    turn = paused("tell me a story", probability=0.4)
+    turn.voice(True)
+    turn.audio(3000)
+    assert not turn.over
+    turn.voice(False)
+    assert turn.over
+
+
+def test_going_on_makes_the_pause_count_for_nothing() -> None:
+    turn = paused("tell me a story")
+    turn.speaks()
+    assert not turn.over
+    turn.voice(False)
+    turn.audio(160)
+    turn.pauses(200)
+    assert not turn.over
+    turn.said("about dragons", is_last=True)
+    assert turn.text == "tell me a story about dragons"
+    turn.judged(0.8)
+    assert turn.over
+
+
+def test_a_transcript_of_an_earlier_pause_does_not_end_the_turn() -> None:
+    turn = paused()
+    turn.said("tell me", is_last=False)
+    assert not turn.over
+
+
+def test_a_transcript_that_never_comes_keeps_the_words_there_are_for_a_second() -> None:
+    turn = paused("tell me a story")
+    turn.speaks()
+    turn.voice(False)
+    turn.pauses(200)
+    assert 900 <= over_after(turn) <= 1100
+
+
+def test_a_cough_after_words_leaves_the_turn_to_silence() -> None:
+    turn = paused("tell me a story", probability=0.2)
+    turn.speaks()
+    turn.voice(False)
+    turn.pauses(200)
+    turn.said_nothing()
+    assert 0 < over_after(turn) <= 700
+
+
+def test_speech_too_soft_for_the_detector_ends_a_while_after_its_last_transcript() -> None:
+    turn = TurnEnd()
+    turn.audio(3000)
+    turn.said("hello", is_last=False)
+    turn.said("there you are", is_last=False)
+    assert not turn.over
+    assert over_after(turn) == PATIENCE.most_ms
+
+
+@given(
+    st.text(alphabet="abc one, two and? ", max_size=30),
+    st.one_of(st.none(), st.floats(min_value=0, max_value=1)),
+)
+def test_every_wait_is_bounded_whatever_is_said_and_heard(text: str, probability: float | None) -> None:
+    assert PATIENCE.sure_ms <= PATIENCE.wait_ms(text, probability) <= PATIENCE.longest_ms
+
+
+@given(st.floats(min_value=0, max_value=1), st.floats(min_value=0, max_value=1))
+def test_what_sounds_more_complete_is_never_waited_for_longer(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    for text in ("tell me", "and", "yes"):
+        assert PATIENCE.wait_ms(text, high) <= PATIENCE.wait_ms(text, low)
