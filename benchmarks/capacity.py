@@ -18,7 +18,7 @@ import resource
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from nemotron_speech.paced_callers import Load, Outcome, call_all, frames_of
 
 UTTERANCE_S = 4
 WORDS = " ".join(f"word{n}" for n in range(40))
+ANCHORS = (1, 8, 32, 128)
+"""Numbers of callers measured whatever the most is."""
 SETTLE_S = 1.0
 """After the ramp; not measured."""
 CALLS_PER_S = 400
@@ -189,19 +191,24 @@ def climb(start: int, most: int, precision: int) -> Iterator[int]:
 
 
 def search(conditions: Conditions, start: int, most: int, precision: int, out: Console) -> list[Rung]:
-    """Climb until nothing between the best and the first failure is left to try."""
+    """Measure the anchors, then climb until nothing between the best and the first failure is left to try."""
     rungs: list[Rung] = []
+
+    def held(callers: int) -> bool:
+        rungs.append(measure(process, callers, conditions))
+        holds = rungs[-1].holds(conditions.limit_ms)
+        out.print(f"{callers} callers: {'held' if holds else 'not held'}  {asdict(rungs[-1])}")
+        return holds
+
     with _running(conditions) as process:
+        for callers in ANCHORS:
+            held(callers)
         steps: Any = climb(start, most, precision)
-        held: bool | None = None
-        while True:
-            try:
-                callers = next(steps) if held is None else steps.send(held)
-            except StopIteration:
-                return rungs
-            rungs.append(measure(process, callers, conditions))
-            held = rungs[-1].holds(conditions.limit_ms)
-            out.print(f"{callers} callers: {'held' if held else 'not held'}  {asdict(rungs[-1])}")
+        with suppress(StopIteration):
+            callers = next(steps)
+            while True:
+                callers = steps.send(held(callers))
+    return rungs
 
 
 def table(rungs: list[Rung], conditions: Conditions) -> Table:
@@ -215,6 +222,28 @@ def table(rungs: list[Rung], conditions: Conditions) -> Table:
     return shown
 
 
+def plot(rungs: list[Rung], conditions: Conditions, path: Path) -> None:
+    """Draw the lag above the engine's own time, and the server's cores, over the callers."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    ordered = sorted(rungs, key=lambda rung: rung.callers)
+    callers = [rung.callers for rung in ordered]
+    figure, (lags, cores) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    lags.plot(callers, [rung.lag_p50_ms - conditions.engine_ms for rung in ordered], "o-", label="p50")
+    lags.plot(callers, [rung.above_engine_p99_ms for rung in ordered], "o-", label="p99")
+    lags.axhline(conditions.limit_ms, linestyle="--", color="grey", label="limit")
+    lags.set(xscale="log", yscale="log", xlabel="callers", ylabel="ms", title="interim lag above the engine")
+    lags.legend()
+    cores.plot(callers, [rung.server_cpu for rung in ordered], "o-", label="server")
+    cores.plot(callers, [rung.clients_cpu for rung in ordered], "o-", label="clients")
+    cores.set(xlabel="callers", ylabel="cores", title="what it costs")
+    cores.legend()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--protocol", type=int, choices=(1, 2), default=1)
@@ -226,7 +255,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=1000, help="callers to begin with")
     parser.add_argument("--most", type=int, default=10000, help="callers to end with")
     parser.add_argument("--precision", type=int, default=50, help="callers")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the figures here, and the plot beside them")
     args = parser.parse_args()
     conditions = Conditions(
         args.protocol, args.engine_ms, args.step_ms, args.chunk_ms, args.seconds, args.limit_ms
@@ -241,6 +270,7 @@ def main() -> None:
     if args.json:
         result = {**before, "conditions": asdict(conditions), "held": best}
         save({**result, "rungs": [asdict(rung) for rung in rungs]}, args.json)
+        plot(rungs, conditions, args.json.with_suffix(".png"))
 
 
 def _raise_file_limit() -> None:
