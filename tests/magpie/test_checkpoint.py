@@ -54,8 +54,29 @@ def test_without_a_network_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch)
         raise OSError("no network")
 
     monkeypatch.setattr(MagpieTTSModel, "from_pretrained", offline)
-    with pytest.raises(ConfigurationError, match=r"give the path of its \.nemo file as model="):
+    with pytest.raises(ConfigurationError) as refused:
         tts_engine("magpie", device="cpu").load()
+    for typed in (
+        "hf download nvidia/magpie_tts_multilingual_357m ",
+        "hf download nvidia/nemo-nano-codec-22khz-1.89kbps-21.5fps ",
+        "--option model=PATH.nemo --option codec=PATH.nemo",
+    ):
+        assert typed in str(refused.value)
+
+
+def test_without_a_network_a_codec_that_is_not_here_is_named(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nemo.collections.tts.models import AudioCodecModel
+
+    def offline(**options: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(AudioCodecModel, "from_pretrained", offline)
+    with pytest.raises(
+        ConfigurationError, match=r"(?s)codec: a/codec is not here.*hf download a/codec .*codec=PATH"
+    ):
+        tts_engine("magpie", model=str(checkpoint), codec="a/codec", device="cpu").load()
 
 
 def test_another_model_is_no_magpie_checkpoint(codec: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from nemotron_speech.errors import BadRequest, EngineError
 from tests.magpie.decoding import chunks_of, ours
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from nemotron_speech.engines.magpie_tts import MagpieEngine, MagpieStream
 
 FRAME = 1024
@@ -121,6 +124,44 @@ def joined_without_state(engine: MagpieEngine) -> np.ndarray:
         for part in codes.split(4, dim=1)
     ]
     return to_int16(np.concatenate(pieces)).astype(float)
+
+
+def test_the_spectrum_at_joins_is_that_of_the_whole_and_without_state_it_would_not_be(
+    engine: MagpieEngine,
+) -> None:
+    streamed = samples(speak(engine, Segment(TEXT, "aria", preset="aggressive"))).astype(float)
+    whole = decoded_at_once(engine, TEXT, seed_of(engine)).astype(float)
+    assert spectral_difference_db(streamed, whole) < -60
+    assert spectral_difference_db(joined_without_state(engine), whole) > -45
+
+
+def spectral_difference_db(audio: np.ndarray, expected: np.ndarray) -> float:
+    """How much the spectra of the 23 ms around joins differ, relative to what is expected there."""
+    joins = np.arange(4 * FRAME, len(audio) - 512, 4 * FRAME)
+    spectra = [
+        np.abs(np.fft.rfft([sound[join - 256 : join + 256] * np.hanning(512) for join in joins]))
+        for sound in (audio, expected)
+    ]
+    difference = np.abs(spectra[0] - spectra[1])
+    return float(10 * np.log10((difference**2).sum() / (spectra[1] ** 2).sum()))
+
+
+def test_guidance_is_on_unless_it_is_turned_off(
+    engine: MagpieEngine, checkpoint: Path, make_engine: Callable[..., MagpieEngine]
+) -> None:
+    segment = Segment(TEXT, "aria")
+    usual = samples(speak(engine, segment)).tolist()
+    assert samples(speak(make_engine(checkpoint, seed=18, guidance=True), segment)).tolist() == usual
+    assert samples(speak(make_engine(checkpoint, seed=18, guidance=False), segment)).tolist() != usual
+
+
+@pytest.mark.parametrize("text", ["a", "I", "No", "yes."])
+def test_one_letter_and_one_word_are_whole(either: MagpieEngine, text: str) -> None:
+    results = speak(either, Segment(text, "aria", preset="aggressive"))
+    whole = decoded_at_once(either, text, seed_of(either)).astype(int)
+    assert len(samples(results)) == len(whole) > 0
+    assert np.abs(samples(results).astype(int) - whole).max() <= 1
+    assert [word.text for word in results[-1].words] == [text]
 
 
 def test_segments_that_come_and_go_sound_as_they_do_alone(either: MagpieEngine) -> None:

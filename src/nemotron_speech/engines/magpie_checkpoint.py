@@ -16,7 +16,8 @@ from loguru import logger
 from nemotron_speech.engines.magpie_text import MagpieText, sentences
 from nemotron_speech.errors import ConfigurationError
 
-HUB_NAME = "nvidia/magpie_tts_multilingual_357m"
+CODEC_HUB_NAME = "nvidia/nemo-nano-codec-22khz-1.89kbps-21.5fps"
+"""The released checkpoint's codec, which is not packed into its file."""
 _SPEAKERS = ("john", "sofia", "aria", "jason", "leo")
 """The released checkpoint's table of voices, in its order."""
 _FIRST_VOICE = "aria"
@@ -87,18 +88,29 @@ def _restore(source: str, codec: str | None) -> Any:
 
 
 def _file(source: str, option: str, kind: Any) -> str:
-    """Return the path of a .nemo file; one on the hub is downloaded, once."""
-    if Path(source).is_file():
-        return source
+    """Return the path of a .nemo file; one on the hub is downloaded, once, with a progress bar."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return str(path)
     if Path(source).suffix == ".nemo" or source.count("/") != 1:
         raise ConfigurationError(f"{option}: there is no file {source}")
+    logger.info("looking for the {} {} in the cache and on the hub", option, source)
     try:
         return str(kind.from_pretrained(model_name=source, return_model_file=True))
     except Exception as error:
-        raise ConfigurationError(
-            f"{option}: {source} is not here and cannot be downloaded ({type(error).__name__}); "
-            f"download it where there is a network and give the path of its .nemo file as {option}="
-        ) from error
+        raise ConfigurationError(_absent(source, option, error)) from error
+
+
+def _absent(source: str, option: str, error: Exception) -> str:
+    """What to type where there is no network: a checkpoint is two files."""
+    other = f" and {CODEC_HUB_NAME}" if option == "model" else ""
+    names = [source, CODEC_HUB_NAME] if option == "model" else [source]
+    commands = "".join(f"\n  hf download {name} --include '*.nemo' --local-dir models" for name in names)
+    return (
+        f"{option}: {source} is not here and cannot be downloaded ({type(error).__name__}). Where there is a "
+        f"network, get it{other}:{commands}\n"
+        "then start the server with --option model=PATH.nemo --option codec=PATH.nemo"
+    )
 
 
 def _device(device: str) -> Any:
