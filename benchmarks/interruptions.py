@@ -37,6 +37,8 @@ AUDIBLE = 200
 SILENCE_S = 0.06
 """Of a bot that speaks without pauses: it is silent."""
 WINDOW_S = 0.02
+ITS_OWN_S = 0.4
+"""A silence that begins so long after the user's sound is not due to it: "nothing" shows how many there are."""
 
 
 def cough(seed: int) -> Clip:
@@ -73,6 +75,7 @@ def kinds() -> dict[str, Kind]:
         "mhm": said("mhm", interrupts=False),
         "okay": said("okay", interrupts=False),
         "yeah right": said("yeah right", interrupts=False),
+        "nothing": Kind((Clip(np.zeros(RATE // 5, np.int16), RATE),), "", interrupts=False),
         "cough": Kind(tuple(cough(seed) for seed in range(5)), "", interrupts=False),
         "click": Kind(tuple(click(seed) for seed in range(5)), "", interrupts=False),
     }
@@ -95,6 +98,7 @@ class Run:
             "trials": self.trials,
             "interrupts": self.interrupts,
             "cut_off": self.cut_off,
+            "fell_silent": len(self.silent_ms) + len(self.paused_ms),
             "silent_after_ms": _spread(self.silent_ms),
             "goes_on_after_ms": _spread(self.goes_on_ms),
             "pause_ms": _spread(self.paused_ms),
@@ -141,7 +145,7 @@ async def _one_trial(run: Run, caller: Caller, clip: Clip) -> None:
     cut_off = any(event.type == "bot-interrupted" for event in caller.events[since:])
     run.cut_off += cut_off
     silence = _silence(caller, began)
-    if silence is None:
+    if silence is None or silence[0] > ended + ITS_OWN_S:
         return
     if cut_off:
         run.silent_ms.append((silence[0] - began) * 1000)
