@@ -29,8 +29,11 @@ def chatterbox(folder: Path) -> TtsEngine:
 
 def fastpitch(folder: Path) -> TtsEngine:
     pytest.importorskip("nemo", reason="NeMo is not installed (scripts/nemo_env)")
+    import torch
+
     from tests.engines.tiny_fastpitch import save_fastpitch, save_hifigan
 
+    torch.set_num_threads(1)  # several would wait for each other where cores are busy
     model, vocoder = (
         save_fastpitch(folder / "fastpitch.nemo", speakers=2),
         save_hifigan(folder / "hifigan.nemo"),

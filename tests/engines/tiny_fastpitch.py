@@ -23,13 +23,13 @@ FEATURES = {
 
 
 def save_fastpitch(path: Path, *, speakers: int = 1, mels: int = MELS) -> Path:
-    """Save a model that speaks about 5 frames per character."""
+    """Save a model that speaks a few frames per character."""
     import torch
     from nemo.collections.tts.models import FastPitchModel
 
     model = _made(FastPitchModel, _fastpitch(speakers, mels))
     with torch.no_grad():
-        model.fastpitch.duration_predictor.fc.bias.fill_(1.8)
+        model.fastpitch.duration_predictor.fc.bias.fill_(1.5)
         model.fastpitch.proj.weight.mul_(4.0)
     model.save_to(str(path))
     return path

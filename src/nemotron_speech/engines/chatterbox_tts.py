@@ -9,18 +9,18 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from nemotron_speech.audio import Clip, read, rms, to_int16, wav
-from nemotron_speech.engines.base import CloneLimits, Segment, SynthesisMode, TtsInfo, TtsResult
+from nemotron_speech.audio import Clip, read, rms, wav
+from nemotron_speech.engines.base import CloneLimits, Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.clauses import split_clauses
-from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.engines.nemo_load import pick_device
+from nemotron_speech.engines.pieces import PieceStream, speak_pieces
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
 
 if TYPE_CHECKING:
@@ -48,17 +48,6 @@ VARIANTS = {
     "multilingual": Variant("chatterbox.mtl_tts", "ChatterboxMultilingualTTS", 3.0),
 }
 """The fast English model refuses a clip of 5 s or less itself."""
-
-
-@dataclass(slots=True, eq=False)
-class ChatterboxStream:
-    """One segment being spoken."""
-
-    segment: Segment
-    conditionals: Any
-    """What the model knows of the voice."""
-    pieces: deque[str]
-    held: list[bytes] = field(default_factory=list)
 
 
 class ChatterboxEngine:
@@ -128,24 +117,17 @@ class ChatterboxEngine:
     def unload(self) -> None:
         self._model, self._known = None, {}
 
-    def open(self, segment: Segment) -> ChatterboxStream:
+    def open(self, segment: Segment) -> PieceStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or another speed."""
         segment.check(self.info)
         pieces = split_clauses(segment.text, PRESETS[segment.preset])
-        return ChatterboxStream(segment, self._known[segment.voice], deque(pieces))
+        return PieceStream(segment, deque(pieces), self._known[segment.voice])
 
-    def step(self, streams: Sequence[ChatterboxStream]) -> list[TtsResult | EngineError]:
+    def step(self, streams: Sequence[PieceStream]) -> list[TtsResult | EngineError]:
         """Speak the next piece of each segment."""
-        audio: dict[ChatterboxStream, bytes] = {}
-        failed: dict[ChatterboxStream, EngineError] = {}
-        for stream in streams:
-            if stream.pieces:
-                failed |= all_or_each(lambda one: self._speak(one[0], audio), [stream])
-        for stream in failed:
-            self.close(stream)
-        return [failed.get(stream) or _result(stream, audio.get(stream, b"")) for stream in streams]
+        return speak_pieces(streams, self._speak)
 
-    def close(self, stream: ChatterboxStream) -> None:
+    def close(self, stream: PieceStream) -> None:
         """Stop the segment: no further piece of it is spoken."""
         stream.pieces.clear()
 
@@ -192,14 +174,12 @@ class ChatterboxEngine:
             self._model.prepare_conditionals(str(path))
         return self._model.conds
 
-    def _speak(self, stream: ChatterboxStream, audio: dict[ChatterboxStream, bytes]) -> None:
+    def _speak(self, stream: PieceStream, piece: str) -> npt.NDArray[np.float32]:
         if self._model is None:
             raise EngineError("the model is not loaded")
-        self._model.conds = stream.conditionals
+        self._model.conds = stream.voice
         language = {"language_id": stream.segment.language} if len(self.info.languages) > 1 else {}
-        samples = _samples(self._model.generate(stream.pieces[0], **language))
-        stream.pieces.popleft()
-        audio[stream] = to_int16(samples).tobytes()
+        return _samples(self._model.generate(piece, **language))
 
 
 def _kind(variant: Variant) -> Any:
@@ -233,11 +213,3 @@ def _samples(audio: Any) -> npt.NDArray[np.float32]:
     if not np.isfinite(samples).all():
         raise FloatingPointError("the model's audio is not finite")
     return samples
-
-
-def _result(stream: ChatterboxStream, pcm: bytes) -> TtsResult:
-    done = not stream.pieces
-    if stream.segment.mode is SynthesisMode.BATCH:
-        stream.held.append(pcm)
-        pcm = b"".join(stream.held) if done else b""
-    return TtsResult(pcm, done)

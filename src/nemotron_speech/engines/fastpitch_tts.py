@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.engines.pieces import PieceStream
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
@@ -31,18 +32,14 @@ PAUSE_MS = 150
 
 
 @dataclass(slots=True, eq=False)
-class FastPitchStream:
+class FastPitchStream(PieceStream):
     """One segment being spoken."""
 
-    segment: Segment
-    pieces: deque[str]
-    unspoken: tuple[str, ...] = ()
     spectrogram: Any = None
     """Of the piece being spoken: [mels, frames]; None when the next one is to be made."""
     at: int = 0
     """Frames of it that are audio already."""
     begun: bool = False
-    held: list[bytes] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -121,7 +118,7 @@ class FastPitchEngine:
         unspoken = [w for w in words if any(map(str.isalnum, w)) and not self._has_sound(w)]
         text = " ".join(word for word in words if word not in unspoken)
         pieces = split_clauses(text, LONGEST_PIECE)
-        return FastPitchStream(segment, deque(pieces), tuple(dict.fromkeys(unspoken)))
+        return FastPitchStream(segment, deque(pieces), unspoken=tuple(dict.fromkeys(unspoken)))
 
     def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
         """Vocode one window of each segment; one of those without a spectrogram gets its next one."""
@@ -136,7 +133,10 @@ class FastPitchEngine:
             failed |= all_or_each(lambda some: self._vocode(some, windows, audio), group)
         for stream in failed:
             self.close(stream)
-        return [failed.get(stream) or _result(stream, audio.get(stream, b"")) for stream in streams]
+        return [
+            failed.get(stream) or stream.deliver(audio.get(stream, b""), done=stream.done)
+            for stream in streams
+        ]
 
     def close(self, stream: FastPitchStream) -> None:
         """Stop the segment; it costs nothing from the next step on."""
@@ -212,10 +212,3 @@ def _places(speakers: int, first: int) -> dict[str, int | None]:
         return {"voice0": None}
     numbers = [first, *(n for n in range(speakers) if n != first)]
     return {f"voice{n}": n for n in numbers}
-
-
-def _result(stream: FastPitchStream, pcm: bytes) -> TtsResult:
-    if stream.segment.mode is SynthesisMode.BATCH:
-        stream.held.append(pcm)
-        pcm = b"".join(stream.held) if stream.done else b""
-    return TtsResult(pcm, stream.done, unspoken=stream.unspoken if stream.done else ())

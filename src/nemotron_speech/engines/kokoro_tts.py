@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import espeak_library
-from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.engines.kokoro_phonemes import TOKENS, KokoroPhonemes, in_parts
+from nemotron_speech.engines.pieces import PieceStream, speak_pieces
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
@@ -42,17 +41,6 @@ _DIALECTS = {
 }
 """First letter of a voice's name to what it was trained to speak from espeak-ng's phonemes. Japanese and
 Chinese voices (j, z) were trained on other symbols: they are voices here, their languages are not."""
-
-
-@dataclass(slots=True, eq=False)
-class KokoroStream:
-    """One segment being spoken."""
-
-    segment: Segment
-    parts: deque[str]
-    """Symbols still to be spoken."""
-    unspoken: tuple[str, ...] = ()
-    held: list[bytes] = field(default_factory=list)
 
 
 class KokoroEngine:
@@ -114,7 +102,7 @@ class KokoroEngine:
     def unload(self) -> None:
         self._session = None
 
-    def open(self, segment: Segment) -> KokoroStream:
+    def open(self, segment: Segment) -> PieceStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
         segment.check(self.info)
         phonemes = self._phonemes[_dialect(segment)]
@@ -123,30 +111,22 @@ class KokoroEngine:
         unspoken = tuple(word for word in words if not any(map(str.isalpha, phonemes.write(word))))
         pieces = split_clauses(text, PRESETS[segment.preset])
         parts = (part for piece in pieces for part in in_parts(phonemes.write(piece)))
-        return KokoroStream(segment, deque(part for part in parts if any(map(str.isalpha, part))), unspoken)
+        return PieceStream(
+            segment, deque(part for part in parts if any(map(str.isalpha, part))), unspoken=unspoken
+        )
 
-    def step(self, streams: Sequence[KokoroStream]) -> list[TtsResult | EngineError]:
+    def step(self, streams: Sequence[PieceStream]) -> list[TtsResult | EngineError]:
         """Speak the next piece of each segment."""
-        audio: dict[KokoroStream, bytes] = {}
-        failed: dict[KokoroStream, EngineError] = {}
-        for stream in streams:
-            if stream.parts:
-                failed |= all_or_each(lambda one: self._speak(one[0], audio), [stream])
-        for stream in failed:
-            self.close(stream)
-        return [failed.get(stream) or _result(stream, audio.get(stream, b"")) for stream in streams]
+        return speak_pieces(streams, self._speak)
 
-    def close(self, stream: KokoroStream) -> None:
+    def close(self, stream: PieceStream) -> None:
         """Stop the segment: no further piece of it is spoken."""
-        stream.parts.clear()
+        stream.pieces.clear()
 
-    def _speak(self, stream: KokoroStream, audio: dict[KokoroStream, bytes]) -> None:
+    def _speak(self, stream: PieceStream, part: str) -> npt.NDArray[np.float32]:
         if self._session is None:
             raise EngineError("the model is not loaded")
-        part = stream.parts[0]
-        samples = self._run([TOKENS[symbol] for symbol in part], stream.segment)
-        stream.parts.popleft()
-        audio[stream] = to_int16(samples).tobytes()
+        return self._run([TOKENS[symbol] for symbol in part], stream.segment)
 
     def _run(self, tokens: list[int], segment: Segment) -> npt.NDArray[np.float32]:
         """Return samples in -1..1 of at most 510 tokens."""
@@ -233,11 +213,3 @@ def _absent(option: str, path: Path) -> str:
         f"  curl -LO {_SOURCE}/voices-v1.0.bin\n"
         "or give their paths as the options model and voices"
     )
-
-
-def _result(stream: KokoroStream, pcm: bytes) -> TtsResult:
-    done = not stream.parts
-    if stream.segment.mode is SynthesisMode.BATCH:
-        stream.held.append(pcm)
-        pcm = b"".join(stream.held) if done else b""
-    return TtsResult(pcm, done, unspoken=stream.unspoken if done else ())

@@ -1,0 +1,63 @@
+"""Speak texts one piece after the other, for models that make a sentence or a clause at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nemotron_speech.audio import to_int16
+from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.errors import EngineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(slots=True, eq=False)
+class PieceStream:
+    """One segment being spoken."""
+
+    segment: Segment
+    pieces: deque[str]
+    """What is still to be spoken."""
+    voice: Any = None
+    """What the model needs of the voice."""
+    unspoken: tuple[str, ...] = ()
+    held: list[bytes] = field(default_factory=list)
+    """Audio that leaves with the end of the segment."""
+
+    def deliver(self, pcm: bytes, *, done: bool) -> TtsResult:
+        """Return the audio of a step as the segment's mode wants it."""
+        if self.segment.mode is SynthesisMode.BATCH:
+            self.held.append(pcm)
+            pcm = b"".join(self.held) if done else b""
+        return TtsResult(pcm, done, unspoken=self.unspoken if done else ())
+
+
+def speak_pieces(
+    streams: Sequence[PieceStream], speak: Callable[[PieceStream, str], npt.NDArray[np.float32]]
+) -> list[TtsResult | EngineError]:
+    """Speak the next piece of each segment; `speak` returns its samples in -1..1.
+
+    A segment whose piece fails answers with the error and is over.
+    """
+    return [_next_piece(stream, speak) for stream in streams]
+
+
+def _next_piece(
+    stream: PieceStream, speak: Callable[[PieceStream, str], npt.NDArray[np.float32]]
+) -> TtsResult | EngineError:
+    made: list[bytes] = []
+
+    def act(streams: Sequence[PieceStream]) -> None:
+        made.append(to_int16(speak(stream, stream.pieces[0])).tobytes())
+        stream.pieces.popleft()
+
+    if stream.pieces and (failed := all_or_each(act, [stream])):
+        stream.pieces.clear()
+        return failed[stream]
+    return stream.deliver(b"".join(made), done=not stream.pieces)
