@@ -38,7 +38,7 @@ SILENCE_S = 0.06
 """Of a bot that speaks without pauses: it is silent."""
 WINDOW_S = 0.02
 ITS_OWN_S = 0.4
-"""A silence that begins so long after the user's sound is not due to it; "nothing" shows how many are."""
+"""A silence that begins later than this after the sound is none of its doing; "nothing" is the control."""
 
 
 def cough(seed: int) -> Clip:
