@@ -38,7 +38,7 @@ class SpeculativeTTS(TTSService):
             return
         await super().process_frame(frame, direction)
         if isinstance(frame, (UserStoppedSpeakingFrame, EagerEndOfTurnCancelFrame)):
-            await self._settle()
+            await self._decided()
 
     async def tell_model(self, frame: Frame) -> None:
         """Push upstream what makes the model go on; kept back while the answer is not confirmed."""
@@ -52,7 +52,7 @@ class SpeculativeTTS(TTSService):
         withdrawn = self._speculation is not None and self._speculation.withdrawn
         return withdrawn and isinstance(frame, _OF_AN_ANSWER)
 
-    async def _settle(self) -> None:
+    async def _decided(self) -> None:
         speculation = self._speculation
         if speculation is None or speculation.pending or speculation is self._settled:
             return

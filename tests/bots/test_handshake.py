@@ -22,6 +22,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.tests.utils import SleepFrame
 
 from nemotron_speech.text import speakable
+from pipecat_bots.dependence import Notice
 from pipecat_bots.handshake import CHUNKED, Strategy, streamed
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
@@ -203,6 +204,29 @@ async def test_a_voice_that_dies_in_the_middle_releases_the_answer_and_speaks_th
     assert len(of_type(down, LLMFullResponseEndFrame)) == 2
     assert said(down).endswith(LONG[:600])
     assert len(of_type(down, TTSStartedFrame)) == len(of_type(down, TTSStoppedFrame))
+
+
+@pytest.mark.parametrize("away_s", [3.0, 60.0])
+def test_a_voice_that_was_away_is_called_back_when_it_answers(away_s: float) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        news: list[str] = []
+        tts = FakeTts()
+        voice = MagpieWebSocketTTSService(url=tts.url)
+
+        async def missed(_: object, notice: Notice) -> None:
+            news.append(notice.message)
+
+        async def back(_: object) -> None:
+            news.append("back")
+
+        voice.add_event_handler("on_outage", missed)
+        voice.add_event_handler("on_recovered", back)
+        await through([voice], [SleepFrame(away_s), tts.start, SleepFrame(5)])
+        await tts.stop()
+        assert news == [f"The voice at {tts.url} is not answering.", "back"]
+
+    scenario()
 
 
 # ------------------------------------------------------------------------------------ interruption
