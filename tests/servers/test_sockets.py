@@ -157,6 +157,56 @@ async def test_a_caller_that_reads_nothing_delays_nobody(shell: str) -> None:
             assert b"".join(m for m in messages if isinstance(m, bytes)) == engine.audio_of("bcd")
 
 
+async def test_a_speaker_that_reads_nothing_delays_no_other(shell: str) -> None:
+    loud = np.arange(1000, 2600, dtype="<i2").tobytes()
+    async with (
+        recognising(shell, EchoAsr()) as address,
+        calling(f"ws://{address}") as deaf,
+        calling(f"ws://{address}") as client,
+    ):
+        await client.read()
+        for round in range(1, 21):
+            await deaf.say(loud)
+            await client.say(round.to_bytes(2, "little"))
+            await client.say(type="reset")
+            assert (await last_final(client))["text"] == str(round)
+
+
+async def test_a_speaker_faster_than_the_engine_is_held_back_by_its_socket(shell: str) -> None:
+    engine = EchoAsr(wanted_samples=16_000)
+    samples = np.arange(1000, 17_000, dtype="<i2")
+    async with (
+        recognising(shell, engine, max_backlog_s=1.0) as address,
+        calling(f"ws://{address}") as client,
+    ):
+        await client.read()
+        engine.gate.shut()
+        sending = asyncio.create_task(flood(client, samples.tobytes(), 1500))
+        await until(engine.gate.waiting.is_set)
+        await asyncio.sleep(0.2)
+        assert not sending.done(), "48 MB wait in memory"
+        sending.cancel()
+        engine.gate.open()
+
+
+async def flood(client: PlainClient, audio: bytes, times: int) -> None:
+    for _ in range(times):
+        await client.say(audio)
+
+
+async def test_a_speaker_that_vanishes_frees_its_place(shell: str) -> None:
+    async with recognising(shell, EchoAsr(capacity=1)) as address:
+        async with calling(f"ws://{address}") as client:
+            await client.read()
+            await client.say(SPEECH)
+            client.socket._response.close()  # no closing handshake
+        async with asyncio.timeout(10):
+            while (await health(address))["active_streams"]:
+                await asyncio.sleep(0.02)
+        async with calling(f"ws://{address}") as next_one:
+            assert await next_one.read() == {"type": "ready"}
+
+
 async def test_a_caller_whose_connection_is_cut_gives_its_place_back(shell: str) -> None:
     engine = LetterTts(frame_samples=16000)
     async with speaking(shell, engine) as address:
