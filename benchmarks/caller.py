@@ -1,7 +1,7 @@
 """A caller on WebRTC: speaks clips into a bot, hears it, and notes when everything happened.
 
 Times are seconds on the event loop's clock. The recording has two tracks on one clock: what the caller
-said and what it heard.
+said and what it heard. The listener's own jitter buffer is not in it: packets count when they arrive.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler
 
 from nemotron_speech.audio import Clip, Samples, rms
+from pipecat_bots.jitter import keep_nothing_back
 
 RATE = 24000
 """Of what is said, heard and recorded."""
@@ -215,6 +216,7 @@ class Caller:
 @asynccontextmanager
 async def call(url: str, body: dict[str, Any] | None = None) -> AsyncIterator[Caller]:
     """Call the bot whose runner is at `url`; connected and `bot-ready` on entry."""
+    keep_nothing_back()
     connection = RTCPeerConnection()
     channel = connection.createDataChannel("chat", ordered=True)
     caller = Caller(connection, channel)

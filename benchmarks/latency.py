@@ -31,7 +31,6 @@ from benchmarks.machine import circumstances, quantile, save
 from benchmarks.speech import espeak
 from benchmarks.stack import Stack
 from nemotron_speech.audio import Clip, rms
-from pipecat_bots.settings import BotSettings
 
 ENGINES = {
     "asr": {"final_ms": 24.0, "chunk_ms": 40},
@@ -64,25 +63,11 @@ STAGES = ("endpointing", "transcription", "turn detection", "llm", "tts", "outpu
 DESIGNS: dict[str, dict[str, str]] = {
     "plain": {"BOT_OVERLAP": "false", "BOT_SPECULATION": "0"},
     "chunked": {"BOT_LLM_STRATEGY": "chunked", "BOT_SPECULATION": "0"},
-    "chunked, short start": {
-        "BOT_LLM_STRATEGY": "chunked",
-        "BOT_FIRST_TOKENS": "6",
-        "BOT_SPECULATION": "0",
-    },
     "chunked + speculation": {"BOT_LLM_STRATEGY": "chunked"},
-    "chunked, short start + speculation": {"BOT_LLM_STRATEGY": "chunked", "BOT_FIRST_TOKENS": "6"},
     "streamed": {"BOT_LLM_STRATEGY": "streamed", "BOT_SPECULATION": "0"},
-    "streamed + speculation": {"BOT_LLM_STRATEGY": "streamed"},
+    "streamed + speculation": {},
 }
-"""What the bot is started with."""
-
-
-def available() -> list[str]:
-    """Return the designs that these bots have: a strategy that has no setting yet is none."""
-    chunked_only = "bot_llm_strategy" not in BotSettings.model_fields
-    return [
-        name for name, e in DESIGNS.items() if not (chunked_only and e.get("BOT_LLM_STRATEGY") == "streamed")
-    ]
+"""What the bot is started with; the last is its default."""
 
 
 @dataclass
@@ -220,10 +205,9 @@ def plot(runs: list[Run], path: Path) -> None:
 
 
 def main() -> None:
-    designs = available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--turns", type=int, default=30)
-    parser.add_argument("--design", choices=designs, action="append", help="default: all of them")
+    parser.add_argument("--design", choices=DESIGNS, action="append", help="default: all of them")
     parser.add_argument("--json", type=Path, help="write the figures here, and the plot beside them")
     arguments = parser.parse_args()
     console = Console()
@@ -231,7 +215,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = [
             asyncio.run(measure(design, arguments.turns, Path(folder)))
-            for design in arguments.design or designs
+            for design in arguments.design or DESIGNS
         ]
     show(runs, console)
     if arguments.json:

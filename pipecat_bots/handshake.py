@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from loguru import logger
 
 READ_AHEAD_S = 20.0
+FIRST_S = 0.06
+"""Gathers four tokens of a model that makes sixty in a second, a clause of one that makes two hundred."""
+NEXT_S = 0.3
+"""What a voice needs to begin with its next segment, and as much again for a busy machine."""
+VOICE_S = 0.1
+"""What a voice takes to begin with its first."""
 _CHARACTERS_PER_S = 1000 / 65
 """Of speech, at a brisk pace."""
 
@@ -20,10 +26,13 @@ class Strategy:
         read_ahead_s: Seconds of speech that may be received and not with the voice yet. 0 closes the request
             as soon as the voice has as much as it may have: answers come in chunks.
         go_on_below: Chunks of the answer still waiting when the generation goes on.
+        first_s: How long text is gathered for the first chunk, if it is not complete before; None for as
+            long as it takes. With a time, later chunks are not waited for in silence either.
     """
 
     read_ahead_s: float
     go_on_below: int
+    first_s: float | None = None
 
     def is_enough(self, waiting_characters: int, voice_is_behind: bool) -> bool:
         return voice_is_behind and waiting_characters >= self.read_ahead_s * _CHARACTERS_PER_S
@@ -34,11 +43,44 @@ class Strategy:
 
 
 CHUNKED = Strategy(read_ahead_s=0.0, go_on_below=1)
+GUESSED = Strategy(read_ahead_s=2.0, go_on_below=1)
+"""Of an answer that may be withdrawn: no more than lets the voice go on when it is confirmed."""
 
 
-def streamed(read_ahead_s: float = READ_AHEAD_S) -> Strategy:
+def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S) -> Strategy:
     """One request for the whole answer, unless the voice falls so far behind that it would be waste."""
-    return Strategy(read_ahead_s, go_on_below=2)
+    return Strategy(read_ahead_s, 2, first_s)
+
+
+class Haste:
+    """Whether the listener waits, or soon will, so that a chunk is to end at the next opportunity.
+
+    What has not been heard yet is estimated from the length of what the voice was given.
+    """
+
+    def __init__(self, first_s: float | None) -> None:
+        self._first_s = first_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a new answer."""
+        self._began: float | None = None
+        self._heard_until: float | None = None
+
+    def gave(self, text: str, now: float) -> None:
+        """The voice has got a chunk."""
+        begins = now + VOICE_S if self._heard_until is None else max(now, self._heard_until)
+        self._heard_until = begins + len(text) / _CHARACTERS_PER_S
+
+    def is_due(self, now: float) -> bool:
+        """Whether to hurry, now that there is text of the next chunk."""
+        if self._first_s is None:
+            return False
+        if self._heard_until is not None:
+            return self._heard_until - now < NEXT_S
+        if self._began is None:
+            self._began = now
+        return now - self._began >= self._first_s
 
 
 class Handshake:

@@ -40,7 +40,7 @@ from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.dependence import HttpDependent, Server
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.handshake import CHUNKED, Handshake, Strategy
+from pipecat_bots.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
 from pipecat_bots.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.listener import Conversation
 from pipecat_bots.model_server import GONE, Endpoints, ModelServer
@@ -115,6 +115,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         self._strategy = strategy
         self._budgets = first_chunk, later_chunks
         self._handshake = Handshake(run_ahead, voice_timeout_s)
+        self._haste = Haste(strategy.first_s)
         self._saying = asyncio.Lock()
         self._reply: Reply | None = None
         """The answer being given."""
@@ -233,6 +234,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def _answer(self, reply: Reply) -> None:
         """Speak the reply chunk by chunk; the request is closed while the voice is too far behind."""
         self._handshake.begin()
+        self._haste.begin()
         self._reply = reply
         try:
             while not reply.over:
@@ -253,7 +255,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
                     await self._report_recovery()
                     if any(isinstance(event, TextDelta) for event in events):
                         await self.stop_ttfb_metrics()
-                    reply.take(events)
+                    reply.take(events, in_haste=self._is_in_haste(reply))
                     ended = reply.finished
                     await self._say_ready(reply)
                     if ended or self._has_enough(reply):
@@ -264,8 +266,14 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
 
     @property
     def _pace(self) -> Strategy:
-        """Of an answer that may be withdrawn, no more is made than the voice needs to begin."""
-        return CHUNKED if self._fate.is_speculating else self._strategy
+        if not self._fate.is_speculating:
+            return self._strategy
+        return min(self._strategy, GUESSED, key=lambda strategy: strategy.read_ahead_s)
+
+    def _is_in_haste(self, reply: Reply) -> bool:
+        """Whether the listener waits for the next chunk, and the voice for nothing else."""
+        awaited = reply.begun and not reply.chunks and not self._handshake.must_wait
+        return awaited and self._haste.is_due(asyncio.get_running_loop().time())
 
     def _has_enough(self, reply: Reply) -> bool:
         return self._pace.is_enough(reply.waiting_characters, self._handshake.must_wait)
@@ -277,7 +285,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def _say_ready(self, reply: Reply) -> None:
         async with self._saying:  # the voice's answers and the model's text come by two ways
             while reply.chunks and not self._handshake.must_wait:
-                await self._say(reply.chunks.popleft())
+                await self._say(reply.next_chunk())
 
     async def _say(self, chunk: str) -> None:
         if self.reports_ttfat:
@@ -287,6 +295,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         elif chunk.strip():
             frame = LLMChunkFrame(chunk, TextType.SENTENCE)
             self._handshake.gave(frame.id)
+            self._haste.gave(chunk, asyncio.get_running_loop().time())
             await self.push_frame(frame)
 
     # ------------------------------------------------------------------------------ the conversation

@@ -99,11 +99,12 @@ def llm_options(settings: BotSettings) -> dict[str, Any]:
         thinking_tokens=settings.bot_thinking_tokens,
     )
     overlap = settings.bot_overlap
+    strategy = CHUNKED
+    if settings.bot_llm_strategy == "streamed":
+        strategy = streamed(settings.bot_read_ahead_secs, settings.bot_first_text_secs if overlap else None)
     return {
         "settings": options,
-        "strategy": streamed(settings.bot_read_ahead_secs)
-        if settings.bot_llm_strategy == "streamed"
-        else CHUNKED,
+        "strategy": strategy,
         "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
         "run_ahead": settings.bot_run_ahead,
         "while_tools_run": settings.bot_tool_filler,

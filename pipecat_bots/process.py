@@ -14,6 +14,7 @@ from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipecat_bots.client_page import mount_client
+from pipecat_bots.jitter import keep_nothing_back
 from pipecat_bots.settings import BotSettings
 
 
@@ -33,6 +34,7 @@ def serve(warm_up: Callable[[], None]) -> None:
     """
     from pipecat.runner.run import app, main
 
+    keep_nothing_back()
     app.add_middleware(_Process)
     mount_client(app)
     if not {"-h", "--help"} & set(sys.argv):

@@ -68,6 +68,8 @@ class Reply:
         self._calls: dict[int, ToolCall] = {}
         self.chunks: deque[str] = deque()
         """Complete, and not spoken yet: one read may complete several."""
+        self._given = 0
+        """Characters taken from `chunks`."""
         self.finished = False
         """Whether all of the answer has been received."""
 
@@ -82,8 +84,8 @@ class Reply:
 
     @property
     def waiting_characters(self) -> int:
-        """How much of the text is complete and not spoken yet."""
-        return sum(map(len, self.chunks))
+        """How much of the text has not been given to the voice."""
+        return len(self.text) - self._given
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -102,14 +104,25 @@ class Reply:
         """Whether everything has been received and taken."""
         return self.finished and not self.chunks
 
-    def take(self, events: Iterable[Event]) -> None:
-        """Take in what was received; the chunks it completes join `chunks`. Raises Refused."""
+    def next_chunk(self) -> str:
+        """Take the first of `chunks`."""
+        chunk = self.chunks.popleft()
+        self._given += len(chunk)
+        return chunk
+
+    def take(self, events: Iterable[Event], *, in_haste: bool = False) -> None:
+        """Take in what was received; the chunks it completes join `chunks`. Raises Refused.
+
+        Args:
+            events: What was received.
+            in_haste: Whether somebody waits for the next chunk.
+        """
         chunks: list[str] = []
         for event in events:
             match event:
                 case TextDelta(text=text):
                     self._tokens += 1
-                    chunks += self._chunker.feed(self._tags.feed(text)[1])
+                    chunks += self._chunker.feed(self._tags.feed(text)[1], in_haste=in_haste and not chunks)
                 case ToolCallDelta():
                     self._add_call(event)
                 case Progress():

@@ -105,8 +105,13 @@ class BotSettings(BaseSettings):
     bot_first_tokens: int = Field(
         default=24,
         ge=4,
-        description="Tokens of the first chunk of an answer at most; with fewer the voice begins sooner, and "
-        "more often within a sentence.",
+        description="Tokens of the first chunk of an answer at most.",
+    )
+    bot_first_text_secs: float = Field(
+        default=0.06,
+        ge=0,
+        description="How long the text of a streamed answer is gathered before its beginning is spoken; with "
+        "more the first segment is longer.",
     )
     bot_overlap: bool = Field(
         default=True,

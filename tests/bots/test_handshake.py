@@ -110,6 +110,29 @@ async def test_the_first_chunk_has_ten_to_twenty_four_tokens() -> None:
 
 
 @virtual_time
+async def test_a_streamed_answer_begins_with_the_words_of_a_moment() -> None:
+    async with (
+        FakeLlm("The weather will be fine today with a little wind.", token_s=0.02) as llm,
+        FakeTts() as tts,
+    ):
+        await converse(llm, tts, [question(), SleepFrame(8)], strategy=streamed(first_s=0.06))
+    assert tts.segments[0] == ("The weather will be", "stream")
+
+
+@virtual_time
+async def test_the_next_words_of_a_slow_model_are_spoken_before_the_listener_has_nothing_to_hear() -> None:
+    text = "It will rain a little in the morning, and then the sun comes out over the hills, " * 2
+    async with FakeLlm(text, token_s=0.1) as llm, FakeTts() as tts:
+        given: list[str] = []
+
+        async def look() -> None:
+            given.extend(text for text, _ in tts.segments)
+
+        await converse(llm, tts, [question(), SleepFrame(1.3), look, SleepFrame(20)], strategy=streamed())
+    assert given == ["It will rain", "a little in the morning,"]
+
+
+@virtual_time
 async def test_the_generation_waits_for_the_voice_and_goes_on_where_the_text_ended() -> None:
     async with FakeLlm(LONG[:400]) as llm, FakeTts(delay_s=2.0) as tts:
         down, _ = await converse(llm, tts, [question(), SleepFrame(100)])
@@ -142,7 +165,7 @@ async def test_a_chunk_is_given_to_the_voice_when_it_is_free_however_slow_the_mo
             while_silent.extend(text for text, _ in tts.segments)
 
         steps: list[Step] = [question(), SleepFrame(4), look]
-        await converse(llm, tts, steps, strategy=streamed())
+        await converse(llm, tts, steps, strategy=streamed(first_s=None))
     assert while_silent == ["This first sentence has ten words or rather some more.", "Second one here."]
 
 

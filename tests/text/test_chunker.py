@@ -35,9 +35,9 @@ def tokens_of(text: str, size: int = 4) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def chunks_of(tokens: list[str], chunker: Chunker | None = None) -> list[str]:
+def chunks_of(tokens: list[str], chunker: Chunker | None = None, *, in_haste: bool = False) -> list[str]:
     chunker = chunker or Chunker(FIRST, REST)
-    chunks = [chunk for token in tokens for chunk in chunker.feed(token)]
+    chunks = [chunk for token in tokens for chunk in chunker.feed(token, in_haste=in_haste)]
     last = chunker.finish()
     return [*chunks, last] if last else chunks
 
@@ -47,13 +47,13 @@ ALPHABET = st.sampled_from(
 )
 
 
-@given(st.lists(st.lists(ALPHABET, max_size=6).map("".join), max_size=120))
-@example([])
-@example([" "] * 50)
-@example(["."] * 50)
-@example(["🙂"] * 200)
-def test_chunks_joined_are_the_text_for_every_split_into_tokens(tokens: list[str]) -> None:
-    chunks = chunks_of(tokens)
+@given(st.lists(st.lists(ALPHABET, max_size=6).map("".join), max_size=120), st.booleans())
+@example([], False)
+@example([" "] * 50, True)
+@example(["."] * 50, True)
+@example(["🙂"] * 200, True)
+def test_chunks_joined_are_the_text_for_every_split_into_tokens(tokens: list[str], in_haste: bool) -> None:
+    chunks = chunks_of(tokens, in_haste=in_haste)
     assert "".join(chunks) == "".join(tokens)
     assert all(chunks)
 
@@ -146,3 +146,26 @@ def test_the_closing_quote_stays_with_its_sentence() -> None:
         list('He said "It is late now." Then he left the house. Bye.'), Chunker(Budget(1, 60), REST)
     )
     assert chunks[0] == 'He said "It is late now." '
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Yes, I have heard you", "Yes, "),
+        ("Okay. That is noted", "Okay. "),
+        ("The weather will be fine", "The weather will "),
+        ("- And then some more", "- And then "),
+        ("Internationalisation", "Internationalisation"),
+    ],
+)
+def test_in_haste_a_chunk_ends_with_the_clause_or_after_three_words(text: str, first: str) -> None:
+    tokens = [part + " " for part in text.split()]
+    assert chunks_of(tokens, in_haste=True)[0].rstrip() == first.rstrip()
+
+
+def test_haste_ends_one_chunk_and_the_next_only_when_there_is_haste_again() -> None:
+    chunker = Chunker(FIRST, REST)
+    haste = [chunker.feed(word + " ", in_haste=True) for word in ("The", "weather", "will", "be")]
+    assert haste == [[], [], [], ["The weather will "]]
+    assert [chunker.feed(word + " ") for word in ("fine", "with", "a", "little", "wind")] == [[]] * 5
+    assert chunker.finish() == "be fine with a little wind "

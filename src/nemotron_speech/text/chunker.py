@@ -11,6 +11,10 @@ _CLAUSE_END = re.compile(r"[,;:–—、，；：][\"'”’)\]]*\s+|[、，；�
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’)\]]*\s*$")
 
 
+LEAST_IN_HASTE = 3
+"""Tokens of a chunk in haste that ends within a clause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How many tokens a chunk has: at least (unless the text ends) and at most."""
@@ -23,7 +27,8 @@ class Chunker:
     """Cut streamed text into chunks that end where a speaker would pause.
 
     A chunk ends at the last complete sentence once that has `min_tokens`; a text without one is cut at
-    `max_tokens`, at a clause or a word end where there is one. Chunks joined are the text, exactly.
+    `max_tokens`, at a clause or a word end where there is one. In haste, because somebody waits for it, a
+    chunk ends at any of the three. Chunks joined are the text, exactly.
     """
 
     def __init__(
@@ -54,13 +59,15 @@ class Chunker:
         """Tokens fed that are in no chunk yet."""
         return len(self._ends)
 
-    def feed(self, token: str) -> list[str]:
+    def feed(self, token: str, *, in_haste: bool = False) -> list[str]:
         """Take in one token's text; return the chunks it completes (mostly none, sometimes one)."""
         if token:
             self._buffer += token
             self._ends.append(len(self._buffer))
         chunks = []
         while cut := self._cut():
+            chunks.append(self._take(cut))
+        if in_haste and not chunks and (cut := self._cut_in_haste()):
             chunks.append(self._take(cut))
         return chunks
 
@@ -79,6 +86,15 @@ class Chunker:
             return 0
         ends = (end for end in (self._clause_end(), self._word_end()) if self._long_enough(end))
         return next(ends, sentence or len(self._buffer))
+
+    def _cut_in_haste(self) -> int:
+        if len(self._ends) < LEAST_IN_HASTE:
+            return 0
+        for end in (self._sentence_end(), self._clause_end()):
+            if any(map(str.isalnum, self._buffer[:end])):
+                return end
+        end = self._word_end()
+        return end if sum(e <= end for e in self._ends) >= LEAST_IN_HASTE else 0
 
     def _sentence_end(self) -> int:
         """The end of the last sentence that something follows: only then is it known to be complete."""
