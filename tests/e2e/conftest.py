@@ -18,6 +18,12 @@ from nemotron_speech.engines.registry import tts_engine
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 
+
+def reply(name: str, times: int) -> str:
+    """A sentence whose every piece names the tone it is spoken in, wherever it is cut."""
+    return " and ".join([name] * times).capitalize() + "."
+
+
 TONES = {"zulu": 350.0, "alpha": 450.0, "bravo": 600.0, "charlie": 750.0, "delta": 900.0}
 SCRIPT = {
     "asr": {
@@ -27,12 +33,10 @@ SCRIPT = {
     "tts": {"first_audio_ms": 60, "step_ms": 5, "tones": TONES},
     "llm": {
         "replies": [
-            "Alpha is the first thing I know.",
-            "Bravo is the second thing, and I have a lot to say about bravo. "
-            "Bravo goes on for quite a while. Bravo is still going on. Bravo has not ended yet. "
-            "And here is even more bravo for you, because bravo is long.",
-            "Charlie is the third.",
-            "Delta is the last.",
+            reply("alpha", 4),
+            " ".join(reply("bravo", 4) for _ in range(9)),
+            reply("charlie", 3),
+            reply("delta", 3),
         ],
         "first_token_ms": 60,
         "tokens_per_second": 60,

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 Speak = Callable[[str], Clip]
 WINDOW_S = 0.1
-IN_FLIGHT_S = 0.35
-"""Audio the transport has sent when it is told to stop: its own buffer and the receiver's jitter buffer."""
+IN_FLIGHT_S = 0.25
+"""Audio the transport has sent when it is told to stop: what it holds, and what is on the way."""
 
 
 def tones(caller: Caller, start: float, end: float) -> set[str]:
