@@ -243,7 +243,7 @@ async def _common(one: Talk, messages: Sequence[Any]) -> int:
 # ----------------------------------------------------------------------------------------- the times
 
 
-async def times(url: str, strategy: Strategy, rounds: int) -> dict[str, float]:
+async def times(url: str, strategy: Strategy, rounds: int) -> dict[str, float | None]:
     """First chunk after an interruption against one without, and how soon the server is idle.
 
     The model of these times never ends an answer by itself, so an interruption always finds it at work.
@@ -268,7 +268,8 @@ async def times(url: str, strategy: Strategy, rounds: int) -> dict[str, float]:
         "first_chunk_ms": round(quantile(alone, 0.5), 1),
         "first_chunk_after_interruption_ms": round(quantile(after, 0.5), 1),
         "ratio": round(quantile(after, 0.5) / quantile(alone, 0.5), 2),
-        "token_ms": round(quantile(token, 0.5), 1),
+        # a request that is closed after each chunk makes no tokens while it is waited
+        "token_ms": round(quantile(token, 0.5), 1) if strategy.read_ahead_s else None,
         "idle_after_ms": round(quantile(idle, 0.5), 1),
     }
 
