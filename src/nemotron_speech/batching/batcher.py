@@ -65,7 +65,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         tick_s: float = 0.0,
     ) -> None:
         self._step = step
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._observe = observe
         self._tick_s = tick_s
         self._next_step = 0.0
@@ -121,12 +121,12 @@ class Batcher(Generic[WorkT, OutcomeT]):
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         early = self._next_step - loop.time()
-        if early > 0 and len(self._ready) < self._max_batch:
+        if early > 0 and len(self._ready) < self.max_batch:
             await asyncio.sleep(early)
         self._next_step = loop.time() + self._tick_s
 
     async def _step_once(self) -> None:
-        if not (seats := choose(self._ready, self._max_batch)):
+        if not (seats := choose(self._ready, self.max_batch)):
             return
         for seat in seats:
             del self._ready[seat]

@@ -117,6 +117,7 @@ class EngineRunner(Generic[EngineT]):
     async def _run(self) -> None:
         try:
             await self.batcher.call(self.engine.load)
+            self.batcher.max_batch = self.engine.info.max_batch
             self.status = Status.HEALTHY
             logger.info("engine {} is ready", self.engine.info.name)
             await self.batcher.run()
