@@ -56,7 +56,7 @@ class EngineRunner(Generic[EngineT]):
         self.engine = engine
         self.metrics = metrics
         self.batcher: Batcher[Any, Any] = Batcher(
-            engine.step, engine.info.max_batch, metrics.observe_step, tick_s
+            engine.step, lambda: engine.info.max_batch, metrics.observe_step, tick_s
         )
         self.status = Status.LOADING
         self.problem = ""
@@ -117,7 +117,6 @@ class EngineRunner(Generic[EngineT]):
     async def _run(self) -> None:
         try:
             await self.batcher.call(self.engine.load)
-            self.batcher.max_batch = self.engine.info.max_batch
             self.status = Status.HEALTHY
             logger.info("engine {} is ready", self.engine.info.name)
             await self.batcher.run()
