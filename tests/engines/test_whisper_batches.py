@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,12 @@ from nemotron_speech.engines.base import AsrResult, AsrWork, Flush, Word
 from nemotron_speech.engines.whisper_asr import WhisperEngine, WhisperStream
 from nemotron_speech.engines.whisper_model import Audio, Heard, Reading, WhisperModel
 from nemotron_speech.errors import EngineError
+from nemotron_speech.server import AsrService
+from nemotron_speech.settings import AsrSettings
 from tests.engines.conftest import MakeWhisper
 from tests.engines.tiny_whisper import save_whisper
 from tests.engines.whisper_streams import chirp, final, silence
+from tests.servers.channel import talking, until
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
 
@@ -78,6 +82,35 @@ def test_a_batch_is_no_larger_than_is_said(
     sizes = watch(engine, monkeypatch)
     together(engine, [chirp(0.4, seed) for seed in range(5)])
     assert sizes == [2, 2, 1]
+
+
+async def test_callers_of_a_server_share_its_steps_and_each_hears_itself(make_whisper: MakeWhisper) -> None:
+    engine, sizes = make_whisper(max_batch=4), []
+    audio = [chirp(1.3, seed) for seed in range(4)]
+    expected = [final(engine, pcm) for pcm in audio]
+    step = engine.step
+
+    def counted(work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
+        sizes.append(len(work))
+        return step(work)
+
+    engine.step = counted  # type: ignore[method-assign]
+    service = AsrService(engine, AsrSettings(engine="none"))
+
+    async def call(pcm: bytes) -> str:
+        async with talking(service) as caller:
+            for start in range(0, len(pcm), 640):
+                caller.say(pcm[start : start + 640])
+            caller.say(type="reset")
+            messages = await caller.read_until("ready")
+            while not messages[-1].get("is_final"):
+                messages.append(await caller.read())
+            return messages[-1]["text"]
+
+    async with service.runner.running():
+        await until(lambda: service.health()[0] == 200)
+        assert await asyncio.gather(*map(call, audio)) == expected
+    assert 1 < max(sizes) <= 4
 
 
 def test_a_cpu_reads_one_caller_at_a_time_unless_told_otherwise(make_whisper: MakeWhisper) -> None:
