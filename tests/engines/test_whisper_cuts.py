@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from nemotron_speech.engines.base import Flush, Word
 from nemotron_speech.engines.whisper_asr import WhisperEngine
 from nemotron_speech.engines.whisper_model import Heard, Reading
+from nemotron_speech.word_errors import errors
 from tests.engines.whisper_streams import RATE, feed
 
 WORD, GAP = RATE * 3 // 10, RATE // 25
@@ -46,6 +48,16 @@ class Listener:
             for start, end in pairwise(edges)
             if reading.audio[start] and end - start >= HEARD
         ]
+
+
+class Waverer(Listener):
+    """Hears every word otherwise each time, so that no two readings agree."""
+
+    readings = 0
+
+    def _words(self, reading: Reading) -> list[Word]:
+        self.readings += 1
+        return [replace(word, text=f"{word.text}/{self.readings}") for word in super()._words(reading)]
 
 
 def listening(listener: Listener) -> WhisperEngine:
@@ -87,3 +99,16 @@ def test_a_word_that_is_all_there_is_is_held_by_the_final(silence: int) -> None:
     engine = listening(Listener())
     stream = engine.open(None)
     assert feed(engine, stream, bytes(2 * silence) + spoken([7]), Flush.HARD)[-1].text == "w7"
+
+
+def test_what_no_two_readings_agree_on_is_held_in_a_bounded_buffer_too() -> None:
+    waverer = Waverer()
+    engine = listening(waverer)
+    stream = engine.open(None)
+    levels = [1 + i % 9 for i in range(100)]
+    words = feed(engine, stream, spoken(levels))[-1].text.split()
+    assert waverer.longest <= 5.5 * RATE
+    heard = [word.partition("/")[0] for word in words]
+    assert errors([f"w{level}" for level in levels], heard) <= len(levels) // 10, (
+        "a word at each forced cut at most"
+    )
