@@ -53,6 +53,7 @@ class Model:
         self.gate.set()
         self.inside = threading.Event()
         self.fail: Callable[[Sequence[Work]], bool] = lambda work: False
+        self.limit: int | None = None
 
     def step(self, work: Sequence[Work]) -> list[Work | EngineError]:
         self.batches.append(list(work))
@@ -66,7 +67,7 @@ class Model:
 
 @asynccontextmanager
 async def running(model: Model, max_batch: int = 4) -> AsyncIterator[Batcher[Work, Work]]:
-    batcher: Batcher[Work, Work] = Batcher(model.step, max_batch)
+    batcher: Batcher[Work, Work] = Batcher(model.step, lambda: model.limit or max_batch)
     loop = asyncio.create_task(batcher.run())
     try:
         yield batcher
@@ -172,7 +173,7 @@ async def test_a_failing_step_costs_only_its_batch_and_the_loop_goes_on() -> Non
 
 
 async def test_a_step_with_the_wrong_number_of_answers_is_an_engine_error() -> None:
-    batcher: Batcher[Work, Work] = Batcher(lambda work: [], 4)
+    batcher: Batcher[Work, Work] = Batcher(lambda work: [], lambda: 4)
     loop = asyncio.create_task(batcher.run())
     seat = Seat("seat", 1)
     batcher.notify(seat)
@@ -197,6 +198,20 @@ async def test_the_most_urgent_go_first_and_equals_take_turns() -> None:
         await until(lambda: all(len(seat.applied) == 3 for seat in turns))
     order = [name for batch in model.batches for name, _ in batch]
     assert order == ["first", "urgent", *"abcabcabc"]
+
+
+async def test_a_model_that_takes_fewer_is_given_fewer_from_the_next_step_on() -> None:
+    model = Model()
+    model.gate.clear()
+    seats = [Seat(name, 2) for name in "abcd"]
+    async with running(model) as batcher:
+        for seat in seats:
+            batcher.notify(seat)
+        await until(model.inside.is_set)
+        model.limit = 2
+        model.gate.set()
+        await until(lambda: all(len(seat.applied) == 2 for seat in seats))
+    assert [len(batch) for batch in model.batches] == [4, 2, 2]
 
 
 async def test_work_arriving_during_a_step_joins_the_next_one() -> None:

@@ -17,8 +17,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
-from nemotron_speech import audio, bench, server
+from nemotron_speech import audio, bench, cli, server
 from nemotron_speech.bench import Spread, Wanted, drift_ms
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import BadRequest, ConfigurationError, PeerError
@@ -150,6 +151,27 @@ async def test_the_command_prints_and_writes_what_it_measured(
     assert report["final_ms"]["count"] >= CAPACITY
     assert report["circumstances"]["machine"]
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+async def test_a_hundred_and_twenty_eight_callers_are_held_and_their_words_counted(
+    recording: Path, unused_tcp_port: int, tmp_path: Path, protocol: int
+) -> None:
+    """`nemotron bench asr --n 128`, as it is typed."""
+    script = AsrScript(transcripts=(TEXT_SAID,), capacity=128, max_batch=128)
+    app = server.build_app(ScriptedAsr(script), AsrSettings(engine="none", yap_port=unused_tcp_port))
+    async with serving(app) as port:
+        address = f"localhost:{(port, unused_tcp_port)[protocol - 1]}"
+        arguments = ["bench", "asr", "--file", str(recording), "--url", address, "--protocol", str(protocol)]
+        arguments += ["--n", "128", "--rtf", "1", "--ref", "one two three four six", "--json"]
+        result = await asyncio.to_thread(CliRunner().invoke, cli.app, [*arguments, str(tmp_path / "r.json")])
+    assert result.exit_code == 0, result.output
+    assert "word error rate" in result.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["calls"], report["held"], report["refused"]) == (128, 128, 0)
+    assert report["wer"] == pytest.approx(0.2)
+    assert report["final_ms"]["count"] == 128
+    assert report["interim_lag_ms"]["count"] >= 128 * 3
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nemotron_speech.engines.base import Flush
+from nemotron_speech.engines.base import AsrResult, Flush
 from nemotron_speech.engines.pocketsphinx_band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound, measure
 from nemotron_speech.engines.pocketsphinx_lib import Token
 from nemotron_speech.engines.pocketsphinx_stream import FRAME_MS, LONGEST_FRAMES, SphinxStream
+from nemotron_speech.engines.running_text import MOST_CHARACTERS, MOST_WORDS, RECENT_CHARACTERS
 
 HISS = np.random.default_rng(3).integers(-900, 900, FRAME_BYTES // 2).astype(np.int16).tobytes()[1:]
 SILENT, NOISY, VOICED = (bytes([mark]) + HISS for mark in (0, 1, 2))
@@ -56,7 +57,7 @@ def stream(decoder: WordDecoder, *vocabulary: str) -> SphinxStream:
 
 def test_silence_is_never_decoded() -> None:
     decoder = WordDecoder()
-    assert stream(decoder).advance(1000 * SILENT, Flush.HARD) == ("", [])
+    assert stream(decoder).advance(1000 * SILENT, Flush.HARD) == AsrResult("")
     assert decoder.utterances == []
 
 
@@ -84,11 +85,11 @@ def test_every_cut_of_the_audio_gives_the_same_decoder_input() -> None:
 def test_a_hard_flush_decodes_the_last_partial_frame_and_starts_afresh() -> None:
     decoder = WordDecoder()
     heard = stream(decoder)
-    text, words = heard.advance(10 * VOICED + VOICED[:200], Flush.HARD)
-    assert text == "word"
-    assert [word.text for word in words] == ["word"]
+    result = heard.advance(10 * VOICED + VOICED[:200], Flush.HARD)
+    assert result.text == "word"
+    assert [word.text for word in result.words] == ["word"]
     assert 10 * VOICED + VOICED[:200] in decoder.utterances[0]
-    assert heard.advance(b"", Flush.HARD) == ("", [])
+    assert heard.advance(b"", Flush.HARD) == AsrResult("")
     assert decoder.resets == 3
 
 
@@ -101,19 +102,19 @@ def test_a_word_too_short_to_open_the_gate_is_decoded_on_a_hard_flush() -> None:
 def test_a_soft_flush_gives_the_words_and_keeps_the_utterance() -> None:
     decoder = WordDecoder()
     heard = stream(decoder)
-    text, words = heard.advance(20 * VOICED, Flush.SOFT)
-    assert text == "word word"
-    assert len(words) == 2
-    assert heard.advance(10 * VOICED, Flush.HARD)[0] == "word word word"
+    result = heard.advance(20 * VOICED, Flush.SOFT)
+    assert result.text == "word word"
+    assert len(result.words) == 2
+    assert heard.advance(10 * VOICED, Flush.HARD).text == "word word word"
     assert len(decoder.utterances) == 1
 
 
 def test_text_is_joined_over_a_pause_and_its_times_stay_on_the_streams_clock() -> None:
     decoder = WordDecoder()
-    text, words = stream(decoder).advance(10 * VOICED + 100 * SILENT + 10 * VOICED, Flush.HARD)
+    result = stream(decoder).advance(10 * VOICED + 100 * SILENT + 10 * VOICED, Flush.HARD)
     assert len(decoder.utterances) == 2
-    assert text.split()[-1] == "word"
-    later = [word.start_ms for word in words if word.start_ms > 50 * FRAME_MS]
+    assert result.text.split()[-1] == "word"
+    later = [word.start_ms for word in result.words if word.start_ms > 50 * FRAME_MS]
     assert 110 * FRAME_MS - 12 * FRAME_MS <= later[0] <= 110 * FRAME_MS
 
 
@@ -123,17 +124,55 @@ def test_speech_without_a_pause_is_cut_before_a_word_and_nothing_is_lost() -> No
     frames = 3 * LONGEST_FRAMES
     for _ in range(frames // 10):
         heard.advance(10 * VOICED, Flush.NONE)
-    text, words = heard.advance(b"", Flush.HARD)
+    result = heard.advance(b"", Flush.HARD)
     assert len(decoder.utterances) > 2
     assert max(len(utterance) for utterance in decoder.utterances) <= (LONGEST_FRAMES + 60) * FRAME_BYTES
-    assert len(text.split()) == pytest.approx(frames / 10, abs=2)
-    starts = [word.start_ms for word in words]
+    assert len(result.text.split()) == pytest.approx(frames / 10, abs=2)
+    starts = [word.start_ms for word in result.words]
     assert starts == sorted(set(starts)), "a word is there twice"
+
+
+def test_a_decoder_that_finds_no_end_loses_no_words() -> None:
+    """Sound that no word can end in leaves the final hypothesis empty; what was heard before it counts."""
+
+    class NoWayOut(WordDecoder):
+        ended = False
+
+        def begin(self) -> None:
+            self.ended = False
+            super().begin()
+
+        def end(self) -> None:
+            self.ended = True
+
+        def tokens(self) -> list[Token]:
+            return [] if self.ended else super().tokens()
+
+    assert stream(NoWayOut()).advance(40 * VOICED, Flush.HARD).text == "word word word word"
+    assert stream(NoWayOut()).advance(10 * VOICED, Flush.HARD).text == "", "one unlikely word is not believed"
+
+
+def test_hours_without_a_reset_are_told_from_near_their_end_and_kept_within_bounds() -> None:
+    """An interim costs the same; the final holds as much as a message should carry, and the newest times."""
+    heard, most = stream(WordDecoder("syllable")), 0
+    for _ in range(300):
+        interim = heard.advance(300 * VOICED, Flush.NONE)
+        most = max(most, len(interim.text))
+    assert most <= 2 * RECENT_CHARACTERS + 1000
+    assert interim.offset > 0
+    soft = heard.advance(b"", Flush.SOFT)
+    assert len(soft.text) <= MOST_CHARACTERS
+    assert soft.offset + len(soft.text) == interim.offset + len(interim.text)
+    final = heard.advance(b"", Flush.HARD)
+    assert final.text.startswith(soft.text)
+    assert len(final.words) == MOST_WORDS
+    assert final.text.split()[-MOST_WORDS:] == [word.text for word in final.words]
+    assert heard.advance(b"", Flush.HARD) == AsrResult("")
 
 
 def test_noise_without_pitch_is_no_speech() -> None:
     decoder = WordDecoder()
-    assert stream(decoder).advance(40 * NOISY, Flush.HARD) == ("", [])
+    assert stream(decoder).advance(40 * NOISY, Flush.HARD) == AsrResult("")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +183,7 @@ def test_a_lone_word_is_believed_when_it_is_likely_or_known(
     word: str, posterior: float, expected: str
 ) -> None:
     heard = stream(WordDecoder(word, posterior), "stop")
-    assert heard.advance(8 * VOICED, Flush.HARD)[0] == expected
+    assert heard.advance(8 * VOICED, Flush.HARD).text == expected
 
 
 def test_telephone_speech_is_told_from_wide_speech_and_widened() -> None:

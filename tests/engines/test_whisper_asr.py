@@ -3,122 +3,31 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nemotron_speech.engines import whisper_asr, whisper_model
-from nemotron_speech.engines.base import AsrResult, AsrWork, Flush, Word
-from nemotron_speech.engines.registry import asr_engine
-from nemotron_speech.engines.whisper_asr import WhisperEngine, WhisperStream
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.engines import whisper_asr
+from nemotron_speech.engines.base import Flush
+from nemotron_speech.engines.whisper_asr import WhisperEngine
+from nemotron_speech.engines.whisper_model import Heard, Reading
+from nemotron_speech.engines.whisper_words import Piece, pieces, words
+from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.contract import test_recognisers as contract
-from tests.engines.tiny_whisper import save_whisper
+from tests.engines.conftest import MakeWhisper
+from tests.engines.whisper_streams import RATE, chirp, feed, final, heard, silence, vowels
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
 
-RATE = 16000
 PROMISES = sorted(name.removeprefix("test_") for name in vars(contract) if name.startswith("test_"))
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever asks the hub fails at once."""
-
-    def refuse(*_: Any) -> None:
-        raise OSError("there is no network in these tests")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_whisper(tmp_path_factory.mktemp("whisper") / "tiny")
-
-
-MakeEngine = Callable[..., WhisperEngine]
-
-
 @pytest.fixture
-def make_engine(folder: Path) -> Iterator[MakeEngine]:
-    """A loaded engine that reads at fixed steps and takes all that is audible for speech."""
-    engines: list[WhisperEngine] = []
-
-    def make(**options: Any) -> WhisperEngine:
-        step_s = options.get("step_s", 0.5)
-        defaults = {"threads": 1, "device": "cpu", "vad": False, "max_step_s": step_s, "model": str(folder)}
-        engine = asr_engine("whisper", **{**defaults, **options})
-        assert isinstance(engine, WhisperEngine)
-        engine.load()
-        engines.append(engine)
-        return engine
-
-    yield make
-    for engine in engines:
-        engine.unload()
-
-
-@pytest.fixture
-def engine(make_engine: MakeEngine) -> WhisperEngine:
-    return make_engine()
-
-
-def chirp(seconds: float, seed: int = 0) -> bytes:
-    """Loud sound that never repeats, so that a random model says different things about its parts."""
-    samples = np.random.default_rng(seed).normal(0, 1, int(seconds * RATE) + 40)
-    smooth = np.convolve(samples, np.ones(8 + seed % 24) / 8, "same")[: int(seconds * RATE)]
-    return (np.clip(smooth, -3, 3) * 6000).astype("<i2").tobytes()
-
-
-def vowels(seconds: float) -> bytes:
-    """A buzz through the resonances of changing vowels: enough of a voice for a speech detector."""
-    t = np.arange(int(seconds * RATE)) / RATE
-    pitch = 115 + 25 * np.sin(2 * np.pi * 0.7 * t)
-    phase, syllable = np.cumsum(pitch) / RATE, t / 0.22
-    resonances = np.array([(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480)])
-    now, blend = syllable.astype(int), np.clip(syllable % 1 * 3 - 1, 0, 1)[:, None]
-    centres = (1 - blend) * resonances[now % 4] + blend * resonances[(now + 1) % 4]
-    sound = np.zeros(len(t))
-    for harmonic in range(1, 35):
-        distance = (harmonic * pitch[:, None] - centres) / (60, 90, 130)
-        gain = ((1, 0.6, 0.3) / (1 + distance**2)).sum(axis=1)
-        sound += gain / harmonic**0.5 * np.sin(2 * np.pi * harmonic * phase)
-    sound *= 0.15 + 0.85 * np.sin(np.pi * (syllable % 1)) ** 0.7
-    return (sound / np.abs(sound).max() * 12000).astype("<i2").tobytes()
-
-
-def silence(seconds: float) -> bytes:
-    return bytes(2 * int(seconds * RATE))
-
-
-def heard(engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush) -> AsrResult:
-    (result,) = engine.step([AsrWork(stream, pcm, flush)])
-    assert isinstance(result, AsrResult), result
-    return result
-
-
-def feed(
-    engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush = Flush.HARD
-) -> list[AsrResult]:
-    """Give the audio as a server does; return every result, the flushed one last."""
-    results = []
-    while len(pcm) >= 2 * stream.wanted_samples:
-        size = 2 * stream.wanted_samples
-        results.append(heard(engine, stream, pcm[:size], Flush.NONE))
-        pcm = pcm[size:]
-    return [*results, heard(engine, stream, pcm, flush)]
-
-
-def final(engine: WhisperEngine, pcm: bytes) -> str:
-    stream = engine.open(None)
-    text = feed(engine, stream, pcm)[-1].text
-    engine.close(stream)
-    return text
+def engine(make_whisper: MakeWhisper) -> WhisperEngine:
+    return make_whisper()
 
 
 @pytest.mark.parametrize("promise", PROMISES)
@@ -151,8 +60,8 @@ def test_committed_words_begin_every_later_text(engine: WhisperEngine) -> None:
     assert heard(engine, stream, b"", Flush.HARD).text.startswith(committed)
 
 
-def test_a_minute_of_sound_is_held_in_a_bounded_buffer(make_engine: MakeEngine) -> None:
-    engine = make_engine(buffer_s=5.0, step_s=1.0)
+def test_a_minute_of_sound_is_held_in_a_bounded_buffer(make_whisper: MakeWhisper) -> None:
+    engine = make_whisper(buffer_s=5.0, step_s=1.0)
     stream, pcm, most = engine.open(None), chirp(60.0), 0
     for start in range(0, len(pcm), 2 * RATE):
         heard(engine, stream, pcm[start : start + 2 * RATE], Flush.NONE)
@@ -176,17 +85,17 @@ def test_silence_is_neither_kept_nor_read(engine: WhisperEngine, monkeypatch: py
 
 def count_readings(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Note the seconds of audio of every reading."""
-    readings: list[float] = []
+    noted: list[float] = []
     model = engine._model
     assert model is not None
     genuine = model.read
 
-    def read(audio: Any, *rest: Any) -> list[Word]:
-        readings.append(len(audio) / RATE)
-        return genuine(audio, *rest)
+    def read(readings: Sequence[Reading]) -> list[Heard]:
+        noted.extend(len(reading.audio) / RATE for reading in readings)
+        return genuine(readings)
 
     monkeypatch.setattr(model, "read", read)
-    return readings
+    return noted
 
 
 def test_a_final_after_a_pause_needs_no_further_reading(
@@ -223,35 +132,10 @@ def test_word_times_run_on_over_utterances(engine: WhisperEngine) -> None:
     assert [word.text for word in first] == [word.text for word in second]
 
 
-def test_one_stream_that_fails_costs_no_other(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    pcm = chirp(1.0)
-    expected = final(engine, pcm)
-    model = engine._model
-    assert model is not None
-    genuine = model.read
-
-    def read(audio: Any, *rest: Any) -> list[Word]:
-        if np.abs(audio).max() < 0.05:
-            raise RuntimeError("out of memory")
-        return genuine(audio, *rest)
-
-    monkeypatch.setattr(model, "read", read)
-    quiet = (np.frombuffer(pcm, "<i2") // 20).astype("<i2").tobytes()
-    streams = [engine.open(None) for _ in range(3)]
-    audio = (pcm, quiet, pcm)
-    works = [AsrWork(stream, mine, Flush.HARD) for stream, mine in zip(streams, audio, strict=True)]
-    one, failed, other = engine.step(works)
-    assert isinstance(failed, EngineError)
-    assert "out of memory" in str(failed)
-    assert isinstance(one, AsrResult)
-    assert isinstance(other, AsrResult)
-    assert one.text == other.text == expected
-
-
 def test_steps_grow_when_readings_take_too_long_and_shrink_again(
-    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    make_whisper: MakeWhisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = make_engine(max_step_s=2.0)
+    engine = make_whisper(max_step_s=2.0)
     reading_s = 10.0
     now = iter(range(100))
     monkeypatch.setattr(whisper_asr.time, "perf_counter", lambda: next(now) * reading_s)
@@ -264,17 +148,17 @@ def test_steps_grow_when_readings_take_too_long_and_shrink_again(
     assert stream.wanted_samples == RATE // 2
 
 
-def test_the_speech_detector_takes_no_tone_and_no_noise_for_speech(make_engine: MakeEngine) -> None:
-    engine = make_engine(vad=True)
+def test_the_speech_detector_takes_no_tone_and_no_noise_for_speech(make_whisper: MakeWhisper) -> None:
+    engine = make_whisper(vad=True)
     tone = (np.sin(np.arange(3 * RATE) / 8) * 8000).astype("<i2").tobytes()
     hiss = (np.random.default_rng(0).normal(0, 300, 3 * RATE)).astype("<i2").tobytes()
     assert final(engine, tone) == final(engine, hiss) == final(engine, silence(3.0)) == ""
 
 
 def test_the_speech_detector_hears_vowels_and_a_pause_after_them_is_not_read(
-    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    make_whisper: MakeWhisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = make_engine(vad=True)
+    engine = make_whisper(vad=True)
     readings = count_readings(engine, monkeypatch)
     stream = engine.open(None)
     assert feed(engine, stream, silence(3.0), Flush.SOFT)[-1].text == ""
@@ -292,18 +176,17 @@ def test_a_reading_that_repeats_itself_is_done_once_more_without_repeats(
 ) -> None:
     model = engine._model
     assert model is not None
-    genuine, asked = model._model.transcribe, []
+    genuine, asked = model._decode, []
 
-    def transcribe(audio: Any, **options: Any) -> Any:
-        asked.append(options)
-        (segment, *_), info = genuine(audio, **options)
-        return [replace(segment, compression_ratio=5.0)], info
+    def decode(encoded: Any, prompts: Any, limits: Any, **options: int) -> list[list[int]]:
+        asked.append((len(prompts[0]), options))
+        return genuine(encoded, prompts, limits, **options) if options else [[40, 41] * 40] * len(prompts)
 
-    monkeypatch.setattr(model._model, "transcribe", transcribe)
+    monkeypatch.setattr(model, "_decode", decode)
     audio = np.frombuffer(chirp(1.0), "<i2").astype(np.float32) / 32768
-    assert model.read(audio, "en", "what was said before", 0)
-    assert [options["initial_prompt"] for options in asked] == ["what was said before", None]
-    assert ["no_repeat_ngram_size" in options for options in asked] == [False, True]
+    (heard,) = model.read([Reading(audio, "en", before=40 * "what was said ")])
+    assert heard.words
+    assert asked == [(35, {}), (2, {"no_repeat_ngram_size": 3})]
 
 
 def test_a_model_of_english_opens_no_other_language(engine: WhisperEngine) -> None:
@@ -314,41 +197,41 @@ def test_a_model_of_english_opens_no_other_language(engine: WhisperEngine) -> No
 
 
 def test_a_multilingual_model_names_its_languages_the_chosen_one_first(
-    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    make_whisper: MakeWhisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from faster_whisper import WhisperModel
 
     monkeypatch.setattr(WhisperModel, "supported_languages", property(lambda _: ["de", "en", "ja"]))
-    engine = make_engine(language="en")
+    engine = make_whisper(language="en")
     assert engine.info.languages == ("en", "auto", "de", "ja")
     assert engine.open("DE_at").language == "de"
     assert engine.open(None).language == "en"
     assert final(engine, chirp(1.0))
     with pytest.raises(ConfigurationError, match=r"language: .* has no 'tlh'"):
-        make_engine(language="tlh")
+        make_whisper(language="tlh")
 
 
 def test_a_caller_that_names_no_language_is_heard_in_the_one_it_speaks(
-    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+    make_whisper: MakeWhisper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Utterance by utterance; a guess that is not clear, or from little audio, is not held on to."""
-    from faster_whisper import WhisperModel
+    from faster_whisper import WhisperModel as Model
 
     guesses = [("ja", 0.4), ("de", 0.9), ("de", 0.9), ("ja", 0.9), *[("ja", 0.8)] * 20]
-    asked: list[float] = []
-
-    def detect(_: Any, audio: Any) -> tuple[str, float, list[Any]]:
-        asked.append(len(audio) / RATE)
-        language, probability = guesses.pop(0)
-        return language, probability, []
-
-    monkeypatch.setattr(WhisperModel, "supported_languages", property(lambda _: ["de", "en", "ja"]))
-    monkeypatch.setattr(WhisperModel, "detect_language", detect)
-    engine = make_engine()
+    monkeypatch.setattr(Model, "supported_languages", property(lambda _: ["de", "en", "ja"]))
+    engine = make_whisper()
     model = engine._model
     assert model is not None
-    read_in: list[str] = []
-    monkeypatch.setattr(model, "read", lambda audio, language, *_: read_in.append(language) or [])
+    genuine, read_in, asked = model.read, [], []
+
+    def read(readings: Sequence[Reading]) -> list[Heard]:
+        heard = genuine(readings)
+        read_in.extend(one.language for one in heard)
+        asked.extend(len(reading.audio) / RATE for reading in readings if reading.detect)
+        return [Heard(one.language) for one in heard]
+
+    monkeypatch.setattr(model, "_spoken", lambda encoded: [guesses.pop(0)])
+    monkeypatch.setattr(model, "read", read)
     assert engine.info.languages == ("auto", "de", "en", "ja")
     stream, named = engine.open(None), engine.open("de")
     feed(engine, stream, chirp(1.2))
@@ -371,13 +254,35 @@ def test_a_caller_that_names_no_language_is_heard_in_the_one_it_speaks(
 def test_pieces_of_words_are_joined_as_the_language_does(
     language: str, raw: list[str], expected: list[str]
 ) -> None:
-    from faster_whisper.transcribe import Word as Raw
+    said = [Piece(text, i * 0.5, i * 0.5 + 0.4, 0.5) for i, text in enumerate(raw)]
+    found = words(said, language, 1000, 60_000)
+    assert [word.text for word in found] == expected
+    assert [word.start_ms for word in found][:2] == [1000, 2000 if language == "en" else 1500]
+    assert found[0].end_ms == (1900 if language == "en" else 1400)
 
-    pieces = [Raw(start=i * 0.5, end=i * 0.5 + 0.4, word=word, probability=0.5) for i, word in enumerate(raw)]
-    words = whisper_model._words(pieces, language, 1000, 60_000)
-    assert [word.text for word in words] == expected
-    assert [word.start_ms for word in words][:2] == [1000, 2000 if language == "en" else 1500]
-    assert words[0].end_ms == (1900 if language == "en" else 1400)
+
+def test_a_pause_belongs_to_no_word() -> None:
+    """Before the first one, and on both sides of a full stop."""
+    places = [
+        ("Well", 0, 3),
+        (" that", 3, 3.3),
+        (" is", 3.3, 3.6),
+        (".", 3.6, 5),
+        (" So", 5, 7),
+        (" on", 7, 7.3),
+    ]
+    alignment = [
+        {"word": text, "start": start, "end": end, "probability": 0.9, "tokens": [1]}
+        for text, start, end in places
+    ]
+    found = words(pieces(alignment), "en", 0, 10_000)
+    assert [(word.text, word.start_ms, word.end_ms) for word in found] == [
+        ("Well", 2400, 3000),
+        ("that", 3000, 3300),
+        ("is.", 3300, 3600),
+        ("So", 6400, 7000),
+        ("on", 7000, 7300),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -398,12 +303,13 @@ def test_pieces_of_words_are_joined_as_the_language_does(
         ({"step_s": 0.0}, "step_s: 0.0"),
         ({"beam_size": 0}, "beam_size: 0"),
         ({"capacity": 0}, "capacity: 0"),
+        ({"max_batch": -1}, "max_batch: -1"),
     ],
 )
 def test_a_wrong_option_is_named(
     options: dict[str, Any],
     reason: str,
-    make_engine: MakeEngine,
+    make_whisper: MakeWhisper,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -417,10 +323,10 @@ def test_a_wrong_option_is_named(
             (made / "tokenizer.json").write_text("{}")
         options = {"model": str(made)}
     with pytest.raises(ConfigurationError, match=reason):
-        make_engine(**options)
+        make_whisper(**options)
 
 
-def test_real_speech_is_read_where_there_is_a_recording(make_engine: MakeEngine) -> None:
+def test_real_speech_is_read_where_there_is_a_recording(make_whisper: MakeWhisper) -> None:
     path = os.environ.get("NEMOTRON_TEST_AUDIO")
     if not path:
         pytest.skip("NEMOTRON_TEST_AUDIO names no recording")
@@ -428,4 +334,4 @@ def test_real_speech_is_read_where_there_is_a_recording(make_engine: MakeEngine)
 
     samples, rate = soundfile.read(path, dtype="int16", frames=8 * RATE)
     assert rate == RATE
-    assert final(make_engine(vad=True), samples.astype("<i2").tobytes())
+    assert final(make_whisper(vad=True), samples.astype("<i2").tobytes())

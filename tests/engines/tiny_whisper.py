@@ -15,13 +15,18 @@ _MULTILINGUAL_TEXT = 50257
 
 
 def save_whisper(
-    folder: Path, width: int = 32, layers: int = 2, seed: int = 0, multilingual: bool = False
+    folder: Path,
+    width: int = 32,
+    layers: int = 2,
+    heads: int = 2,
+    seed: int = 0,
+    multilingual: bool = False,
 ) -> Path:
     """Save a model that says random words, which depend on the audio. Return `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens, specials = _save_tokenizer(folder / "tokenizer.json", _MULTILINGUAL_TEXT if multilingual else 0)
     tokens += [f"<|{i * SECONDS_PER_TIMESTAMP:.2f}|>" for i in range(TIMESTAMPS)]
-    _save_weights(folder, width, layers, seed, tokens, specials)
+    _save_weights(folder, width, layers, heads, seed, tokens, specials)
     features = {"feature_size": MELS, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
     (folder / "preprocessor_config.json").write_text(json.dumps({**features, "sampling_rate": 16000}))
     return folder
@@ -50,12 +55,11 @@ def _save_tokenizer(path: Path, text_tokens: int) -> tuple[list[str], dict[str, 
 
 
 def _save_weights(
-    folder: Path, width: int, layers: int, seed: int, tokens: list[str], specials: dict[str, int]
+    folder: Path, width: int, layers: int, heads: int, seed: int, tokens: list[str], specials: dict[str, int]
 ) -> None:
     from ctranslate2.specs import whisper_spec
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-    heads = 2
     spec = whisper_spec.WhisperSpec(layers, heads, layers, heads)
     filler = _Filler(width, seed)
     encoder, decoder = spec.encoder, spec.decoder

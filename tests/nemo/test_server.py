@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from nemotron_speech.engines.base import AsrResult, AsrWork
 from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.errors import EngineError
 from nemotron_speech.server import build_app
 from nemotron_speech.settings import AsrSettings
 from tests.nemo import offline
@@ -25,7 +27,13 @@ from tests.nemo.tiny_models import babble
 async def url(nemo_file: Callable[[str], Path]) -> AsyncIterator[str]:
     """A server with four places; every test starts one of its own."""
     engine = NemoAsrEngine(str(nemo_file("rnnt")), right_context=1, device="cpu", capacity=4, max_batch=3)
-    async with TestServer(build_app(engine, AsrSettings())) as server, aiohttp.ClientSession() as http:
+    async with serving(engine, AsrSettings()) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving(engine: NemoAsrEngine, settings: AsrSettings) -> AsyncIterator[str]:
+    async with TestServer(build_app(engine, settings)) as server, aiohttp.ClientSession() as http:
         for _ in range(1200):
             if (await http.get(server.make_url("/health"))).status == 200:
                 break
@@ -85,6 +93,43 @@ async def test_callers_that_come_and_go_each_hear_their_own_words(
     async with asyncio.TaskGroup() as callers:
         for number in range(4):
             callers.create_task(one(number, 2))
+
+
+async def test_callers_of_both_protocols_are_served_at_once_by_one_model(
+    nemo_file: Callable[[str], Path], reference: Callable[[str, int], Any], unused_tcp_port: int
+) -> None:
+    """Each its own words, and some in the same step."""
+    engine = NemoAsrEngine(str(nemo_file("rnnt")), right_context=1, device="cpu", capacity=4)
+    sizes, step = [], engine.step
+
+    def counted(work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
+        sizes.append(len(work))
+        return step(work)
+
+    engine.step = counted  # type: ignore[method-assign]
+    model = reference("rnnt", 1)
+    async with serving(engine, AsrSettings(yap_port=unused_tcp_port)) as streaming_url:
+        yap_url = f"ws://127.0.0.1:{unused_tcp_port}"
+
+        async def streaming(audio: Samples) -> str:
+            async with caller(streaming_url) as socket:
+                return (await say(socket, audio))["text"]
+
+        async def yap(audio: Samples) -> str:
+            async with connection(yap_url) as socket:
+                await socket.send_json({"op": "init", "sid": "me", "sr": 16000})
+                for at in range(0, len(audio), 320):
+                    await socket.send_bytes(audio[at : at + 320].tobytes())
+                await socket.send_json({"op": "close", "sid": "me"})
+                while not (message := await socket.receive_json(timeout=60))["final"]:
+                    assert message["op"] == "interim"
+                return message["text"]
+
+        spoken = [babble(1.5 + seed / 3, seed) for seed in range(4)]
+        calls = [(yap if number % 2 else streaming)(audio) for number, audio in enumerate(spoken)]
+        texts = await asyncio.gather(*calls)
+    assert [offline.spaced(text) for text in texts] == [offline.recognise(model, audio) for audio in spoken]
+    assert max(sizes) > 1
 
 
 async def test_a_soft_reset_keeps_the_utterance_open(url: str, reference: Callable[[str, int], Any]) -> None:

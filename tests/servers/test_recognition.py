@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import MemoryChannel, talking, until
-from tests.servers.engines import EchoAsr
+from tests.servers.engines import PATIENCE_S, EchoAsr
 
 
 def pcm(*samples: int) -> bytes:
@@ -229,6 +230,33 @@ async def test_a_failing_chunk_ends_its_caller_and_no_other(service: AsrService,
         assert (await finals(caller, 1))[0]["text"] == "1"
     async with talking(service) as again:
         await again.read_until("ready")
+
+
+async def test_who_asks_for_a_final_goes_with_the_next_step_ahead_of_a_queue_of_others() -> None:
+    """Nor does it wait for a batch to fill: the step after it takes whoever is ready."""
+    engine = EchoAsr(capacity=8, max_batch=2)
+    service = AsrService(engine, AsrSettings(engine="none"))
+    async with service.runner.running(), AsyncExitStack() as calls:
+        await until(lambda: service.health()[0] == 200)
+        callers = [await calls.enter_async_context(talking(service)) for _ in range(6)]
+        for caller in callers:
+            await caller.read_until("ready")
+        engine.gate.shut()
+        callers[0].say(pcm(9) * 160)
+        await asyncio.to_thread(engine.gate.waiting.wait, PATIENCE_S)
+        for caller in callers[:5]:
+            caller.say(pcm(9) * 160)
+        await until(lambda: all(caller.messages_taken for caller in callers[1:5]))
+        callers[5].say(pcm(7))
+        callers[5].say(type="reset")
+        await until(lambda: callers[5].messages_taken == 2)
+        engine.gate.open()
+        assert (await finals(callers[5], 1))[0]["text"] == "7"
+        await until(lambda: sum(map(len, engine.batches)) == 7)
+    first, second, *_ = engine.batches
+    assert len(first) == 1
+    assert len(second) == 2
+    assert second[0].flush is Flush.HARD
 
 
 async def test_the_metrics_say_how_many_callers_the_engine_takes_in_a_step(

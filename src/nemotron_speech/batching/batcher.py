@@ -47,11 +47,11 @@ class Seat(Protocol[TakenT, AppliedT]):
 
 
 class Batcher(Generic[WorkT, OutcomeT]):
-    """Steps every ready seat, at most `max_batch` at a time.
+    """Steps every ready seat, at most `max_batch()` at a time.
 
     Args:
         step: The engine's step: one outcome per work item, in order.
-        max_batch: Seats in one step.
+        max_batch: Says how many seats the next step may have; an engine short of memory takes fewer.
         observe: Called after each step with the number of seats and the seconds it took.
         tick_s: Least time between the starts of two steps that are not full. The first after a pause starts
             at once; while many seats get ready all the time, fewer and larger steps do the same work.
@@ -60,7 +60,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
     def __init__(
         self,
         step: Callable[[Sequence[WorkT]], Sequence[OutcomeT | EngineError]],
-        max_batch: int,
+        max_batch: Callable[[], int],
         observe: Callable[[int, float], None] = lambda seats, seconds: None,
         tick_s: float = 0.0,
     ) -> None:
@@ -121,12 +121,12 @@ class Batcher(Generic[WorkT, OutcomeT]):
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         early = self._next_step - loop.time()
-        if early > 0 and len(self._ready) < self._max_batch:
+        if early > 0 and len(self._ready) < self._max_batch():
             await asyncio.sleep(early)
         self._next_step = loop.time() + self._tick_s
 
     async def _step_once(self) -> None:
-        if not (seats := choose(self._ready, self._max_batch)):
+        if not (seats := choose(self._ready, self._max_batch())):
             return
         for seat in seats:
             del self._ready[seat]

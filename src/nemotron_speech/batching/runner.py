@@ -56,7 +56,7 @@ class EngineRunner(Generic[EngineT]):
         self.engine = engine
         self.metrics = metrics
         self.batcher: Batcher[Any, Any] = Batcher(
-            engine.step, engine.info.max_batch, metrics.observe_step, tick_s
+            engine.step, lambda: engine.info.max_batch, metrics.observe_step, tick_s
         )
         self.status = Status.LOADING
         self.problem = ""

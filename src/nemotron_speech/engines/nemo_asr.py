@@ -16,6 +16,7 @@ from typing import Literal
 from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
+from nemotron_speech.engines.isolation import BatchLimit
 from nemotron_speech.engines.mel import AudioTail
 from nemotron_speech.engines.nemo_arena import Arena
 from nemotron_speech.engines.nemo_model import ModelOptions, StreamingModel
@@ -69,7 +70,7 @@ class NemoAsrEngine:
             model, right_context, att_ctx, decoder, precision, device, language, cuda_graphs, compile
         )
         self._threads = threads
-        self._limit = max_batch
+        self._limit: BatchLimit[Row] = BatchLimit(max_batch, _is_memory, _release)
         self._model: StreamingModel | None = None
         self._arena: Arena | None = None
         self.info = AsrInfo("nemo", model, (language,), capacity=capacity, max_batch=max_batch)
@@ -173,17 +174,10 @@ class NemoAsrEngine:
 
     def _advance(self, rows: list[Row]) -> None:
         """Run rows of one kind; a failure is narrowed down to the rows that cause it."""
-        import torch
-
-        while rows:
-            part, rows = rows[: self._limit], rows[self._limit :]
-            try:
-                self._run(part)
-            except torch.OutOfMemoryError as error:
-                self._shrink(len(part), error)
-                self._halve(part, error)
-            except Exception as error:  # noqa: BLE001  whatever a model raises costs its own rows
-                self._halve(part, error)
+        for row, error in self._limit.run(self._run, rows):
+            row.job.fail(str(error))
+        if self._limit.now < self.info.max_batch:
+            self.info = replace(self.info, max_batch=self._limit.now)
 
     def _run(self, rows: list[Row]) -> None:
         """Hear one chunk of each row. Nothing has changed when it raises."""
@@ -202,24 +196,6 @@ class NemoAsrEngine:
                 row.apply(said)
             else:
                 row.job.fail("the model answered with values that are not numbers")
-
-    def _halve(self, rows: list[Row], error: Exception) -> None:
-        if len(rows) == 1:
-            logger.opt(exception=error).error("a chunk failed")
-            rows[0].job.fail(f"the model failed: {error}")
-            return
-        half = len(rows) // 2
-        self._advance(rows[:half])
-        self._advance(rows[half:])
-
-    def _shrink(self, batch: int, error: Exception) -> None:
-        import torch
-
-        self._limit = max(min(self._limit, batch) // 2, 1)
-        self.info = replace(self.info, max_batch=self._limit)
-        logger.warning("out of memory with {} streams in a step; at most {} from now", batch, self._limit)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     def _outcome(self, job: Job) -> AsrResult | EngineError:
         if job.error:
@@ -240,3 +216,16 @@ class NemoAsrEngine:
         if self._model is None or self._arena is None:
             raise EngineError("the model is not loaded")
         return self._model, self._arena
+
+
+def _is_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _release() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

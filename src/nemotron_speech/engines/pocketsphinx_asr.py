@@ -171,4 +171,4 @@ def _collect(worker: WorkerProcess, count: int, failure: EngineError | None) -> 
 def _result(answer: Answer) -> AsrResult | EngineError:
     if answer.error:
         return EngineError(answer.error)
-    return AsrResult(answer.text, tuple(Word(*word) for word in answer.words))
+    return AsrResult(answer.text, tuple(Word(*word) for word in answer.words), answer.offset)

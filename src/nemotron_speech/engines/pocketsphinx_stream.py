@@ -1,20 +1,22 @@
 """Turn one endless stream of audio into decoder utterances and back into one text.
 
-A voice gate keeps silence away from the decoder, and utterances are cut in pauses, so both cost and memory
-stay bounded however long the stream is. Text joins over cuts; only a hard flush ends what the caller hears.
+A voice gate keeps silence away from the decoder, and utterances are cut in pauses, or before a word where
+there is no pause, so both cost and memory stay bounded however long the stream is. Text joins over cuts;
+only a hard flush ends what the caller hears.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from nemotron_speech.engines.base import Flush, Word
+from nemotron_speech.engines.base import AsrResult, Flush, Word
 from nemotron_speech.engines.pocketsphinx_band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound
 from nemotron_speech.engines.pocketsphinx_lib import Token
+from nemotron_speech.engines.running_text import MOST_WORDS, RunningText
 
 FRAME_MS = 30
 _BYTES_PER_MS = 32
@@ -38,7 +40,7 @@ REPLAY_FRAMES = 50
 
 TAIL_FRAMES = 4
 _TAIL = bytes(100 * _BYTES_PER_MS)
-"""Silence after the last sample where the speech itself ends with less: it completes the last word."""
+"""Silence where speech ends, or is cut, with less: a decoder ends only after a word, which this completes."""
 
 MIN_PITCHED_FRAMES = 3
 """With less than 90 ms of pitch nothing was said: a cough, a knock, breath."""
@@ -115,16 +117,18 @@ class SphinxStream:
         self._rest = b""
         self._clock_ms = 0
         """Stream time of the end of the last whole frame."""
-        self._said: list[Word] = []
+        self._start_afresh()
         decoder.reset()
 
-    def advance(self, pcm: bytes, flush: Flush) -> tuple[str, list[Word]]:
+    def advance(self, pcm: bytes, flush: Flush) -> AsrResult:
         """Take in audio; return the text of the utterance so far, and its words on a flush."""
         self._take(pcm)
         if flush is Flush.HARD:
             return self._finish()
-        words = [*self._said, *self._partial()]
-        return _text(words), words if flush is Flush.SOFT else []
+        partial = self._partial()
+        if flush is Flush.SOFT:
+            return self._whole(partial)
+        return AsrResult(self._said.recent + self._joined(partial), offset=self._said.offset)
 
     def _take(self, pcm: bytes) -> None:
         audio = self._rest + pcm
@@ -164,12 +168,13 @@ class SphinxStream:
     def _cut_if_due(self, utterance: _Utterance) -> None:
         pause = LONG_PAUSE_FRAMES if utterance.frames > LONG_FRAMES else PAUSE_FRAMES
         if utterance.quiet >= pause:
-            self._said += self._end(utterance)
+            self._say(self._end(utterance))
         elif utterance.frames >= LONGEST_FRAMES:
             self._cut_before_last_word(utterance)
 
     def _cut_before_last_word(self, utterance: _Utterance) -> None:
         """End an utterance that has no pause and decode its last word anew, with what follows it."""
+        self._decoder.feed(_TAIL)
         words = self._end(utterance)
         again: list[tuple[bytes, Sound]] = []
         if len(words) > 1:
@@ -177,10 +182,10 @@ class SphinxStream:
             if back <= len(utterance.recent):
                 words.pop()
                 again = list(utterance.recent)[-back:]
-        self._said += words
+        self._say(words)
         self._begin(again)
 
-    def _finish(self) -> tuple[str, list[Word]]:
+    def _finish(self) -> AsrResult:
         if self._utterance is None and any(sound is Sound.PITCHED for _, sound in self._preroll):
             self._begin([*self._preroll])
         if self._utterance:
@@ -188,21 +193,43 @@ class SphinxStream:
             rest = widen(self._rest) if self._utterance.narrow else self._rest
             if rest or tail:
                 self._decoder.feed(rest + tail)
-            self._said += self._end(self._utterance)
-        words, self._said = self._said, []
+            self._say(self._end(self._utterance))
+        result = self._whole([])
+        self._start_afresh()
         self._clock_ms += len(self._rest) // _BYTES_PER_MS
         self._rest = b""
         self._preroll.clear()
         self._decoder.reset()
         self._gate.reset()
-        return _text(words), words
+        return result
+
+    def _start_afresh(self) -> None:
+        self._said = RunningText()
+        self._words: deque[Word] = deque(maxlen=MOST_WORDS)
+
+    def _say(self, words: Sequence[Word]) -> None:
+        """Add words that stay."""
+        self._said.append(self._joined(words))
+        self._words += words
+
+    def _joined(self, words: Sequence[Word]) -> str:
+        """Return what `words` add to the text."""
+        text = " ".join(word.text for word in words)
+        return f" {text}" if text and self._said.recent else text
+
+    def _whole(self, partial: Sequence[Word]) -> AsrResult:
+        words = [*self._words, *partial][-MOST_WORDS:]
+        return AsrResult(self._said.whole + self._joined(partial), tuple(words), self._said.dropped)
 
     def _end(self, utterance: _Utterance) -> list[Word]:
+        before = self._decoder.tokens()
         self._decoder.end()
         self._utterance = None
         if not utterance.may_be_speech:
             return []
-        return self._believed(_words(self._decoder.tokens(), utterance.start_ms))
+        # In sound that no word can end in, the lattice has no way out, and the final hypothesis is empty.
+        tokens = self._decoder.tokens() or [replace(token, posterior=0.0) for token in before]
+        return self._believed(_words(tokens, utterance.start_ms))
 
     def _partial(self) -> list[Word]:
         if self._utterance is None or not self._utterance.may_be_speech:
@@ -234,7 +261,3 @@ def _words(tokens: Sequence[Token], start_ms: int) -> list[Word]:
         for token in tokens
         if not token.is_filler and token.last_frame - token.first_frame < LONGEST_WORD_FRAMES
     ]
-
-
-def _text(words: Sequence[Word]) -> str:
-    return " ".join(word.text for word in words)

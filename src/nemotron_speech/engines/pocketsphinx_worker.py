@@ -48,6 +48,7 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
 
     text: str = ""
     words: tuple[tuple[str, int, int, float | None], ...] = ()
+    offset: int = 0
     error: str = ""
 
 
@@ -73,10 +74,10 @@ class Worker:
             if job.fresh:
                 self._streams.pop(job.slot, None)
                 self._renew(job.slot)
-            text, words = self._streams[job.slot].advance(job.pcm, job.flush)
+            result = self._streams[job.slot].advance(job.pcm, job.flush)
         except SpeechError as error:
             return Answer(error=str(error))
-        return Answer(text, tuple(map(_packed, words)))
+        return Answer(result.text, tuple(map(_packed, result.words)), result.offset)
 
     def _renew(self, slot: int) -> None:
         decoder = self._decoders[slot]
