@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -168,12 +169,53 @@ def test_callers_who_come_and_go_hear_what_each_hears_alone(
     assert max(batches) > 1
 
 
-def test_a_step_makes_one_spectrogram_and_one_window_of_each(engine: FastPitchEngine) -> None:
+def test_spectrograms_of_several_texts_in_one_batch_are_those_of_each_alone(many: FastPitchEngine) -> None:
+    texts = ["I", "A second caller wants something else.", TEXT, "Yes, no, yes.", "Hello world, hello."]
+    speakers, speeds = [0, 1, 2, 1, 0], [1.0, 1.0, 0.7, 1.0, 2.0]
+    assert many._voices is not None
+    make = many._voices.spectrograms.make
+    together = make(texts, speakers, speeds)
+    alone = [make([t], [k], [v])[0] for t, k, v in zip(texts, speakers, speeds, strict=True)]
+    loudest = max(float(one.abs().max()) for one in alone)
+    for one, other in zip(together, alone, strict=True):
+        assert one.shape == other.shape
+        assert float((one - other).abs().max()) < 1e-4 * loudest
+
+
+def test_models_of_other_classes_make_their_spectrograms_one_after_the_other(
+    many: FastPitchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert many._voices is not None
+    made: list[int] = []
+    genuine = many._voices.model.generate_spectrogram
+
+    def generate(tokens: Any, **options: Any) -> Any:
+        made.append(len(tokens))
+        return genuine(tokens=tokens, **options)
+
+    monkeypatch.setattr(many._voices.model, "generate_spectrogram", generate)
+    monkeypatch.setattr(many._voices.spectrograms, "batched", False)
+    streams = [many.open(Segment(TEXT, voice)) for voice in many.info.voices]
+    assert all(result.pcm for result in sound(many.step(streams)))
+    assert made == [1, 1, 1]
+
+
+def test_padding_that_convolutions_see_would_be_heard(
+    many: FastPitchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert many._voices is not None
+    spectrograms = many._voices.spectrograms
+    alone = spectrograms.make(["Yes."], [1], [1.0])[0]
+    monkeypatch.setattr(spectrograms, "_padded", lambda lengths: nullcontext())
+    padded = spectrograms.make(["Yes.", TEXT], [1, 1], [1.0, 1.0])[0]
+    assert padded.shape != alone.shape or float((padded - alone).abs().max()) > 0.01
+
+
+def test_a_step_makes_a_few_spectrograms_and_one_window_of_each(single: Path, hifigan: Path) -> None:
+    engine = engine_of(single, hifigan, together=2)
     streams = [engine.open(Segment(TEXT, "voice0")) for _ in range(3)]
-    sizes = [[len(result.pcm) // (2 * HOP) for result in sound(engine.step(streams))] for _ in range(3)]
-    assert sizes == [[32, 0, 0], [32, 32, 0], [32, 32, 32]]
-    for stream in streams:
-        engine.close(stream)
+    sizes = [[len(result.pcm) // (2 * HOP) for result in sound(engine.step(streams))] for _ in range(2)]
+    assert sizes == [[32, 32, 0], [32, 32, 32]]
 
 
 def test_a_cancel_costs_no_further_work(engine: FastPitchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +224,7 @@ def test_a_cancel_costs_no_further_work(engine: FastPitchEngine, monkeypatch: py
     engine.close(stream)
     engine.close(stream)
     monkeypatch.setattr(engine, "_vocode", lambda *a: pytest.fail("vocoded"))
-    monkeypatch.setattr(engine, "_make_spectrogram", lambda *a: pytest.fail("made a spectrogram"))
+    monkeypatch.setattr(engine, "_make_spectrograms", lambda *a: pytest.fail("made a spectrogram"))
     assert engine.step([stream]) == [TtsResult(b"", done=True)]
     engine.close(other)
 
@@ -208,9 +250,7 @@ def test_a_vocoder_that_fails_on_one_segment_costs_no_other(
     assert many._voices is not None
     alone = samples(pcm(speak(many, Segment(TEXT, "voice1"))))
     bad, good = many.open(Segment(TEXT, "voice1")), many.open(Segment(TEXT, "voice1"))
-    heard = b""
-    for _ in range(2):  # one spectrogram a step
-        heard += pcm(sound(many.step([bad, good]))[1:])
+    heard = pcm(sound(many.step([bad, good]))[1:])
     genuine = many._voices.vocoder.vocode
 
     def failing(mels: Sequence[Any], windows: Sequence[Any]) -> Any:
@@ -300,6 +340,7 @@ def test_wrong_settings_are_named(single: Path, hifigan: Path, tmp_path: Path) -
         ({"fastpitch_model": str(other)}, "trained for each other"),
         ({"speaker": 1}, "speaker: 1; the model has 1"),
         ({"capacity": 0}, "capacity: 0"),
+        ({"together": 0}, "together: 0"),
     ):
         usual = {"fastpitch_model": str(single), "hifigan_model": str(hifigan), "device": "cpu"}
         with pytest.raises(ConfigurationError, match=reason):
