@@ -14,12 +14,21 @@ import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
 from nemotron_speech.engines.fastpitch_tts import PAUSE_MS, PRESETS, FastPitchEngine, FastPitchStream
-from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (scripts/nemo_env)")
 pytest.importorskip("nemo", reason="NeMo is not installed (scripts/nemo_env)")
 
+from tests.engines.speaking import (  # noqa: E402
+    assert_batch_is_the_stream_at_once,
+    assert_double_speed_takes_half_the_time,
+    assert_named,
+    assert_refused,
+    pcm,
+    samples,
+    sound,
+    speak,
+)
 from tests.engines.tiny_fastpitch import HOP, RATE, save_fastpitch, save_hifigan  # noqa: E402
 
 TEXT = "Hello world, this is a test of it all."
@@ -64,27 +73,6 @@ def many(folder: Path, hifigan: Path) -> FastPitchEngine:
     return engine_of(save_fastpitch(folder / "many.nemo", speakers=3), hifigan, speaker=2)
 
 
-def speak(engine: FastPitchEngine, segment: Segment) -> list[TtsResult]:
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    assert all(isinstance(result, TtsResult) for result in results), results
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
-def pcm(results: Sequence[TtsResult]) -> bytes:
-    return b"".join(result.pcm for result in results)
-
-
-def samples(audio: bytes) -> np.ndarray:
-    return np.frombuffer(audio, "<i2").astype(int)
-
-
 def at_once(engine: FastPitchEngine, text: str) -> np.ndarray:
     """The whole spectrogram through NeMo's own methods."""
     voices = engine._voices
@@ -115,9 +103,7 @@ def test_without_context_the_joins_would_be_heard(
 
 
 def test_batch_is_the_same_audio_at_once(engine: FastPitchEngine) -> None:
-    results = speak(engine, Segment(TEXT, "voice0", mode=SynthesisMode.BATCH))
-    assert [bool(result.pcm) for result in results] == [False] * (len(results) - 1) + [True]
-    assert pcm(results) == pcm(speak(engine, Segment(TEXT, "voice0")))
+    assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "voice0"))
 
 
 def test_sentences_are_spoken_one_after_the_other_with_a_pause_between(engine: FastPitchEngine) -> None:
@@ -274,9 +260,7 @@ def assert_heard(
 
 
 def test_double_speed_takes_half_the_time(engine: FastPitchEngine) -> None:
-    normal = len(pcm(speak(engine, Segment(TEXT, "voice0"))))
-    assert len(pcm(speak(engine, Segment(TEXT, "voice0", speed=2.0)))) == pytest.approx(normal / 2, rel=0.1)
-    assert len(pcm(speak(engine, Segment(TEXT, "voice0", speed=0.5)))) == pytest.approx(normal * 2, rel=0.1)
+    assert_double_speed_takes_half_the_time(engine, Segment(TEXT, "voice0"), rel=0.1)
 
 
 def test_speakers_are_voices_and_the_chosen_one_comes_first(many: FastPitchEngine) -> None:
@@ -295,8 +279,7 @@ def test_what_has_no_sound_is_left_out_and_named(engine: FastPitchEngine) -> Non
     "wrong", [{"voice": "nobody"}, {"language": "tlh"}, {"speed": 9.0}, {"preset": "mad"}]
 )
 def test_what_the_models_cannot_do_is_refused(engine: FastPitchEngine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=next(iter(wrong))):
-        engine.open(Segment(**{"text": TEXT, "voice": "voice0", **wrong}))
+    assert_refused(engine, Segment(TEXT, "voice0"), wrong)
 
 
 def test_a_model_without_pace_has_one_speed(
@@ -331,7 +314,8 @@ def test_wrong_settings_are_named(single: Path, hifigan: Path, tmp_path: Path) -
     garbage = tmp_path / "garbage.nemo"
     garbage.write_bytes(b"nothing")
     other = save_fastpitch(tmp_path / "other.nemo", mels=40)
-    for options, reason in (
+    usual = {"fastpitch_model": str(single), "hifigan_model": str(hifigan), "device": "cpu"}
+    wrong = [
         ({"fastpitch_model": "absent.nemo"}, "fastpitch_model: there is no file"),
         ({"hifigan_model": "absent.nemo"}, "hifigan_model: there is no file"),
         ({"fastpitch_model": str(garbage)}, "fastpitch_model: .* cannot be loaded"),
@@ -341,7 +325,5 @@ def test_wrong_settings_are_named(single: Path, hifigan: Path, tmp_path: Path) -
         ({"speaker": 1}, "speaker: 1; the model has 1"),
         ({"capacity": 0}, "capacity: 0"),
         ({"together": 0}, "together: 0"),
-    ):
-        usual = {"fastpitch_model": str(single), "hifigan_model": str(hifigan), "device": "cpu"}
-        with pytest.raises(ConfigurationError, match=reason):
-            tts_engine("fastpitch", **{**usual, **options}).load()
+    ]
+    assert_named("fastpitch", usual, wrong)
