@@ -1,7 +1,8 @@
 """Streaming synthesis for a bot: text in, audio and the words heard out, on one lasting connection.
 
-The first segment of an answer is asked for as a stream, because someone waits for it; the later ones in one
-piece, which sounds better. Between two segments a sentence end is followed by a short silence.
+The first segment of an answer is asked for as a stream, because someone waits for it; a later one in one
+piece, which sounds better, where what is queued to play lasts until it is there
+(docs/decisions/adaptive-voice.md). Between two segments a sentence end is followed by a short silence.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from nemotron_speech.protocol.tts import (
     TtsClient,
     UtteranceDone,
 )
+from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.text import ends_sentence, speakable
 from pipecat_bots.connection import KeepConnected
 from pipecat_bots.dependence import Server
@@ -63,7 +65,7 @@ class MagpieTTSSettings(TTSSettings):
     """Runtime settings.
 
     Parameters:
-        mode: `adaptive` streams the first segment of an answer and asks for the others in one piece.
+        mode: `adaptive` streams a segment that someone waits for and asks for the others in one piece.
         preset: Quality of streamed segments (aggressive, balanced, conservative); None leaves it the server.
     """
 
@@ -78,6 +80,8 @@ class _Segment:
     text: str
     mode: Mode
     chunk_id: int | None
+    asked_at: float
+    """On the loop's clock."""
     frame: TTSTextFrame | None = None
     """The text as it enters the conversation."""
     heard: Heard | None = None
@@ -93,10 +97,13 @@ class _Utterance:
 
     segments: deque[_Segment] = field(default_factory=deque)
     """Asked for and not complete."""
-    asked: int = 0
     sample_rate: int = MAGPIE_RATE
     plays_until: float = 0.0
     pause_due: bool = False
+
+    def waiting_s(self, pace: Pace) -> float:
+        """Return how much audio is expected of what was asked for, beyond that which plays."""
+        return sum(max(0.0, pace.audio_s(len(s.text)) - s.audio_ms / 1000) for s in self.segments)
 
 
 class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSService):
@@ -134,6 +141,9 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             **kwargs,
         )
         self._client = TtsClient()
+        self._pace = Pace()
+        self._server_free_at = 0.0
+        """When the server had spoken all it was asked for before what it speaks now."""
         self._utterances: dict[str, _Utterance] = {}
         self._chunk_id: int | None = None
         self._asked_last: _Segment | None = None
@@ -194,8 +204,8 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     async def _ask(self, text: str, context_id: str) -> None:
         utterance = self._utterances.setdefault(context_id, _Utterance())
-        segment = _Segment(text, self._mode(utterance), self._chunk_id)
-        utterance.asked += 1
+        now = asyncio.get_running_loop().time()
+        segment = _Segment(text, self._mode(text, utterance, now), self._chunk_id, now)
         utterance.segments.append(segment)
         self._asked_last = segment
         await self._pause_before_next(context_id, utterance)
@@ -207,13 +217,14 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             utterance.segments.remove(segment)
             self._asked_last = None
 
-    def _mode(self, utterance: _Utterance) -> Mode:
+    def _mode(self, text: str, utterance: _Utterance, now: float) -> Mode:
         match self._options.mode:
             case "stream":
                 return "stream"
             case "batch":
                 return "batch"
-        return "batch" if utterance.asked else "stream"
+        queued_s = max(0.0, utterance.plays_until - now)
+        return self._pace.mode(len(text), queued_s, utterance.waiting_s(self._pace))
 
     async def append_to_audio_context(
         self, context_id: str | None, frame: Frame | WordTimestamp | None
@@ -318,10 +329,18 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         await self._play_rest(spoken.utterance, utterance, segment, spoken.words)
         if utterance.segments and utterance.segments[0] is segment:
             utterance.segments.popleft()
+        self._learn_pace(segment)
         if segment.audio_ms:
             utterance.pause_due = ends_sentence(segment.text)
         await self._pause_before_next(spoken.utterance, utterance)
         await self._release(segment.chunk_id)
+
+    def _learn_pace(self, segment: _Segment) -> None:
+        now = asyncio.get_running_loop().time()
+        if not segment.failed:
+            work_s = now - max(segment.asked_at, self._server_free_at)
+            self._pace.saw(len(segment.text), segment.audio_ms / 1000, work_s)
+        self._server_free_at = now
 
     async def _play_rest(
         self,

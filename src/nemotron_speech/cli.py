@@ -275,7 +275,7 @@ def bench_tts(
     ] = None,
     mode: Annotated[
         Literal["adaptive", "stream", "batch"],
-        typer.Option(help="adaptive: the first segment streamed, the others whole."),
+        typer.Option(help="adaptive: whole where nobody waits for it, else streamed, as bots ask."),
     ] = "adaptive",
     voice: Annotated[str | None, typer.Option(help="Whose voice; the server's first.")] = None,
     language: Annotated[str | None, typer.Option(help="In which language; the server's first.")] = None,

@@ -1,13 +1,15 @@
 """Many callers from one process, each hearing a voice on a playout clock: the load of `nemotron bench tts`.
 
-A caller asks for an utterance, plays its audio in real time from the first of it (plus a buffer), and asks
-for the next one. Audio that comes after all before it has been played is an underrun: a listener hears a gap.
+A caller asks for an utterance, segment by segment as a bot does, plays its audio in real time from the first
+of it (plus a buffer), and asks for the next one. Audio that comes after all before it has been played is an
+underrun: a listener hears a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,11 +18,13 @@ from nemotron_speech.errors import Full, PeerError, SpeechError
 from nemotron_speech.protocol.tts import (
     AudioReceived,
     Mode,
+    SegmentSpoken,
     ServerError,
     StreamStarted,
     TtsClient,
     UtteranceDone,
 )
+from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.websocket_frames import BINARY, CLOSE, WebSocketClient
 
 PATIENCE_S = 60.0
@@ -41,7 +45,7 @@ class Listening:
     rounds: int = 3
     """Utterances each caller asks for."""
     mode: SpeakMode = "adaptive"
-    """adaptive: the first segment as a stream, the others whole, as the bots do."""
+    """adaptive: a segment is streamed where the listener would wait for all of it, as the bots do."""
     voice: str | None = None
     language: str | None = None
     buffer_s: float = 0.06
@@ -93,6 +97,10 @@ class Playout:
         self._until = max(self._until, now) + seconds
         return silent
 
+    def left_s(self, now: float) -> float:
+        """Return how much audio has not been played."""
+        return 0.0 if self._until is None else max(0.0, self._until - now)
+
 
 async def listen(load: Listening) -> Heard:
     """Let the callers listen; return what they heard. Raises PeerError when no server is there."""
@@ -140,6 +148,7 @@ class _Caller(WebSocketClient):
         self._load = load
         self._heard = heard
         self._machine = TtsClient()
+        self._pace = Pace()
         self._rounds = 0
         self._rate = 0
         self._reason = ""
@@ -150,6 +159,9 @@ class _Caller(WebSocketClient):
         self._asked = self._last = time.monotonic()
         self._playout = Playout(self._load.buffer_s)
         self._seconds = 0.0
+        self._segments = deque(self._load.segments)
+        self._segment: tuple[str, float, float] = ("", self._asked, 0.0)
+        """The text being spoken, when it was asked for, and the audio of those before it in seconds."""
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -160,17 +172,21 @@ class _Caller(WebSocketClient):
     def _ask(self) -> None:
         self._begin_utterance()
         self._rounds += 1
-        name = str(self._rounds)
-        for index, text in enumerate(self._load.segments):
-            self.send(self._machine.speak(name, text, self._mode(index)))
-        if end := self._machine.finish(name):
-            self.send(end)
+        self._ask_segment()
         self._wait(PATIENCE_S, self._lose_patience)
 
-    def _mode(self, index: int) -> Mode:
+    def _ask_segment(self) -> None:
+        now, name = time.monotonic(), str(self._rounds)
+        text = self._segments.popleft()
+        self._segment = text, now, self._seconds
+        self.send(self._machine.speak(name, text, self._mode(text, now)))
+        if not self._segments and (end := self._machine.finish(name)):
+            self.send(end)
+
+    def _mode(self, text: str, now: float) -> Mode:
         match self._load.mode:
             case "adaptive":
-                return "batch" if index else "stream"
+                return self._pace.mode(len(text), self._playout.left_s(now))
             case mode:
                 return mode
 
@@ -190,6 +206,8 @@ class _Caller(WebSocketClient):
                 self._rate = rate or self._rate
             case AudioReceived(pcm=pcm):
                 self._on_audio(pcm)
+            case SegmentSpoken():
+                self._on_segment()
             case ServerError(message=message):
                 self._reason = message
             case UtteranceDone():
@@ -209,6 +227,12 @@ class _Caller(WebSocketClient):
         self._heard.silent_s += silent
         self._seconds += seconds
         self._last = now
+
+    def _on_segment(self) -> None:
+        text, asked, before_s = self._segment
+        self._pace.saw(len(text), self._seconds - before_s, time.monotonic() - asked)
+        if self._segments:
+            self._ask_segment()
 
     def _done(self) -> None:
         if self._reason or not self._seconds:

@@ -19,6 +19,7 @@ from aiohttp import WSMsgType, web
 from pipecat.frames.frames import (
     Frame,
     InputAudioRawFrame,
+    LLMContextFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -172,21 +173,31 @@ class FakeAsr(FakeServer):
 
 
 class FakeTts(FakeServer):
-    """A voice: 10 ms of audio per character, each segment in the sample value of its number.
+    """A voice: each segment in the sample value of its number.
 
     Args:
         delay_s: Before the first audio of a segment.
+        ms_per_character: How long a text sounds.
+        work_per_audio: Seconds of work in a second of audio; in mode `batch` all audio comes after it.
         fails: Texts it cannot say.
         hangs: Whether it takes text and never answers.
         plain: Whether it knows no ids, rates or words, and does not complete a segment it could not say.
     """
 
     def __init__(
-        self, delay_s: float = 0.05, fails: Sequence[str] = (), hangs: bool = False, plain: bool = False
+        self,
+        delay_s: float = 0.05,
+        fails: Sequence[str] = (),
+        hangs: bool = False,
+        plain: bool = False,
+        ms_per_character: int = MS_PER_CHARACTER,
+        work_per_audio: float = 0.02,
     ) -> None:
         super().__init__()
         self.plain = plain
         self.delay_s = delay_s
+        self.ms_per_character = ms_per_character
+        self.work_per_audio = work_per_audio
         self.fails = fails
         self.hangs = hangs
         self.full = False
@@ -266,13 +277,14 @@ class FakeTts(FakeServer):
         ]
 
     async def _audio(self, ws: web.WebSocketResponse, machine: TtsServer, segment: Any, number: int) -> None:
-        samples = len(segment.text) * MS_PER_CHARACTER * TTS_RATE // 1000
+        samples = len(segment.text) * self.ms_per_character * TTS_RATE // 1000
         pcm = np.full(samples, number, np.int16).tobytes()
-        for start in range(0, len(pcm), 9600):
-            part = pcm[start : start + 9600]
+        step = 3200 if segment.mode == "stream" else max(1, len(pcm))
+        for start in range(0, len(pcm), step):
+            part = pcm[start : start + step]
+            await asyncio.sleep(self.work_per_audio * len(part) / 2 / TTS_RATE)
             if machine.audio(segment, part):
                 await ws.send_bytes(part)
-            await asyncio.sleep(0.005)
 
 
 # ---------------------------------------------------------------------------------- language model
@@ -362,6 +374,11 @@ class FakeLlm(FakeServer):
 
 
 # ------------------------------------------------------------------------------------------ driving
+
+
+def question(text: str = "Hello") -> LLMContextFrame:
+    """A conversation that waits for an answer."""
+    return LLMContextFrame(LLMContext([{"role": "user", "content": text}]))
 
 
 Step = Frame | Callable[[], Coroutine[Any, Any, Any]]

@@ -26,7 +26,7 @@ from pipecat_bots.dependence import Notice
 from pipecat_bots.handshake import CHUNKED, Strategy, streamed
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, through
+from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
 from tests.virtual_time import virtual_time
 
 LONG = " ".join(f"Sentence number {n} of a long story has nine words." for n in range(220))
@@ -42,10 +42,6 @@ TEXTS = {
     "two thousand words": LONG,
     "leading newlines": "\n\nHello there. This came after two new lines.",
 }
-
-
-def question() -> LLMContextFrame:
-    return LLMContextFrame(LLMContext([{"role": "user", "content": "Hello"}]))
 
 
 def said(frames: list[Frame]) -> str:
@@ -91,15 +87,6 @@ async def test_a_model_that_answers_in_one_burst_is_spoken_whole() -> None:
         down, _ = await converse(llm, tts, [question(), SleepFrame(100)])
     assert said(down) == LONG[:1000]
     assert len(tts.segments) > 10
-
-
-@virtual_time
-async def test_the_first_segment_is_streamed_and_the_later_ones_are_not() -> None:
-    async with FakeLlm(TEXTS["abbreviations"] + " " + LONG[:300]) as llm, FakeTts() as tts:
-        await converse(llm, tts, [question(), SleepFrame(60), question(), SleepFrame(60)])
-    modes = [mode for _, mode in tts.segments]
-    half = len(modes) // 2
-    assert modes == ["stream", *["batch"] * (half - 1)] * 2
 
 
 @virtual_time

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, TTSTextFrame
-from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.frames.frames import InterruptionFrame, TTSTextFrame
 from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, TOO_LONG
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
-from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, through
+from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
 from tests.virtual_time import virtual_time
 
 LONG = " ".join(f"Sentence number {n} of a long story has nine words." for n in range(60))
-
-
-def question() -> LLMContextFrame:
-    return LLMContextFrame(LLMContext([{"role": "user", "content": "Hello"}]))
 
 
 async def converse(llm: FakeLlm, tts: FakeTts, steps: list[Step], **options: object) -> tuple[str, bool]:

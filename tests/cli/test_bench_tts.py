@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from nemotron_speech import bench_tts, cli, tts_server
 from nemotron_speech.bench_tts import Wanted
 from nemotron_speech.client import tts_address
+from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest, PeerError
 from nemotron_speech.listening_callers import Heard, Listening, Playout, listen
@@ -51,6 +52,24 @@ async def test_every_utterance_is_heard_whole(port: int, mode: str) -> None:
     assert heard.audio_s == pytest.approx(6 * SECONDS, abs=0.05)
     assert len(heard.first_audio) == len(heard.factors) == 6
     assert heard.gaps
+
+
+@pytest.mark.parametrize(("step_ms", "modes"), [(0, ["stream", "batch"]), (60, ["stream", "stream"])])
+async def test_only_a_segment_that_nobody_waits_for_is_asked_for_whole(
+    step_ms: int, modes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    genuine = ScriptedTts.open
+
+    def opened(engine: ScriptedTts, segment: Segment) -> object:
+        asked.append(segment.mode)
+        return genuine(engine, segment)
+
+    monkeypatch.setattr(ScriptedTts, "open", opened)
+    ms_per_character = 20 if step_ms else 100
+    async with serving(app(TtsScript(step_ms=step_ms, ms_per_character=ms_per_character))) as port:
+        heard = await listen(load(port, rounds=1))
+    assert (asked, heard.whole) == (modes, 1)
 
 
 async def test_sixty_four_callers_at_once_hear_no_gap() -> None:

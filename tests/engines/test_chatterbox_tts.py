@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,18 @@ import numpy as np
 import pytest
 
 from nemotron_speech.audio import Clip, to_int16, wav
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.base import Segment, TtsResult
 from nemotron_speech.engines.chatterbox_tts import ChatterboxEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 from tests.engines import double_chatterbox as double
+from tests.engines.speaking import (
+    assert_batch_is_the_stream_at_once,
+    assert_named,
+    assert_refused,
+    pcm,
+    sound,
+    speak,
+)
 
 TEXT = "Hello world. This is a test, is it not? It costs five dollars."
 
@@ -41,23 +49,6 @@ def tone(hz: float, seconds: float = 6.0, rate: int = 16000, loudness: float = 0
     return Clip(to_int16(loudness * np.sin(2 * np.pi * hz * t)), rate)
 
 
-def speak(engine: ChatterboxEngine, segment: Segment) -> list[TtsResult]:
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    assert all(isinstance(result, TtsResult) for result in results), results
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
-def pcm(results: Sequence[TtsResult]) -> bytes:
-    return b"".join(result.pcm for result in results)
-
-
 def pitch(engine: ChatterboxEngine, voice: str) -> float:
     samples = np.frombuffer(pcm(speak(engine, Segment("How do I sound?", voice))), "<i2")
     return float(np.abs(np.fft.rfft(samples)).argmax() * engine.info.sample_rate / len(samples))
@@ -78,9 +69,7 @@ def test_a_text_is_spoken_piece_by_piece_at_the_models_rate(
 
 
 def test_batch_is_the_same_audio_at_once(engine: ChatterboxEngine) -> None:
-    results = speak(engine, Segment(TEXT, "default", mode=SynthesisMode.BATCH))
-    assert [bool(result.pcm) for result in results] == [False, False, True]
-    assert pcm(results) == pcm(speak(engine, Segment(TEXT, "default")))
+    assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "default"))
 
 
 @pytest.mark.parametrize("variant", ["turbo", "base", "multilingual"])
@@ -211,8 +200,7 @@ def test_a_piece_that_fails_ends_its_segment_only(
 
 @pytest.mark.parametrize("wrong", [{"voice": "nobody"}, {"language": "de"}, {"speed": 1.5}])
 def test_what_the_model_cannot_do_is_refused(engine: ChatterboxEngine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=next(iter(wrong))):
-        engine.open(Segment(**{"text": TEXT, "voice": "default", **wrong}))
+    assert_refused(engine, Segment(TEXT, "default"), wrong)
 
 
 def test_wrong_settings_are_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +211,7 @@ def test_wrong_settings_are_named_with_what_to_do(tmp_path: Path, monkeypatch: p
         raise OSError("no network")
 
     monkeypatch.setattr(double.Model, "from_pretrained", offline)
-    for options, reason in (
+    wrong = [
         ({}, "no network; without network, give the checkpoint's folder"),
         ({"folder": str(tmp_path / "absent")}, "cannot be loaded: No such file"),
         ({"folder": str(tmp_path)}, "no voice of its own; give a clip"),
@@ -231,9 +219,8 @@ def test_wrong_settings_are_named_with_what_to_do(tmp_path: Path, monkeypatch: p
         ({"folder": str(tmp_path), "voices": {"anna": "absent.wav"}}, "anna cannot be learnt from absent"),
         ({"variant": "large"}, "variant: 'large'; allowed: turbo, base, multilingual"),
         ({"capacity": 0}, "capacity: 0"),
-    ):
-        with pytest.raises(ConfigurationError, match=reason):
-            engine_of(**options)
+    ]
+    assert_named("chatterbox", {"device": "cpu"}, wrong)
 
 
 def test_without_the_package_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,21 @@ import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
 from nemotron_speech.engines.fastpitch_tts import PAUSE_MS, PRESETS, FastPitchEngine, FastPitchStream
-from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (scripts/nemo_env)")
 pytest.importorskip("nemo", reason="NeMo is not installed (scripts/nemo_env)")
 
+from tests.engines.speaking import (  # noqa: E402
+    assert_batch_is_the_stream_at_once,
+    assert_double_speed_takes_half_the_time,
+    assert_named,
+    assert_refused,
+    pcm,
+    samples,
+    sound,
+    speak,
+)
 from tests.engines.tiny_fastpitch import HOP, RATE, save_fastpitch, save_hifigan  # noqa: E402
 
 TEXT = "Hello world, this is a test of it all."
@@ -63,27 +73,6 @@ def many(folder: Path, hifigan: Path) -> FastPitchEngine:
     return engine_of(save_fastpitch(folder / "many.nemo", speakers=3), hifigan, speaker=2)
 
 
-def speak(engine: FastPitchEngine, segment: Segment) -> list[TtsResult]:
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    assert all(isinstance(result, TtsResult) for result in results), results
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
-def pcm(results: Sequence[TtsResult]) -> bytes:
-    return b"".join(result.pcm for result in results)
-
-
-def samples(audio: bytes) -> np.ndarray:
-    return np.frombuffer(audio, "<i2").astype(int)
-
-
 def at_once(engine: FastPitchEngine, text: str) -> np.ndarray:
     """The whole spectrogram through NeMo's own methods."""
     voices = engine._voices
@@ -114,9 +103,7 @@ def test_without_context_the_joins_would_be_heard(
 
 
 def test_batch_is_the_same_audio_at_once(engine: FastPitchEngine) -> None:
-    results = speak(engine, Segment(TEXT, "voice0", mode=SynthesisMode.BATCH))
-    assert [bool(result.pcm) for result in results] == [False] * (len(results) - 1) + [True]
-    assert pcm(results) == pcm(speak(engine, Segment(TEXT, "voice0")))
+    assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "voice0"))
 
 
 def test_sentences_are_spoken_one_after_the_other_with_a_pause_between(engine: FastPitchEngine) -> None:
@@ -168,12 +155,53 @@ def test_callers_who_come_and_go_hear_what_each_hears_alone(
     assert max(batches) > 1
 
 
-def test_a_step_makes_one_spectrogram_and_one_window_of_each(engine: FastPitchEngine) -> None:
+def test_spectrograms_of_several_texts_in_one_batch_are_those_of_each_alone(many: FastPitchEngine) -> None:
+    texts = ["I", "A second caller wants something else.", TEXT, "Yes, no, yes.", "Hello world, hello."]
+    speakers, speeds = [0, 1, 2, 1, 0], [1.0, 1.0, 0.7, 1.0, 2.0]
+    assert many._voices is not None
+    make = many._voices.spectrograms.make
+    together = make(texts, speakers, speeds)
+    alone = [make([t], [k], [v])[0] for t, k, v in zip(texts, speakers, speeds, strict=True)]
+    loudest = max(float(one.abs().max()) for one in alone)
+    for one, other in zip(together, alone, strict=True):
+        assert one.shape == other.shape
+        assert float((one - other).abs().max()) < 1e-4 * loudest
+
+
+def test_models_of_other_classes_make_their_spectrograms_one_after_the_other(
+    many: FastPitchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert many._voices is not None
+    made: list[int] = []
+    genuine = many._voices.model.generate_spectrogram
+
+    def generate(tokens: Any, **options: Any) -> Any:
+        made.append(len(tokens))
+        return genuine(tokens=tokens, **options)
+
+    monkeypatch.setattr(many._voices.model, "generate_spectrogram", generate)
+    monkeypatch.setattr(many._voices.spectrograms, "batched", False)
+    streams = [many.open(Segment(TEXT, voice)) for voice in many.info.voices]
+    assert all(result.pcm for result in sound(many.step(streams)))
+    assert made == [1, 1, 1]
+
+
+def test_padding_that_convolutions_see_would_be_heard(
+    many: FastPitchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert many._voices is not None
+    spectrograms = many._voices.spectrograms
+    alone = spectrograms.make(["Yes."], [1], [1.0])[0]
+    monkeypatch.setattr(spectrograms, "_padded", lambda lengths: nullcontext())
+    padded = spectrograms.make(["Yes.", TEXT], [1, 1], [1.0, 1.0])[0]
+    assert padded.shape != alone.shape or float((padded - alone).abs().max()) > 0.01
+
+
+def test_a_step_makes_a_few_spectrograms_and_one_window_of_each(single: Path, hifigan: Path) -> None:
+    engine = engine_of(single, hifigan, together=2)
     streams = [engine.open(Segment(TEXT, "voice0")) for _ in range(3)]
-    sizes = [[len(result.pcm) // (2 * HOP) for result in sound(engine.step(streams))] for _ in range(3)]
-    assert sizes == [[32, 0, 0], [32, 32, 0], [32, 32, 32]]
-    for stream in streams:
-        engine.close(stream)
+    sizes = [[len(result.pcm) // (2 * HOP) for result in sound(engine.step(streams))] for _ in range(2)]
+    assert sizes == [[32, 32, 0], [32, 32, 32]]
 
 
 def test_a_cancel_costs_no_further_work(engine: FastPitchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +210,7 @@ def test_a_cancel_costs_no_further_work(engine: FastPitchEngine, monkeypatch: py
     engine.close(stream)
     engine.close(stream)
     monkeypatch.setattr(engine, "_vocode", lambda *a: pytest.fail("vocoded"))
-    monkeypatch.setattr(engine, "_make_spectrogram", lambda *a: pytest.fail("made a spectrogram"))
+    monkeypatch.setattr(engine, "_make_spectrograms", lambda *a: pytest.fail("made a spectrogram"))
     assert engine.step([stream]) == [TtsResult(b"", done=True)]
     engine.close(other)
 
@@ -208,9 +236,7 @@ def test_a_vocoder_that_fails_on_one_segment_costs_no_other(
     assert many._voices is not None
     alone = samples(pcm(speak(many, Segment(TEXT, "voice1"))))
     bad, good = many.open(Segment(TEXT, "voice1")), many.open(Segment(TEXT, "voice1"))
-    heard = b""
-    for _ in range(2):  # one spectrogram a step
-        heard += pcm(sound(many.step([bad, good]))[1:])
+    heard = pcm(sound(many.step([bad, good]))[1:])
     genuine = many._voices.vocoder.vocode
 
     def failing(mels: Sequence[Any], windows: Sequence[Any]) -> Any:
@@ -234,9 +260,7 @@ def assert_heard(
 
 
 def test_double_speed_takes_half_the_time(engine: FastPitchEngine) -> None:
-    normal = len(pcm(speak(engine, Segment(TEXT, "voice0"))))
-    assert len(pcm(speak(engine, Segment(TEXT, "voice0", speed=2.0)))) == pytest.approx(normal / 2, rel=0.1)
-    assert len(pcm(speak(engine, Segment(TEXT, "voice0", speed=0.5)))) == pytest.approx(normal * 2, rel=0.1)
+    assert_double_speed_takes_half_the_time(engine, Segment(TEXT, "voice0"), rel=0.1)
 
 
 def test_speakers_are_voices_and_the_chosen_one_comes_first(many: FastPitchEngine) -> None:
@@ -255,8 +279,7 @@ def test_what_has_no_sound_is_left_out_and_named(engine: FastPitchEngine) -> Non
     "wrong", [{"voice": "nobody"}, {"language": "tlh"}, {"speed": 9.0}, {"preset": "mad"}]
 )
 def test_what_the_models_cannot_do_is_refused(engine: FastPitchEngine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=next(iter(wrong))):
-        engine.open(Segment(**{"text": TEXT, "voice": "voice0", **wrong}))
+    assert_refused(engine, Segment(TEXT, "voice0"), wrong)
 
 
 def test_a_model_without_pace_has_one_speed(
@@ -291,7 +314,8 @@ def test_wrong_settings_are_named(single: Path, hifigan: Path, tmp_path: Path) -
     garbage = tmp_path / "garbage.nemo"
     garbage.write_bytes(b"nothing")
     other = save_fastpitch(tmp_path / "other.nemo", mels=40)
-    for options, reason in (
+    usual = {"fastpitch_model": str(single), "hifigan_model": str(hifigan), "device": "cpu"}
+    wrong = [
         ({"fastpitch_model": "absent.nemo"}, "fastpitch_model: there is no file"),
         ({"hifigan_model": "absent.nemo"}, "hifigan_model: there is no file"),
         ({"fastpitch_model": str(garbage)}, "fastpitch_model: .* cannot be loaded"),
@@ -300,7 +324,6 @@ def test_wrong_settings_are_named(single: Path, hifigan: Path, tmp_path: Path) -
         ({"fastpitch_model": str(other)}, "trained for each other"),
         ({"speaker": 1}, "speaker: 1; the model has 1"),
         ({"capacity": 0}, "capacity: 0"),
-    ):
-        usual = {"fastpitch_model": str(single), "hifigan_model": str(hifigan), "device": "cpu"}
-        with pytest.raises(ConfigurationError, match=reason):
-            tts_engine("fastpitch", **{**usual, **options}).load()
+        ({"together": 0}, "together: 0"),
+    ]
+    assert_named("fastpitch", usual, wrong)

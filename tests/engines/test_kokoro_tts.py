@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.base import Segment, TtsResult
 from nemotron_speech.engines.espeak_lib import espeak_library
 from nemotron_speech.engines.kokoro_phonemes import LONGEST, TOKENS, KokoroPhonemes, in_parts
 from nemotron_speech.engines.kokoro_tts import KokoroEngine
-from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import EngineError
+from tests.engines.speaking import (
+    assert_batch_is_the_stream_at_once,
+    assert_double_speed_takes_half_the_time,
+    assert_named,
+    assert_refused,
+    pcm,
+    sound,
+    speak,
+)
 from tests.engines.tiny_kokoro import HOP, VOICES, save_kokoro
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -38,23 +45,6 @@ def engine_of(files: tuple[Path, Path], **options: Any) -> KokoroEngine:
 @pytest.fixture(scope="module")
 def engine(files: tuple[Path, Path]) -> KokoroEngine:
     return engine_of(files, threads=1)
-
-
-def speak(engine: KokoroEngine, segment: Segment) -> list[TtsResult]:
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    assert all(isinstance(result, TtsResult) for result in results), results
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
-def pcm(results: Sequence[TtsResult]) -> bytes:
-    return b"".join(result.pcm for result in results)
 
 
 def symbols(result: TtsResult) -> int:
@@ -153,9 +143,7 @@ def test_a_text_of_more_symbols_than_the_model_takes_is_spoken_whole(
 
 
 def test_batch_is_the_same_audio_at_once(engine: KokoroEngine) -> None:
-    results = speak(engine, Segment(TEXT, "af_heart", mode=SynthesisMode.BATCH))
-    assert [bool(result.pcm) for result in results] == [False, False, True]
-    assert pcm(results) == pcm(speak(engine, Segment(TEXT, "af_heart")))
+    assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "af_heart"))
 
 
 def test_voices_are_those_of_the_file_and_so_are_the_languages(engine: KokoroEngine) -> None:
@@ -195,11 +183,7 @@ def test_the_style_is_that_of_the_number_of_symbols(
 
 
 def test_double_speed_takes_half_the_time(engine: KokoroEngine) -> None:
-    normal = len(pcm(speak(engine, Segment(TEXT, "af_heart"))))
-    assert len(pcm(speak(engine, Segment(TEXT, "af_heart", speed=2.0)))) == pytest.approx(
-        normal / 2, rel=0.05
-    )
-    assert len(pcm(speak(engine, Segment(TEXT, "af_heart", speed=0.5)))) == 2 * normal
+    assert_double_speed_takes_half_the_time(engine, Segment(TEXT, "af_heart"), rel=0.05)
 
 
 def test_other_exports_are_understood(tmp_path: Path) -> None:
@@ -236,8 +220,7 @@ def test_a_piece_that_fails_ends_its_segment_only(
     "wrong", [{"voice": "nobody"}, {"language": "zh"}, {"speed": 3.0}, {"preset": "mad"}]
 )
 def test_what_the_model_cannot_do_is_refused(engine: KokoroEngine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=next(iter(wrong))):
-        engine.open(Segment(**{"text": TEXT, "voice": "af_heart", **wrong}))
+    assert_refused(engine, Segment(TEXT, "af_heart"), wrong)
 
 
 def test_wrong_settings_are_named_with_what_to_type(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -246,7 +229,8 @@ def test_wrong_settings_are_named_with_what_to_type(files: tuple[Path, Path], tm
     empty = tmp_path / "empty.bin"
     with empty.open("wb") as file:
         np.savez(file)
-    for options, reason in (
+    usual = {"model": str(files[0]), "voices": str(files[1])}
+    wrong = [
         ({"model": "absent.onnx"}, r"model: there is no file absent\.onnx(.|\n)*curl -LO https://"),
         ({"voices": "absent.bin"}, r"voices: there is no file absent\.bin(.|\n)*options model and voices"),
         ({"model": str(garbage)}, "model: .* is no usable ONNX model"),
@@ -254,6 +238,5 @@ def test_wrong_settings_are_named_with_what_to_type(files: tuple[Path, Path], tm
         ({"voices": str(empty)}, "voices: .* holds no voices"),
         ({"cuda": True}, "cuda: this onnxruntime knows no GPU"),
         ({"capacity": 0}, "capacity: 0"),
-    ):
-        with pytest.raises(ConfigurationError, match=reason):
-            tts_engine("kokoro", **{"model": str(files[0]), "voices": str(files[1]), **options}).load()
+    ]
+    assert_named("kokoro", usual, wrong)

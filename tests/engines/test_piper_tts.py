@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.piper_tts import PiperEngine
-from nemotron_speech.engines.registry import tts_engine
-from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
+from nemotron_speech.errors import ConfigurationError, EngineError
+from tests.engines.speaking import (
+    assert_batch_is_the_stream_at_once,
+    assert_double_speed_takes_half_the_time,
+    assert_named,
+    assert_refused,
+    pcm,
+    sound,
+    speak,
+)
 from tests.engines.tiny_piper import FRAMES, HOP, save_voice
 
 pytest.importorskip("piper", reason="piper-tts is not installed")
@@ -43,22 +50,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> PiperEngine:
     return engine_of(save_voice(path, speakers=3, sample_rate=16000, language="de"))
 
 
-def speak(engine: PiperEngine, segment: Segment) -> list[TtsResult]:
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
-def pcm(results: Sequence[TtsResult]) -> bytes:
-    return b"".join(result.pcm for result in results)
-
-
 def test_a_text_is_spoken_sentence_by_sentence(engine: PiperEngine) -> None:
     results = speak(engine, Segment(TEXT, "tiny"))
     assert [bool(result.pcm) for result in results] == [True, True, True, False]
@@ -67,15 +58,11 @@ def test_a_text_is_spoken_sentence_by_sentence(engine: PiperEngine) -> None:
 
 
 def test_batch_is_the_same_audio_at_once(engine: PiperEngine) -> None:
-    results = speak(engine, Segment(TEXT, "tiny", mode=SynthesisMode.BATCH))
-    assert [bool(result.pcm) for result in results] == [False, False, False, True]
-    assert pcm(results) == pcm(speak(engine, Segment(TEXT, "tiny")))
+    assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "tiny"))
 
 
 def test_double_speed_takes_half_the_time(engine: PiperEngine) -> None:
-    normal = len(pcm(speak(engine, Segment(TEXT, "tiny"))))
-    assert len(pcm(speak(engine, Segment(TEXT, "tiny", speed=2.0)))) == pytest.approx(normal / 2, rel=0.03)
-    assert len(pcm(speak(engine, Segment(TEXT, "tiny", speed=0.5)))) == 2 * normal
+    assert_double_speed_takes_half_the_time(engine, Segment(TEXT, "tiny"), rel=0.03)
 
 
 def test_speakers_are_voices_and_rate_and_language_are_the_models(many: PiperEngine) -> None:
@@ -141,8 +128,7 @@ def test_brackets_do_not_smuggle_phonemes_in(engine: PiperEngine) -> None:
 
 @pytest.mark.parametrize("wrong", [{"voice": "nobody"}, {"language": "tlh"}, {"speed": 0.1}])
 def test_what_the_voice_cannot_do_is_refused(engine: PiperEngine, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=next(iter(wrong))):
-        engine.open(Segment(**{"text": TEXT, "voice": "tiny", **wrong}))
+    assert_refused(engine, Segment(TEXT, "tiny"), wrong)
 
 
 def test_a_voice_is_found_by_name(voice: Path) -> None:
@@ -156,13 +142,12 @@ def test_a_voice_that_is_nowhere_is_a_configuration_error(
         raise OSError("no network")
 
     monkeypatch.setattr("piper.download_voices.urlopen", offline)
-    for options, reason in (
+    wrong = [
         ({"model": str(tmp_path / "absent.onnx")}, "no file"),
         ({"model": "en_US-nobody-low", "folder": str(tmp_path), "download": False}, "is not in"),
         ({"model": "en_US-nobody-low", "folder": str(tmp_path)}, "cannot be downloaded"),
-    ):
-        with pytest.raises(ConfigurationError, match=reason):
-            tts_engine("piper", **options).load()
+    ]
+    assert_named("piper", {}, wrong)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ import pytest
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
 from nemotron_speech.errors import BadRequest, EngineError
+from tests.engines.speaking import pcm, sound, speak
 from tests.magpie.decoding import chunks_of, ours
 
 if TYPE_CHECKING:
@@ -24,22 +25,8 @@ TEXT = "Hello world, how are you?"
 PRESETS = {"aggressive": 4, "balanced": 6, "conservative": 8}
 
 
-def speak(engine: MagpieEngine, segment: Segment) -> list[TtsResult]:
-    """Speak a segment alone; the result of every step."""
-    stream, results = engine.open(segment), []
-    while not results or not results[-1].done:
-        results += sound(engine.step([stream]))
-    engine.close(stream)
-    return results
-
-
-def sound(results: Sequence[TtsResult | EngineError]) -> list[TtsResult]:
-    assert not [result for result in results if isinstance(result, EngineError)]
-    return [result for result in results if isinstance(result, TtsResult)]
-
-
 def samples(results: Sequence[TtsResult]) -> np.ndarray:
-    return np.frombuffer(b"".join(result.pcm for result in results), "<i2")
+    return np.frombuffer(pcm(results), "<i2")
 
 
 def decoded_at_once(engine: MagpieEngine, text: str, seed: int) -> np.ndarray:

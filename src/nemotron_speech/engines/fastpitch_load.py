@@ -15,6 +15,7 @@ from typing import Any
 from loguru import logger
 from nemo.collections.tts.models.base import SpectrogramGenerator, Vocoder  # noqa: TID253
 
+from nemotron_speech.engines.fastpitch_batch import Spectrograms
 from nemotron_speech.engines.nemo_load import pick_device
 from nemotron_speech.engines.nemo_vocoder import WindowedVocoder
 from nemotron_speech.errors import ConfigurationError
@@ -38,6 +39,7 @@ class Voices:
     """A loaded pair."""
 
     model: Any
+    spectrograms: Spectrograms
     vocoder: WindowedVocoder
     name: str
     speakers: int
@@ -60,7 +62,8 @@ def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
     speakers = int(model.cfg.get("n_speakers", 1) or 1)
     paced = "pace" in signature(type(model).generate_spectrogram).parameters
     logger.info("{} with {} on {}: {} speakers, {} Hz", name, vocoder, where, speakers, windowed.sample_rate)
-    return Voices(model, windowed, name, speakers, paced, _language(model))
+    spectrograms = Spectrograms(model, speakers)
+    return Voices(model, spectrograms, windowed, name, speakers, paced, _language(model))
 
 
 def _restored(source: str, option: str, kind: Any) -> Any:

@@ -1,7 +1,8 @@
 """FastPitch and HiFi-GAN (NeMo): a spectrogram for each sentence at once, made audible window by window.
 
-A step makes at most one spectrogram, for the segment that comes first (the server puts those first whose
-listeners have least audio left), and vocodes one window of every segment that has one, in batches.
+A step makes the spectrograms of a few segments at once, of those that come first (the server puts those first
+whose listeners have least audio left), and vocodes one window of every segment that has one. Windows that lie
+alike in their spectrograms are one batch; the last ones of two texts seldom do, and padding would be heard.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class FastPitchEngine:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         capacity: Callers at once.
         max_batch: Segments in one step; 0 for all.
+        together: Spectrograms made in one step at most.
     """
 
     def __init__(
@@ -67,13 +69,16 @@ class FastPitchEngine:
         device: str = "auto",
         capacity: int = 16,
         max_batch: int = 0,
+        together: int = 8,
     ) -> None:
-        if capacity < 1:
-            raise ConfigurationError(f"capacity: {capacity}; at least 1")
+        for name, value in (("capacity", capacity), ("together", together)):
+            if value < 1:
+                raise ConfigurationError(f"{name}: {value}; at least 1")
         self._sources, self._device, self._speaker = (fastpitch_model, hifigan_model), device, speaker
+        self._together = together
         self._voices: Voices | None = None
-        self._places: dict[str, int | None] = {}
-        """Voice to the speaker's number; None for a model of one speaker."""
+        self._places: dict[str, int] = {}
+        """Voice to the speaker's number."""
         self.info = TtsInfo(
             name="fastpitch",
             model=fastpitch_model,
@@ -121,9 +126,9 @@ class FastPitchEngine:
         return FastPitchStream(segment, deque(pieces), unspoken=tuple(dict.fromkeys(unspoken)))
 
     def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
-        """Vocode one window of each segment; one of those without a spectrogram gets its next one."""
+        """Vocode one window of each segment; the first of those without a spectrogram get their next one."""
         waiting = [stream for stream in streams if stream.spectrogram is None and stream.pieces]
-        failed = all_or_each(self._make_spectrogram, waiting[:1])
+        failed = all_or_each(self._make_spectrograms, waiting[: self._together])
         windows = {s: self._window(s) for s in streams if s.spectrogram is not None}
         groups: defaultdict[tuple[int, int, int], list[FastPitchStream]] = defaultdict(list)
         for stream, window in windows.items():
@@ -143,22 +148,18 @@ class FastPitchEngine:
         stream.pieces.clear()
         stream.spectrogram = None
 
-    def _make_spectrogram(self, streams: Sequence[FastPitchStream]) -> None:
-        import torch
-
-        (stream,) = streams
-        model = self._loaded().model
-        speaker = self._places[stream.segment.voice]
-        options: dict[str, Any] = {} if speaker is None else {"speaker": speaker}
-        if stream.segment.speed != 1.0:
-            options["pace"] = stream.segment.speed
-        with torch.inference_mode():
-            tokens = model.parse(stream.pieces[0])
-            spectrogram = model.generate_spectrogram(tokens=tokens, **options)[0]
-        if not torch.isfinite(spectrogram).all():
+    def _make_spectrograms(self, streams: Sequence[FastPitchStream]) -> None:
+        segments = [stream.segment for stream in streams]
+        made = self._loaded().spectrograms.make(
+            [stream.pieces[0] for stream in streams],
+            [self._places[segment.voice] for segment in segments],
+            [segment.speed for segment in segments],
+        )
+        if not all(spectrogram.isfinite().all() for spectrogram in made):
             raise FloatingPointError("the spectrogram is not finite")
-        stream.pieces.popleft()
-        stream.spectrogram, stream.at = spectrogram if spectrogram.shape[1] else None, 0
+        for stream, spectrogram in zip(streams, made, strict=True):
+            stream.pieces.popleft()
+            stream.spectrogram, stream.at = spectrogram if spectrogram.shape[1] else None, 0
 
     def _window(self, stream: FastPitchStream) -> Window:
         frames = stream.spectrogram.shape[1]
@@ -205,10 +206,8 @@ class FastPitchEngine:
         return self._voices
 
 
-def _places(speakers: int, first: int) -> dict[str, int | None]:
+def _places(speakers: int, first: int) -> dict[str, int]:
     if not 0 <= first < speakers:
         raise ConfigurationError(f"speaker: {first}; the model has {speakers}, counted from 0")
-    if speakers == 1:
-        return {"voice0": None}
     numbers = [first, *(n for n in range(speakers) if n != first)]
     return {f"voice{n}": n for n in numbers}

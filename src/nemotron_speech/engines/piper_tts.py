@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_NO_TEXT = re.compile(r"\[\[|\]\]|\0")
-"""Piper reads what is between double brackets as phonemes, and fails on NUL; a caller's text is text."""
+_NO_TEXT = re.compile(r"\[\[|\]\]|[\0\ud800-\udfff]")
+"""Piper reads what is between double brackets as phonemes, and fails on NUL and halves of surrogate pairs."""
 
 
 @dataclass(slots=True, eq=False)

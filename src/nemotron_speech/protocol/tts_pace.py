@@ -1,0 +1,52 @@
+"""Whether a segment may come in one piece: where its listener has enough to hear until it is there.
+
+Seconds are arguments. Whoever asks for segments keeps one `Pace` per server and tells it what each took.
+"""
+
+from __future__ import annotations
+
+from nemotron_speech.protocol.tts import Mode
+
+MARGIN = 1.5
+"""How much longer than expected a segment may take: numbers and abbreviations are longer than they look."""
+RESERVE_S = 0.2
+"""Left to play when a segment arrives as late as that."""
+_TELLING_S = 2.0
+"""Audio of a segment that tells something about others; of a shorter one, the edges are a large part."""
+_QUICKER = 0.3
+"""Share of a quicker segment in what is expected of the next; a slower one is believed at once."""
+
+
+class Pace:
+    """How fast a server has been seen to speak. Before it has been seen, it is taken for a slow one."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._audio_per_character = 0.08
+        self._work_per_audio = 1.0
+
+    def saw(self, characters: int, audio_s: float, work_s: float) -> None:
+        """Learn from a segment: its text, its audio, and how long the server had been at it."""
+        if not characters or audio_s <= 0:
+            return
+        trust = min(1.0, audio_s / _TELLING_S) if self._seen else 1.0
+        self._audio_per_character = self._learnt(self._audio_per_character, audio_s / characters, trust)
+        self._work_per_audio = self._learnt(self._work_per_audio, work_s / audio_s, trust)
+        self._seen = True
+
+    def audio_s(self, characters: int) -> float:
+        """Return how long a text is expected to sound."""
+        return characters * self._audio_per_character
+
+    def mode(self, characters: int, queued_s: float, waiting_s: float = 0.0) -> Mode:
+        """Return how to ask for a text.
+
+        Args:
+            queued_s: Audio the listener has and has not played.
+            waiting_s: Audio that was asked for before and has not come.
+        """
+        work_s = (waiting_s + self.audio_s(characters)) * self._work_per_audio
+        return "batch" if queued_s + waiting_s >= MARGIN * work_s + RESERVE_S else "stream"
+
+    def _learnt(self, known: float, seen: float, trust: float) -> float:
+        return known + trust * (seen - known) * (1.0 if seen > known or not self._seen else _QUICKER)
