@@ -18,15 +18,19 @@ class Patience:
     """Milliseconds of silence after which a turn is over.
 
     `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
-    `least_ms` to `most_ms`, one that reads unfinished `open_ms` to `longest_ms`, the more the less it sounds
-    complete.
+    `least_ms` to `most_ms`, one that lacks something `open_ms` to `open_most_ms`, and one that ends as nobody
+    does `trailing_ms` to `longest_ms`: the more the less it sounds complete.
     """
 
     sure_ms: float = 200.0
     least_ms: float = 350.0
     most_ms: float = 900.0
     open_ms: float = 1200.0
+    open_most_ms: float = 1600.0
+    trailing_ms: float = 1200.0
     longest_ms: float = 1600.0
+    complete: float = 0.5
+    """How probable prosody has to find it that a turn is complete."""
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
@@ -37,10 +41,16 @@ class Patience:
             case Cue.OVER:
                 return self.sure_ms
             case Cue.GOES_ON:
-                wait = _between(self.open_ms, self.longest_ms, sounds)
+                wait = _between(self.trailing_ms, self.longest_ms, sounds)
+            case Cue.OPEN:
+                wait = _between(self.open_ms, self.open_most_ms, sounds)
             case Cue.WHOLE | Cue.PLAIN as kind:
                 complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
-                wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
+                wait = (
+                    self.sure_ms
+                    if complete >= self.complete
+                    else _between(self.least_ms, self.most_ms, complete)
+                )
         return min(wait, self.longest_ms)
 
 

@@ -22,7 +22,7 @@ from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation import Speculation, Waste
 from pipecat_bots.turn_detector import TurnAudio, TurnDetector
 from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.turn_text import Cue, cue, same_words
+from pipecat_bots.turn_text import LEFT_OPEN, cue, same_words
 
 
 class TurnEndStrategy(BaseUserTurnStopStrategy):
@@ -161,7 +161,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         text = self._turn.text_with(heard)
         now = asyncio.get_running_loop().time()
         unwanted = not self._active or self._turn.is_voiced or self._speculation is not None
-        if unwanted or not text or same_words(text, self._refused) or cue(text) is Cue.GOES_ON:
+        if unwanted or not text or same_words(text, self._refused) or cue(text) in LEFT_OPEN:
             return
         if self.waste.allows(now):
             self._speculation = Speculation(text)

@@ -7,53 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.turn_text import Cue, cue, same_words
 
 PATIENCE = Patience()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("yes", "No.", "okay", "Thank you!", "no thanks", "seven", "I don't", "B", "42"),
-        *("what time is it?", "Do you have a table for two?"),
-    ],
-)
-def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
-    assert cue(text) is Cue.OVER
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("I would like a pizza and", "we should go to the", "um", "my name is", "it is my")[:3],
-        *("I want to go to", "my number is five five five", "A B C", "555", "it is 5 5", "so", "well, so"),
-        *("I would like…", "first,", "because", "I was thinking -", "can you tell me when"),
-    ],
-)
-def test_nobody_ends_a_turn_like_this(text: str) -> None:
-    assert cue(text) is Cue.GOES_ON
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("tell me a long story please", "what are you looking for", "where do you want to go to"),
-        *("can you tell me the time", "five five five one two three four", "call me tomorrow"),
-    ],
-)
-def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
-    assert cue(text) is Cue.WHOLE
-
-
-@pytest.mark.parametrize("text", ["I think so", "the answer is seven", "", "give me a B", "it is 5 p.m."])
-def test_other_words_say_nothing_either_way(text: str) -> None:
-    assert cue(text) is Cue.PLAIN
-
-
-def test_transcripts_that_differ_in_writing_only_have_the_same_words() -> None:
-    assert same_words("what time is it", " What time is it? ")
-    assert not same_words("what time is it", "what time was it")
 
 
 def paused(*texts: str, probability: float | None = 0.9) -> TurnEnd:

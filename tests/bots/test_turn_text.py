@@ -1,0 +1,77 @@
+"""What the words of a turn say about whether it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipecat_bots.turn_text import LEFT_OPEN, Cue, cue, same_words
+from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("yes", "No.", "okay", "Thank you!", "no thanks", "seven", "I don't", "B", "42"),
+        *("what time is it?", "Do you have a table for two?"),
+    ],
+)
+def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
+    assert cue(text) is Cue.OVER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("I would like a pizza and", "we should go to the", "um", "it is my", "I would like", "let me"),
+        *("my number is five five five", "555", "it is 5 5", "I would like…", "first,", "because"),
+        *("I was thinking -", "hold on", "Yes. I'd like"),
+    ],
+)
+def test_nobody_ends_a_turn_like_this(text: str) -> None:
+    assert cue(text) is Cue.GOES_ON
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tell me a long story please", "what are you looking for", "where do you want to go to"),
+        *("can you tell me the time", "five five five one two three four", "call me tomorrow"),
+    ],
+)
+def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
+    assert cue(text) is Cue.WHOLE
+
+
+@pytest.mark.parametrize("text", ["I think so", "the answer is seven", "", "give me a B", "it is 5 p.m."])
+def test_other_words_say_nothing_either_way(text: str) -> None:
+    assert cue(text) is Cue.PLAIN
+
+
+def test_transcripts_that_differ_in_writing_only_have_the_same_words() -> None:
+    assert same_words("what time is it", " What time is it? ")
+    assert not same_words("what time is it", "what time was it")
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_a_sentence_that_lacks_something_is_left_open(text: str) -> None:
+    assert cue(text) in LEFT_OPEN
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_a_whole_sentence_is_not_left_open(text: str) -> None:
+    assert cue(text) not in LEFT_OPEN
+
+
+def test_sentences_that_no_rule_was_made_for_are_told_apart() -> None:
+    """Nearly always if they are whole, for being wrong there costs a wait; mostly if they are not."""
+    found = [text for text in UNSEEN_OPEN if cue(text) in LEFT_OPEN]
+    mistaken = [text for text in UNSEEN_WHOLE if cue(text) in LEFT_OPEN]
+    assert len(found) / (len(found) + len(mistaken)) >= 0.95, mistaken
+    assert len(found) / len(UNSEEN_OPEN) >= 0.8
+
+
+@pytest.mark.parametrize(
+    "text", ["A B C", "my code is four nine two one", "well, so", "can you tell me when"]
+)
+def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
+    assert cue(text) is Cue.OPEN
