@@ -34,10 +34,10 @@ class Patience:
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
-    def wait_ms(self, text: str, probability: float | None) -> float:
+    def wait_ms(self, text: str, probability: float | None, language: str = "en") -> float:
         """Return the silence after which a turn with this text, complete with this probability, is over."""
         sounds = 0.0 if probability is None else probability
-        match cue(text):
+        match cue(text, language):
             case Cue.OVER:
                 return self.sure_ms
             case Cue.GOES_ON:
@@ -62,7 +62,9 @@ def _between(least: float, most: float, probability: float) -> float:
 class TurnEnd:
     """One turn of the user, as it goes on. `over` is the decision."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, language: str = "en") -> None:
+        self.language = language
+        """Of the words; may change with every transcript."""
         self._patience = patience or Patience()
         self._speaking = False
         self._voiced = False
@@ -158,4 +160,4 @@ class TurnEnd:
             return False
         if self._final_due:
             return self._silence_ms >= self._patience.sure_ms + self._patience.final_ms
-        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability)
+        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability, self.language)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 
 from pipecat_bots.turn_grammar import leaves_open
 from pipecat_bots.turn_words import ENGLISH, Words, words_of
@@ -42,6 +43,7 @@ class Cue(Enum):
 LEFT_OPEN = frozenset({Cue.OPEN, Cue.GOES_ON})
 
 
+@lru_cache(maxsize=256)
 def cue(text: str, language: str = "en") -> Cue:
     """Say what the words so far lead one to expect; mostly nothing in a language that is not known."""
     table, words = words_of(language), _words(text)
@@ -94,7 +96,7 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
 def _opens(words: list[str], table: Words) -> bool:
     """Whether the sentence has come no further than a phrase that every sentence may begin with."""
     for start in range(max(0, len(words) - _LONGEST_OPENING), len(words)):
-        begins = start == 0 or words[start - 1] in table.starters or words[start - 1] in table.goes_on
+        begins = start == 0 or words[start - 1] in table.starters
         if begins and " ".join(words[start:]) in table.openings:
             return True
     return False

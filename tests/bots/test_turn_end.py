@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_bots.turn_end import Patience, TurnEnd
+from pipecat_bots.turn_words import LANGUAGES
 
 PATIENCE = Patience()
 
@@ -125,16 +126,34 @@ def test_speech_too_soft_for_the_detector_ends_a_while_after_its_last_transcript
     assert over_after(turn) == PATIENCE.most_ms
 
 
-@given(
-    st.text(alphabet="abc one, two and? ", max_size=30),
-    st.one_of(st.none(), st.floats(min_value=0, max_value=1)),
+WORDS = sorted(
+    {word for table in LANGUAGES.values() for word in table.goes_on | table.digits | table.starters}
 )
-def test_every_wait_is_bounded_whatever_is_said_and_heard(text: str, probability: float | None) -> None:
-    assert PATIENCE.sure_ms <= PATIENCE.wait_ms(text, probability) <= PATIENCE.longest_ms
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.lists(st.sampled_from([*WORDS, "table", "want", "5", ",", "?", "l'"])).map(" ".join),
+)
+LANGUAGE = st.sampled_from([*LANGUAGES, "ja", ""])
 
 
-@given(st.floats(min_value=0, max_value=1), st.floats(min_value=0, max_value=1))
-def test_what_sounds_more_complete_is_never_waited_for_longer(one: float, other: float) -> None:
+@given(TEXTS, LANGUAGE, st.one_of(st.none(), st.floats(min_value=0, max_value=1)))
+def test_every_wait_is_bounded_whatever_is_said_and_heard(
+    text: str, language: str, probability: float | None
+) -> None:
+    for patience in (PATIENCE, Patience(longest_ms=400)):
+        assert patience.sure_ms <= patience.wait_ms(text, probability, language) <= patience.longest_ms
+
+
+@given(TEXTS, LANGUAGE, st.floats(min_value=0, max_value=1), st.floats(min_value=0, max_value=1))
+def test_what_sounds_more_complete_is_never_waited_for_longer(
+    text: str, language: str, one: float, other: float
+) -> None:
     low, high = sorted((one, other))
-    for text in ("tell me", "and", "yes"):
-        assert PATIENCE.wait_ms(text, high) <= PATIENCE.wait_ms(text, low)
+    assert PATIENCE.wait_ms(text, high, language) <= PATIENCE.wait_ms(text, low, language)
+
+
+def test_the_language_of_a_turn_tells_how_its_words_are_read() -> None:
+    turn = paused("ich fahre nach")
+    assert turn.over
+    turn.language = "de"
+    assert not turn.over

@@ -75,3 +75,86 @@ def test_sentences_that_no_rule_was_made_for_are_told_apart() -> None:
 )
 def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
     assert cue(text) is Cue.OPEN
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("de", text)
+            for text in ("ich möchte eine Pizza und", "ich fahre nach", "können Sie mir sagen", "ähm")
+        ),
+        *(("de", text) for text in ("ja, ich hätte gern", "das Auto von meinem", "null eins sieben")),
+        *(
+            ("es", text)
+            for text in ("quiero una pizza y", "me gustaría", "voy a la", "¿me puede decir", "eh")
+        ),
+        *(("es", text) for text in ("llamo porque", "hola, quisiera", "seis cinco cuatro")),
+        *(("fr", text) for text in ("je voudrais", "une pizza et", "j'aime l'", "est-ce que", "euh")),
+        *(("fr", text) for text in ("bonjour, pouvez-vous me dire", "parce que", "zéro six un deux")),
+        *(("it", text) for text in ("vorrei", "una pizza e", "perché", "vado dell'", "tre tre otto")),
+        *(("pt", text) for text in ("eu gostaria", "uma pizza e", "vou para a", "você pode me dizer")),
+    ],
+)
+def test_other_languages_have_words_that_nobody_ends_with(language: str, text: str) -> None:
+    assert cue(text, language) in LEFT_OPEN
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(("de-AT", text) for text in ("ja", "Nein danke.", "sieben", "dreiundzwanzig", "Wie spät ist es?")),
+        *(
+            ("es-MX", text)
+            for text in ("sí", "No, gracias", "siete", "para", "¿Qué hora es?", "Sí, por favor.")
+        ),
+        *(
+            ("fr_CA", text)
+            for text in ("oui", "non merci", "d’accord", "peut-être", "sept", "S'il vous plaît")
+        ),
+        *(("it", text) for text in ("sì", "va bene", "sette")),
+        *(("pt-BR", text) for text in ("não", "tudo bem?", "sete", "muito obrigado")),
+        *(("ja", text) for text in ("そうですか?", "7")),
+    ],
+)
+def test_other_languages_have_short_answers_and_questions(language: str, text: str) -> None:
+    assert cue(text, language) is Cue.OVER
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("de", text)
+            for text in ("ich wohne in Berlin", "ich möchte einen Tisch für zwei Personen", "ruf mich an")
+        ),
+        *(
+            ("de", text)
+            for text in ("das hilft mir sehr", "mach das Licht aus", "ich weiß das", "was ich möchte")
+        ),
+        *(
+            ("es", text)
+            for text in ("vivo en Madrid", "quiero una mesa para dos", "no lo tengo", "lo que quiero")
+        ),
+        *(("fr", text) for text in ("j'habite à Paris", "je voudrais une table pour deux", "c'est trop")),
+        *(("fr", text) for text in ("où est-il", "comment vas-tu", "c'est combien")),
+        *(("it", text) for text in ("abito a Roma", "non lo so che fare", "quanto costa il biglietto")),
+        *(("pt", text) for text in ("moro em Lisboa", "não tenho tempo", "ela é muito simpática")),
+        *(("ja", text) for text in ("東京に住んでいます", "the", "and")),
+    ],
+)
+def test_whole_sentences_of_other_languages_are_not_left_open(language: str, text: str) -> None:
+    assert cue(text, language) not in LEFT_OPEN
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "können Sie mir mit der Bestellung helfen"),
+        ("es", "dónde está la estación"),
+        ("fr", "bonjour est-ce que vous avez une table"),
+        ("de", "null eins sieben zwei drei vier fünf sechs neun acht"),
+    ],
+)
+def test_questions_and_whole_numbers_of_other_languages_could_end_here(language: str, text: str) -> None:
+    assert cue(text, language) is Cue.WHOLE
