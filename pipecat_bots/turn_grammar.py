@@ -35,7 +35,7 @@ _DETERMINER = listed("the a an my your our their his her this that these those")
 
 _QUESTION = ENGLISH.question
 _ASKS_FOR_OBJECT = listed("what who whom which whose whatever whichever")
-_QUANTIFIED = listed("everything anything nothing something all")
+_QUANTIFIED = listed("everything anything nothing something someone somebody anyone nobody all")
 _COORDINATOR = listed("and but or because so")
 _SUBORDINATOR = (
     listed("if unless although though because while whereas whether whenever wherever when") | _QUESTION
@@ -45,9 +45,12 @@ _SAYS_THAT = listed(
     "thinking hoping wondering wonder think hope guess suppose believe know say said mean sure wish afraid "
     "told see feel heard"
 )
+_THINKS = listed("think guess suppose believe hope")
+_BEFORE_THAT = _THINKS | listed("so is was wish afraid sure told said hoping thinking")
+_BEFORE_BEEN = listed("to will have has i've am is are")
 _ASSENTS = listed("yes yeah yep no nope sure maybe perhaps not course think hope know")
 """What an answer of subject and auxiliary goes with: *yes I do*, *of course it is*."""
-_SO_ENDS = listed("think hope guess suppose believe say said not or even do did is am are was")
+_SO_ENDS = _THINKS | listed("say said not or even do did is am are was")
 
 _VERB = listed(
     "want wants wanted need needs needed get gets give gives gave bring brings brought take takes took buy "
@@ -83,6 +86,9 @@ _BEFORE_VERB = listed(
 )
 _ALREADY_ENDS = listed("already still maybe please actually really")
 """Those of them that may stand behind a verb."""
+_POLITE = listed("mind possible okay ok then")
+"""Ends of conditions that follow what they are about: *if you don't mind*."""
+_SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")
 _TENS = listed("twenty thirty")
@@ -135,7 +141,9 @@ def _newest_clause(words: Clause) -> tuple[Clause, bool]:
 
 
 def _ends_in_preposition(words: Clause) -> bool:
-    """*I want a table for*; but not *what are you looking for*."""
+    """*I want a table for*; but not *what are you looking for*, *I don't want to*."""
+    if words[-1] == "to" and (words[-2:-1] == ["love"] or _NOT & set(words[-4:-1])):
+        return False
     return words[-1] in ENGLISH.stranded and not _fronts_object(words[:-1], strands=True)
 
 
@@ -162,20 +170,12 @@ def _ends_in_number_without_unit(words: Clause) -> bool:
 
 
 def _begins_only_a_condition(clause: Clause) -> bool:
-    """*if the train is late*; but not *if it rains can we stay*, *if you like*."""
-    if len(clause) < 3 or clause[0] not in _CONDITION or clause[1] in _AUXILIARY:
+    """*if the train is late*; but not *if it rains can we stay*, *if you could help me*."""
+    if len(clause) < 3 or clause[0] not in _CONDITION or clause[1] in _AUXILIARY or clause[-1] in _POLITE:
         return False
-    if clause[-1] in ("mind", "possible", "okay", "ok", "then"):
-        return False
-    subject, rest = clause[1], clause[2:]
-    later = [
-        word for word in rest if word in _NOMINATIVE | _QUESTION or word in ("then", "please", "you", "let's")
-    ]
-    contracted = [word for word in rest if word.endswith(_CONTRACTED)]
-    verbs = [word for word in rest if word in _AUXILIARY]
-    return (
-        not later and not contracted and len(verbs) <= 1 and subject not in ("possible", "necessary", "not")
-    )
+    rest = clause[2:]
+    goes_on = any(word in _SECOND_CLAUSE or word.endswith(_CONTRACTED) for word in rest)
+    return not goes_on and rest[0] != "could" and sum(word in _AUXILIARY for word in rest) <= 1
 
 
 def _ends_in_subject(words: Clause) -> bool:
@@ -217,16 +217,7 @@ def _ends_in_bare_auxiliary(clause: Clause) -> bool:
     """*my appointment is*, *where can*, *I have*; but not *what time it is*, *yes I do*."""
     last, before = clause[-1], clause[-2] if len(clause) > 1 else ""
     if last in ("been", "be", "being"):
-        return not _QUESTION & set(clause) and before in (
-            "to",
-            "will",
-            "have",
-            "has",
-            "i've",
-            "am",
-            "is",
-            "are",
-        )
+        return before in _BEFORE_BEEN and not _QUESTION & set(clause)
     if last not in _AUXILIARY or before in _DETERMINER - {"this", "that", "these", "those", "her", "his"}:
         return False
     if before in _QUESTION:
@@ -236,22 +227,14 @@ def _ends_in_bare_auxiliary(clause: Clause) -> bool:
         return lacks and len(clause) == 2 and before != "here"
     if _QUESTION & set(clause) or "than" in clause:
         return before in _VERB
-    return last in _BE | _MODAL or (last in _HAVE and len(clause) > 1)
+    return last in _BE | _MODAL - {"may"} or (last in _HAVE and len(clause) > 1)
 
 
 def _ends_in_opinion(clause: Clause) -> bool:
     """*I think*, *the problem is that*."""
     if clause[-1] == "that":
-        return (
-            len(clause) > 1
-            and (clause[-2] in {"so", "is", "was"} | _SAYS_THAT)
-            and clause[0] not in _QUESTION
-        )
-    return (
-        len(clause) == 2
-        and clause[0] == "i"
-        and clause[1] in ("think", "guess", "suppose", "believe", "hope")
-    )
+        return len(clause) > 1 and clause[-2] in _BEFORE_THAT and clause[0] not in _QUESTION
+    return len(clause) == 2 and clause[0] == "i" and clause[1] in _THINKS
 
 
 def _ends_before_verb(clause: Clause) -> bool:

@@ -69,7 +69,8 @@ ENGLISH = Words(
         "yes|yeah|yep|yup|no|nope|nah|okay|ok|sure|right|correct|exactly|maybe|perhaps|please|thanks|"
         "thank you|stop|go ahead|go on|of course|absolutely|definitely|never|always|hello|hi|hey|goodbye|"
         "bye|good morning|cancel|continue|help|repeat|yes please|no thanks|no thank you|not really|i do|"
-        "i don't|that's right|that's all|none|both|neither|either|sort of|kind of",
+        "i don't|that's right|that's all|none|both|neither|either|sort of|kind of|what for|where to|"
+        "where from|so what|guess what|since when|how come",
         "|",
     ),
     last=listed("please thanks today tonight tomorrow yesterday morning now again too instead"),

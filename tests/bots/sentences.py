@@ -126,6 +126,15 @@ she gave me the book
 anything you can get
 I went there with him
 we can meet at seven
+I know that
+can you say that
+it's on the third of May
+I don't want to
+I'd love to
+if you could send me the details
+nothing to worry about
+someone to talk to
+leave it as it is
 """.strip().splitlines()
 """Each could be all there is, and some look as if they could not."""
 UNSEEN_OPEN = """
