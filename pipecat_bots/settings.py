@@ -129,7 +129,7 @@ class BotSettings(BaseSettings):
         "Smart Turn if not set.",
     )
     bot_turn_wait_secs: float = Field(
-        default=1.6, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
+        default=2.4, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
     )
     bot_speculation: float = Field(
         default=0.5,

@@ -26,11 +26,9 @@ class Patience:
     least_ms: float = 350.0
     most_ms: float = 900.0
     open_ms: float = 1200.0
-    open_most_ms: float = 1600.0
-    trailing_ms: float = 1200.0
-    longest_ms: float = 1600.0
-    complete: float = 0.5
-    """How probable prosody has to find it that a turn is complete."""
+    open_most_ms: float = 1800.0
+    trailing_ms: float = 2000.0
+    longest_ms: float = 2400.0
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
@@ -46,11 +44,7 @@ class Patience:
                 wait = _between(self.open_ms, self.open_most_ms, sounds)
             case Cue.WHOLE | Cue.PLAIN as kind:
                 complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
-                wait = (
-                    self.sure_ms
-                    if complete >= self.complete
-                    else _between(self.least_ms, self.most_ms, complete)
-                )
+                wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
         return min(wait, self.longest_ms)
 
 

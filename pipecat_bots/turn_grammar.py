@@ -7,7 +7,7 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pipecat_bots.turn_words import ENGLISH, listed
 
@@ -111,17 +111,31 @@ _NO_NOUN = (
 )
 
 
-def leaves_open(words: Clause) -> bool:
-    """Whether the sentence is open, its words normalised and in small letters."""
-    clause, answers = _newest_clause(words)
+def breaks_off(words: Clause) -> bool:
+    """Whether nobody ends a sentence with its last word. Words are normalised, and in small letters."""
+    clause, _ = _newest_clause(words)
     return not _leaves_the_choice(words) and (
         _ends_in_preposition(words)
         or _ends_in_subject(words)
-        or _ends_in_question_word(words)
         or _ends_in_so(words)
+        or _ends_in_inversion(clause)
+        or _ends_in_contraction(clause)
+        or _ends_before_verb(clause)
+        or _ends_in_determiner_of_negation(clause)
+    )
+
+
+def lacks_something(words: Clause) -> bool:
+    """Whether the sentence wants an object, a verb, a unit or another clause."""
+    clause, answers = _newest_clause(words)
+    return not _leaves_the_choice(words) and (
+        _ends_in_question_word(words)
         or _ends_in_number_without_unit(words)
         or _begins_only_a_condition(clause)
-        or any(rule(clause) for rule in _RULES)
+        or _misses_main_verb(clause)
+        or _ends_in_opinion(clause)
+        or _ends_in_verb(clause)
+        or _ends_in_recipient(clause)
         or (not answers and _ends_in_bare_auxiliary(clause))
     )
 
@@ -269,18 +283,6 @@ def _ends_in_recipient(clause: Clause) -> bool:
     if not before or before[-1] in ("please", "just"):
         return not before or not _NOT & set(before)
     return not _NOT & set(before) and not _fronts_object(before) and _is_verb_after(before)
-
-
-_RULES: tuple[Callable[[Clause], bool], ...] = (
-    _ends_in_inversion,
-    _misses_main_verb,
-    _ends_in_contraction,
-    _ends_in_opinion,
-    _ends_before_verb,
-    _ends_in_determiner_of_negation,
-    _ends_in_verb,
-    _ends_in_recipient,
-)
 
 
 # ------------------------------------------------------------------------------------ what helps them

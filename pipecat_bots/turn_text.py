@@ -6,7 +6,7 @@ import re
 from enum import Enum, auto
 from functools import lru_cache
 
-from pipecat_bots.turn_grammar import leaves_open
+from pipecat_bots.turn_grammar import breaks_off, lacks_something
 from pipecat_bots.turn_words import ENGLISH, Words, words_of
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -19,8 +19,6 @@ _LONGEST_OPENING = 5
 _WHOLE_NUMBERS = (7, 10, 11, 16)
 WHOLE_NUMBER = 7
 """Digits a dictated number has at least; with fewer, a pause is taken for one between its groups."""
-WHOLE_CODE = 4
-"""Digits a code or a year has at least."""
 WHOLE_NAME = 4
 """Letters a spelled name has at least."""
 
@@ -54,8 +52,8 @@ def cue(text: str, language: str = "en") -> Cue:
     if " ".join(words) in table.answers:
         return Cue.OVER
     digits, letters = _dictated(words, table)
-    if dictating := _goes_on_dictating(digits, letters):
-        return dictating
+    if _goes_on_dictating(digits, letters):
+        return Cue.OPEN if table.announces.isdisjoint(words) else Cue.GOES_ON
     if left_open := _left_open(_last_sentence(text), table):
         return left_open
     if text.rstrip().endswith("?") or (
@@ -88,9 +86,10 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
     """How a sentence is left open, if it is."""
     if not words:
         return None
-    if words[-1] in table.goes_on or _opens(words, table):
+    is_english = table is ENGLISH
+    if words[-1] in table.goes_on or _opens(words, table) or (is_english and breaks_off(words)):
         return Cue.GOES_ON
-    return Cue.OPEN if table is ENGLISH and leaves_open(words) else None
+    return Cue.OPEN if is_english and lacks_something(words) else None
 
 
 def _opens(words: list[str], table: Words) -> bool:
@@ -129,11 +128,8 @@ def _dictated(words: list[str], table: Words) -> tuple[int, int]:
     return digits, letters
 
 
-def _goes_on_dictating(digits: int, letters: int) -> Cue | None:
-    """What a number or name that is too short leads one to expect: it could be a code, or initials."""
-    if not 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER):
-        return None
-    return Cue.OPEN if letters or digits >= WHOLE_CODE else Cue.GOES_ON
+def _goes_on_dictating(digits: int, letters: int) -> bool:
+    return 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER)
 
 
 def _is_number(word: str, table: Words) -> bool:

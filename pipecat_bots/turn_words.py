@@ -40,6 +40,8 @@ class Words:
     """What is said before the sentence proper begins."""
     letter_words: frozenset[str] = _NONE
     """Words of one letter, that are no letter being spelled."""
+    announces: frozenset[str] = _NONE
+    """What tells that the digits to come are no code, and the letters no initials."""
     digits: frozenset[str] = _NONE
     numbers: frozenset[str] = _NONE
     """Other number words."""
@@ -86,6 +88,7 @@ ENGLISH = Words(
         "|",
     ),
     letter_words=listed("a i"),
+    announces=listed("number phone telephone mobile cell spelled spelt spell spelling"),
     digits=listed("zero oh one two three four five six seven eight nine double triple"),
     numbers=listed(
         "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
@@ -135,6 +138,7 @@ GERMAN = Words(
         "ja nein okay ok gut also hallo hi guten tag morgen abend entschuldigung bitte danke äh ähm und "
         "aber naja dann genau"
     ),
+    announces=listed("nummer telefonnummer handynummer telefon handy buchstabiert buchstabiere"),
     digits=listed("null eins ein zwei zwo drei vier fünf sechs sieben acht neun"),
     numbers=listed(
         "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreißig "
@@ -181,6 +185,7 @@ SPANISH = Words(
         "disculpe oiga oye eh y pero entonces claro"
     ),
     letter_words=listed("a e o u y"),
+    announces=listed("número teléfono móvil celular deletrea escribe"),
     digits=listed("cero uno un dos tres cuatro cinco seis siete ocho nueve"),
     numbers=listed(
         "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno "
@@ -222,6 +227,7 @@ FRENCH = Words(
         "oui non ok okay bon bonjour bonsoir salut merci alors pardon euh heu ben bah et mais voilà"
     ),
     letter_words=listed("a à y"),
+    announces=listed("numéro téléphone portable épelle écrit"),
     digits=listed("zéro un deux trois quatre cinq six sept huit neuf"),
     numbers=listed(
         "dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante septante "
@@ -255,6 +261,7 @@ ITALIAN = Words(
         "sì si no ok okay allora ciao buongiorno buonasera grazie scusi scusa beh bene e ma certo eh"
     ),
     letter_words=listed("a e i o è"),
+    announces=listed("numero telefono cellulare scrive"),
     digits=listed("zero uno un due tre quattro cinque sei sette otto nove"),
     numbers=listed(
         "dieci undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove venti "
@@ -288,6 +295,7 @@ PORTUGUESE = Words(
         "sim não ok okay bom boa dia tarde noite olá oi obrigado obrigada desculpe então e mas claro"
     ),
     letter_words=listed("a e o à é"),
+    announces=listed("número telefone telemóvel celular escreve soletra"),
     digits=listed("zero um dois três quatro cinco seis sete oito nove meia"),
     numbers=listed(
         "dez onze doze treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete dezoito "

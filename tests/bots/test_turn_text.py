@@ -23,7 +23,7 @@ def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
     "text",
     [
         *("I would like a pizza and", "we should go to the", "um", "it is my", "I would like", "let me"),
-        *("my number is five five five", "555", "it is 5 5", "I would like…", "first,", "because"),
+        *("my number is five five five", "it is spelled S M", "I would like…", "first,", "because"),
         *("I was thinking -", "hold on", "Yes. I'd like"),
     ],
 )
@@ -70,9 +70,7 @@ def test_sentences_that_no_rule_was_made_for_are_told_apart() -> None:
     assert len(found) / len(UNSEEN_OPEN) >= 0.8
 
 
-@pytest.mark.parametrize(
-    "text", ["A B C", "my code is four nine two one", "well, so", "can you tell me when"]
-)
+@pytest.mark.parametrize("text", ["A B C", "my code is four nine two one", "555", "it is 5 5"])
 def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
     assert cue(text) is Cue.OPEN
 
