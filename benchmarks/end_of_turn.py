@@ -3,9 +3,10 @@
     uv run python -m benchmarks.end_of_turn --json benchmarks/results/end_of_turn.json
 
 The corpus is synthesised (`end_of_turn_cases`): whole turns, and turns with pauses inside numbers, after
-words that nobody ends with, after fillers, and in the middle of sentences. The detectors hear it through the
-bots' own voice activity detector, faster than real time, on a clock of its own; transcripts are the true
-words up to then, 24 ms after a pause is reported, so that the recogniser is not what is measured.
+words that nobody ends with, after fillers, in mid-sentence and after clauses that could have been all. The
+detectors hear it through the bots' own voice activity detector, faster than real time, on a clock of its own;
+transcripts are the true words up to then, 24 ms after a pause is reported, so that the recogniser is not what
+is measured.
 
 A false cut-off is a turn that a detector ended before it was over; its delay is counted from the last sound.
 It is audible if the user was still silent when the answer's first sound came, 150 ms after the end: an answer

@@ -26,7 +26,7 @@ class Patience:
     least_ms: float = 350.0
     most_ms: float = 900.0
     open_ms: float = 1200.0
-    open_most_ms: float = 1800.0
+    open_most_ms: float = 1600.0
     trailing_ms: float = 2000.0
     longest_ms: float = 2400.0
     final_ms: float = 1000.0
