@@ -81,6 +81,11 @@ _WANTING = listed(
     "planning have has had 've got decided decide supposed used about how where when you me us him them"
 )
 """What stands before the *to* of an infinitive that is not *something to eat* or *ready to order*."""
+_SELECTS = {
+    "in": listed("live lives lived living interested born arrive arrives arriving arrived"),
+    "on": listed("depend depends depending based rely relying focus focused"),
+}
+"""Prepositions that may also belong to a verb (*log in*), and what they need an object with."""
 _BEFORE_VERB = listed(
     "just only also really actually probably usually already still even often basically maybe please"
 )
@@ -158,7 +163,10 @@ def _ends_in_preposition(words: Clause) -> bool:
     """*I want a table for*; but not *what are you looking for*, *I don't want to*."""
     if words[-1] == "to" and (words[-2:-1] == ["love"] or _NOT & set(words[-4:-1])):
         return False
-    return words[-1] in ENGLISH.stranded and not _fronts_object(words[:-1], strands=True)
+    wants_object = words[-1] in ENGLISH.stranded or (
+        len(words) > 1 and words[-2] in _SELECTS.get(words[-1], ())
+    )
+    return wants_object and not _fronts_object(words[:-1], strands=True)
 
 
 def _ends_in_question_word(words: Clause) -> bool:

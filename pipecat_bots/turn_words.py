@@ -59,7 +59,7 @@ ENGLISH = Words(
     ),
     stranded=listed(
         "to of with for from into onto upon about between among against toward towards during without "
-        "despite except via per like at by"
+        "despite except via per like at by until till"
     ),
     question=listed("what where who whom whose which when why how"),
     asking=listed(

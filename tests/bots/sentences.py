@@ -63,6 +63,9 @@ we arrived at
 can the technician
 yes but I
 no I need
+my parents live in
+we are open until
+that depends on
 """.strip().splitlines()
 """Each lacks something: the rules were written with these."""
 WHOLE = """
@@ -135,6 +138,9 @@ if you could send me the details
 nothing to worry about
 someone to talk to
 leave it as it is
+which city do you live in
+please come in
+it's still on
 """.strip().splitlines()
 """Each could be all there is, and some look as if they could not."""
 UNSEEN_OPEN = """
