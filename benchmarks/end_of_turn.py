@@ -3,11 +3,15 @@
     uv run python -m benchmarks.end_of_turn --json benchmarks/results/end_of_turn.json
 
 The corpus is synthesised (`end_of_turn_cases`): whole turns, and turns with pauses inside numbers, after
-words that nobody ends with, after fillers, and in the middle of sentences. The detectors hear it through the
-bots' own voice activity detector, faster than real time, on a clock of its own; transcripts are the true
-words up to then, 24 ms after a pause is reported, so that the recogniser is not what is measured.
+words that nobody ends with, after fillers, in mid-sentence and after clauses that could have been all. The
+detectors hear it through the bots' own voice activity detector, faster than real time, on a clock of its own;
+transcripts are the true words up to then, 24 ms after a pause is reported, so that the recogniser is not what
+is measured.
 
 A false cut-off is a turn that a detector ended before it was over; its delay is counted from the last sound.
+It is audible if the user was still silent when the answer's first sound came, 150 ms after the end: an answer
+begun ahead, confirmed, and heard at the other end of a local connection. Whoever goes on before that has it
+taken back by the bots, unheard, whatever the detector.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ from pipecat_bots.voice_activity import WatchfulVADAnalyzer
 FINAL_MS = 24.0
 JUDGEMENT_MS = 45.0
 """What the model takes on an idle core, with what it takes to ask it."""
+ANSWER_MS = 150.0
+"""From the end of a turn to the first sound of an answer that was begun ahead of it."""
 STOP_S = 0.2
 TICK_MS = 8
 VAD_WINDOW = 512
@@ -159,25 +165,49 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a detector made of a turn."""
+
+    case: Case
+    cut_off: bool
+    audible: bool
+    delay_ms: float
+    """Of its end, the last one if there were several."""
+
+
+def _has_pause(case: Case) -> bool:
+    return case.pause_s > 0
+
+
+def _share(of: Iterable[bool]) -> float:
+    values = list(of)
+    return sum(values) / max(1, len(values))
+
+
 @dataclass
 class Figures:
     """What a detector came to, turn by turn."""
 
-    turns: list[tuple[Case, bool, float]] = field(default_factory=list)
-    """Each with whether it was cut off, and the delay of its end in milliseconds."""
+    turns: list[Turn] = field(default_factory=list)
 
-    def add(self, case: Case, ends_ms: list[float]) -> None:
-        cut_off = any(end < case.end_ms for end in ends_ms)
-        self.turns.append((case, cut_off, ends_ms[-1] - case.end_ms))
+    def add(self, case: Case, ends_ms: Sequence[float], heard: Sequence[Moment]) -> None:
+        wrong = [end for end in ends_ms if end < case.end_ms]
+        voices = [moment.at_ms for moment in heard if moment.what == "voice"]
+        audible = any(not any(end < at <= end + ANSWER_MS for at in voices) for end in wrong)
+        self.turns.append(Turn(case, bool(wrong), audible, ends_ms[-1] - case.end_ms))
 
     @property
     def delays_ms(self) -> list[float]:
-        return [delay for _, _, delay in self.turns]
+        return [turn.delay_ms for turn in self.turns]
 
-    def cut_off_share(self, of: Callable[[Case], bool] = lambda case: case.pause_s > 0) -> float:
+    def cut_off_share(self, of: Callable[[Case], bool] = _has_pause) -> float:
         """Return the share of the turns with a pause in them that were cut off, or of others."""
-        cut = [cut_off for case, cut_off, _ in self.turns if of(case)]
-        return sum(cut) / max(1, len(cut))
+        return _share(turn.cut_off for turn in self.turns if of(turn.case))
+
+    def audible_share(self, of: Callable[[Case], bool] = _has_pause) -> float:
+        """Return the share in which the user heard something of a wrong answer."""
+        return _share(turn.audible for turn in self.turns if of(turn.case))
 
     def by_pause(self) -> dict[float, float]:
         """Return the share of turns cut off, by the length of their pause in seconds."""
@@ -187,19 +217,27 @@ class Figures:
         return {
             "turns": len(self.turns),
             "false_cut_off_share": round(self.cut_off_share(), 4),
+            "audible_share": round(self.audible_share(), 4),
             "false_cut_off_share_by_pause": {
                 f"{s} s": round(share, 4) for s, share in self.by_pause().items()
             },
             "delay_ms": _spread(self.delays_ms),
             "by_kind": {
-                kind: self._of_kind(kind) for kind in dict.fromkeys(c.kind for c, _, _ in self.turns)
+                kind: self._of_kind(kind) for kind in dict.fromkeys(turn.case.kind for turn in self.turns)
             },
         }
 
     def _of_kind(self, kind: str) -> dict[str, Any]:
-        delays = [delay for case, _, delay in self.turns if case.kind == kind]
-        share = self.cut_off_share(lambda case: case.kind == kind)
-        return {"turns": len(delays), "false_cut_off_share": round(share, 4), "delay_ms": _spread(delays)}
+        def of(case: Case) -> bool:
+            return case.kind == kind
+
+        delays = [turn.delay_ms for turn in self.turns if of(turn.case)]
+        return {
+            "turns": len(delays),
+            "false_cut_off_share": round(self.cut_off_share(of), 4),
+            "audible_share": round(self.audible_share(of), 4),
+            "delay_ms": _spread(delays),
+        }
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -322,7 +360,7 @@ def measure(cases: Iterable[Case], model: SmartTurnModel) -> dict[str, Figures]:
         vad._executor.shutdown(wait=False)
         for name, make in DETECTORS.items():
             if found := Hearing(case, make, judge).listen(heard):
-                figures[name].add(case, found)
+                figures[name].add(case, found, heard)
     return figures
 
 
@@ -332,11 +370,21 @@ def measure(cases: Iterable[Case], model: SmartTurnModel) -> dict[str, Figures]:
 def show(figures: dict[str, Figures], console: Console) -> None:
     pauses = (f"cut at {s} s" for s in PAUSES_S)
     table = Table(
-        "detector", "turns", "p50", "p90", "p99", "max", "cut off", *pauses, title="end of turn, ms"
+        "detector",
+        "turns",
+        "p50",
+        "p90",
+        "p99",
+        "max",
+        "cut off",
+        "audible",
+        *pauses,
+        title="end of turn, ms",
     )
     for name, found in figures.items():
         delays = (f"{ms:.0f}" for ms in _spread(found.delays_ms).values())
-        shares = (f"{share:.0%}" for share in (found.cut_off_share(), *found.by_pause().values()))
+        wrong = (found.cut_off_share(), found.audible_share(), *found.by_pause().values())
+        shares = (f"{share:.0%}" for share in wrong)
         table.add_row(name, str(len(found.turns)), *delays, *shares)
     console.print(table)
 

@@ -25,6 +25,7 @@ WHOLE = {
     "one word": ("yes", "no", "okay", "seven", "maybe", "Robert"),
     "question": ("what time is it", "can you help me with my order", "is there a train to Paris today"),
     "statement": ("I would like to book a table for two", "my brother lives in London", "it does not work"),
+    "statement like an open one": ("that is all I need", "I do not know what it is"),
     "number": ("five five five one two three four", "my code is four nine two one"),
 }
 BROKEN = {
@@ -43,6 +44,11 @@ BROKEN = {
         ("I wanted to ask you", "what the weather is like in Rome"),
         ("can you tell me", "the name of the song"),
         ("please send the letter", "to my new address"),
+    ),
+    "whole clause": (
+        ("I would like to book a table", "for two people"),
+        ("my brother lives in London", "with his two children"),
+        ("please call me tomorrow", "after nine in the morning"),
     ),
 }
 PAUSES_S = (0.4, 0.7, 1.0, 1.5, 2.0)

@@ -26,6 +26,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import WebsocketSTTService
+from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 from websockets.asyncio.client import ClientConnection
@@ -171,6 +172,12 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         if self._journal.pending:
             await self._give_up_later()
 
+    @property
+    def _language(self) -> Language | None:
+        """The language the recogniser was told, if it is one (`auto` is none)."""
+        language = self._settings.language
+        return language if isinstance(language, Language) else None
+
     # ---------------------------------------------------------------------------- from the server
 
     async def _on_message(self, message: str | bytes) -> None:
@@ -189,14 +196,15 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
     async def _interim(self, text: str) -> None:
         """Show what is heard of the utterance being spoken; after its final it would undo that."""
         if text.strip():
-            frame = InterimTranscriptionFrame(text.strip(), self._user_id, time_now_iso8601())
-            await self.push_frame(frame)
+            now, language = time_now_iso8601(), self._language
+            await self.push_frame(InterimTranscriptionFrame(text.strip(), self._user_id, now, language))
 
     async def _words_so_far(self, text: str) -> None:
         if self._voiced:
             await self._interim(text)
         else:
-            await self.push_frame(EagerTranscriptionFrame(text, self._user_id, time_now_iso8601()))
+            now, language = time_now_iso8601(), self._language
+            await self.push_frame(EagerTranscriptionFrame(text, self._user_id, now, language))
 
     async def _final(self, final: Final) -> None:
         number = self._resets.pop(final.id, 0)
@@ -206,8 +214,9 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             if is_last:
                 self.confirm_finalize()
             await self.emit_stt_usage_metrics()
-            await self.push_frame(TranscriptionFrame(text, self._user_id, time_now_iso8601()))
-            await self._handle_transcription(text, True)
+            now, language = time_now_iso8601(), self._language
+            await self.push_frame(TranscriptionFrame(text, self._user_id, now, language))
+            await self._handle_transcription(text, True, language)
         elif is_last:
             await self._nothing_said()
 

@@ -48,7 +48,9 @@ class BotSettings(BaseSettings):
         default="Hello! How can I help you?",
         description="What the bot says when a caller is there; empty for nothing.",
     )
-    bot_language: str = Field(default="en", description="Language of the voice.")
+    bot_language: str = Field(
+        default="en", description="Language of the voice, and of the user if BOT_ASR_LANGUAGE names no other."
+    )
     bot_tts_voice: str | None = Field(default=None, description="Voice; the server's first one if not set.")
     bot_tts_preset: Literal["aggressive", "balanced", "conservative"] | None = Field(
         default=None, description="Speed against quality of streamed speech; the server's default if not set."
@@ -132,7 +134,7 @@ class BotSettings(BaseSettings):
         "Smart Turn if not set.",
     )
     bot_turn_wait_secs: float = Field(
-        default=1.6, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
+        default=2.4, ge=0.4, description="Silence that ends a turn however unfinished it sounds and reads."
     )
     bot_speculation: float = Field(
         default=0.5,

@@ -18,26 +18,30 @@ class Patience:
     """Milliseconds of silence after which a turn is over.
 
     `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
-    `least_ms` to `most_ms`, one that reads unfinished `open_ms` to `longest_ms`, the more the less it sounds
-    complete.
+    `least_ms` to `most_ms`, one that lacks something `open_ms` to `open_most_ms`, and one that ends as nobody
+    does `trailing_ms` to `longest_ms`: the more the less it sounds complete.
     """
 
     sure_ms: float = 200.0
     least_ms: float = 350.0
     most_ms: float = 900.0
     open_ms: float = 1200.0
-    longest_ms: float = 1600.0
+    open_most_ms: float = 1600.0
+    trailing_ms: float = 2000.0
+    longest_ms: float = 2400.0
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
-    def wait_ms(self, text: str, probability: float | None) -> float:
+    def wait_ms(self, text: str, probability: float | None, language: str = "en") -> float:
         """Return the silence after which a turn with this text, complete with this probability, is over."""
         sounds = 0.0 if probability is None else probability
-        match cue(text):
+        match cue(text, language):
             case Cue.OVER:
                 return self.sure_ms
             case Cue.GOES_ON:
-                wait = _between(self.open_ms, self.longest_ms, sounds)
+                wait = _between(self.trailing_ms, self.longest_ms, sounds)
+            case Cue.OPEN:
+                wait = _between(self.open_ms, self.open_most_ms, sounds)
             case Cue.WHOLE | Cue.PLAIN as kind:
                 complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
                 wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
@@ -52,7 +56,9 @@ def _between(least: float, most: float, probability: float) -> float:
 class TurnEnd:
     """One turn of the user, as it goes on. `over` is the decision."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, language: str = "en") -> None:
+        self.language = language
+        """Of the words; may change with every transcript."""
         self._patience = patience or Patience()
         self._speaking = False
         self._voiced = False
@@ -148,4 +154,4 @@ class TurnEnd:
             return False
         if self._final_due:
             return self._silence_ms >= self._patience.sure_ms + self._patience.final_ms
-        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability)
+        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability, self.language)

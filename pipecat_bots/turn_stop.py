@@ -22,7 +22,7 @@ from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation import Speculation, Waste
 from pipecat_bots.turn_detector import TurnAudio, TurnDetector
 from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.turn_text import Cue, cue, same_words
+from pipecat_bots.turn_text import LEFT_OPEN, cue, same_words
 
 
 class TurnEndStrategy(BaseUserTurnStopStrategy):
@@ -32,15 +32,20 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         detector: How complete a turn sounds; None leaves it to silence and words.
         patience: How long silences are waited for.
         waste: Whether a speculation can be afforded.
+        language: Of the words, as long as the transcripts do not name another.
     """
 
     def __init__(
-        self, detector: TurnDetector | None, patience: Patience | None = None, waste: Waste | None = None
+        self,
+        detector: TurnDetector | None,
+        patience: Patience | None = None,
+        waste: Waste | None = None,
+        language: str = "en",
     ) -> None:
         super().__init__()
         self.waste = waste or Waste(0)
         self._detector = detector
-        self._turn = TurnEnd(patience)
+        self._turn = TurnEnd(patience, language)
         self._audio = TurnAudio(16000)
         self._active = False
         self._speculation: Speculation | None = None
@@ -91,8 +96,10 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             case VADUserStoppedSpeakingFrame():
                 await self._on_pause(frame.stop_secs)
             case EagerTranscriptionFrame():
+                self._turn.language = frame.language or self._turn.language
                 await self._speculate(frame.text)
             case TranscriptionFrame():
+                self._turn.language = frame.language or self._turn.language
                 await self._on_text(frame)
             case NothingSaidFrame():
                 await self._on_nothing_said()
@@ -161,7 +168,12 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         text = self._turn.text_with(heard)
         now = asyncio.get_running_loop().time()
         unwanted = not self._active or self._turn.is_voiced or self._speculation is not None
-        if unwanted or not text or same_words(text, self._refused) or cue(text) is Cue.GOES_ON:
+        if (
+            unwanted
+            or not text
+            or same_words(text, self._refused)
+            or cue(text, self._turn.language) in LEFT_OPEN
+        ):
             return
         if self.waste.allows(now):
             self._speculation = Speculation(text)

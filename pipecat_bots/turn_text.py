@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
+
+from pipecat_bots.turn_grammar import breaks_off, lacks_something
+from pipecat_bots.turn_words import ENGLISH, Words, words_of
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")
-_TRAILS_OFF = re.compile(r"(?:[,:;–—-]|\.\.\.|…)\s*$")
+_SENTENCE_END = re.compile(r"[.?!]\s+")
+_TRAILS_OFF = re.compile(r"(?:[,:;–—-]|\.\.\.|…|\b(?:[cdjlmnst]|qu|un|[dns]?[aeu]ll)['’])\s*$")
+"""A comma, dots; an elided article: *j'aime l'*."""
+_LONGEST_OPENING = 5
 
-
-def _set(words: str, separator: str | None = None) -> frozenset[str]:
-    return frozenset(words.split(separator))
-
-
-_GOES_ON = _set(
-    "and but or nor because although unless until if whereas plus the a an my your our their its "
-    "um uhm uh er erm hm hmm mm"
-)
-_GOES_ON_IN_STATEMENTS = _set("to of with for from into about between")
-_QUESTION = _set("what where who whom whose which when why how")
-_ASKING = _set("can could would will do does did is are was were have has may should shall am")
-_SUBJECTS = _set("i you he she it we they this that there the my your our")
-_LAST_WORDS = _set("please thanks today tonight tomorrow yesterday morning now again too instead")
-_SO_ENDS = _set("think hope guess suppose believe say said not or even do did")
-_ANSWERS = _set(
-    "yes|yeah|yep|yup|no|nope|nah|okay|ok|sure|right|correct|exactly|maybe|perhaps|please|thanks|thank you|"
-    "stop|go ahead|go on|of course|absolutely|definitely|never|always|hello|hi|hey|goodbye|bye|good morning|"
-    "cancel|continue|help|repeat|yes please|no thanks|no thank you|not really|i do|i don't|that's right|"
-    "that's all|none|both|neither|either",
-    "|",
-)
-_DIGITS = _set("zero oh one two three four five six seven eight nine double triple")
-_NUMBERS = _DIGITS | _set(
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
-    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million first second third"
-)
 _WHOLE_NUMBERS = (7, 10, 11, 16)
 WHOLE_NUMBER = 7
 """Digits a dictated number has at least; with fewer, a pause is taken for one between its groups."""
@@ -52,23 +32,35 @@ class Cue(Enum):
     """It could end here: a question, a request, a number in full."""
     PLAIN = auto()
     """Nothing either way."""
+    OPEN = auto()
+    """More is to be expected: a sentence that lacks something, a number too short to be one."""
     GOES_ON = auto()
     """Nobody ends like this."""
 
 
-def cue(text: str) -> Cue:
-    """Say what the words so far lead one to expect (English; other languages are mostly `PLAIN`)."""
-    words = _words(text)
+LEFT_OPEN = frozenset({Cue.OPEN, Cue.GOES_ON})
+
+
+@lru_cache(maxsize=256)
+def cue(text: str, language: str = "en") -> Cue:
+    """Say what the words so far lead one to expect; mostly nothing in a language that is not known."""
+    table, words = words_of(language), _words(text)
     if not words:
         return Cue.PLAIN
-    digits, letters = _dictated(words)
-    if _goes_on_dictating(digits, letters) or _is_left_open(words) or _TRAILS_OFF.search(text):
+    if _TRAILS_OFF.search(text.lower()):
         return Cue.GOES_ON
-    if text.rstrip().endswith("?") or " ".join(words) in _ANSWERS:
+    if " ".join(words) in table.answers:
         return Cue.OVER
-    if len(words) == 1 and (_is_number(words[0]) or len(words[0]) == 1):
+    digits, letters = _dictated(words, table)
+    if _goes_on_dictating(digits, letters):
+        return Cue.OPEN if table.announces.isdisjoint(words) else Cue.GOES_ON
+    if left_open := _left_open(_last_sentence(text), table):
+        return left_open
+    if text.rstrip().endswith("?") or (
+        len(words) == 1 and (_is_number(words[0], table) or len(words[0]) == 1)
+    ):
         return Cue.OVER
-    whole = digits in _WHOLE_NUMBERS or words[-1] in _LAST_WORDS or _asks(words)
+    whole = digits in _WHOLE_NUMBERS or words[-1] in table.last or _asks(words, table)
     return Cue.WHOLE if whole else Cue.PLAIN
 
 
@@ -86,35 +78,52 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(_ABBREVIATION.sub(r"\1\2", text.casefold().replace("’", "'")))
 
 
-def _asks(words: list[str]) -> bool:
+def _last_sentence(text: str) -> list[str]:
+    return _words(_SENTENCE_END.split(text.strip())[-1])
+
+
+def _left_open(words: list[str], table: Words) -> Cue | None:
+    """How a sentence is left open, if it is."""
+    if not words:
+        return None
+    is_english = table is ENGLISH
+    if words[-1] in table.goes_on or _opens(words, table) or (is_english and breaks_off(words)):
+        return Cue.GOES_ON
+    return Cue.OPEN if is_english and lacks_something(words) else None
+
+
+def _opens(words: list[str], table: Words) -> bool:
+    """Whether the sentence has come no further than a phrase that every sentence may begin with."""
+    for start in range(max(0, len(words) - _LONGEST_OPENING), len(words)):
+        begins = start == 0 or words[start - 1] in table.starters
+        if begins and " ".join(words[start:]) in table.openings:
+            return True
+    return False
+
+
+def _asks(words: list[str], table: Words) -> bool:
     """Whether the words have the form of a question that is not too short to be one."""
-    return len(words) >= 4 and (words[0] in _QUESTION or (words[0] in _ASKING and words[1] in _SUBJECTS))
+    first = next((i for i, word in enumerate(words) if word not in table.starters), 0)
+    question = words[first:]
+    if len(question) < 4:
+        return False
+    inverted = question[0] in table.asking and (not table.subjects or question[1] in table.subjects)
+    return question[0] in table.question or inverted
 
 
-def _is_left_open(words: list[str]) -> bool:
-    last = words[-1]
-    if last in _QUESTION:
-        return len(words) > 1
-    if last == "so":
-        return len(words) == 1 or words[-2] not in _SO_ENDS
-    if last in _GOES_ON_IN_STATEMENTS:
-        return not _QUESTION & set(words)
-    return last in _GOES_ON
-
-
-def _dictated(words: list[str]) -> tuple[int, int]:
+def _dictated(words: list[str], table: Words) -> tuple[int, int]:
     """How many digits, and how many letters, end the text: a telephone number, or a name being spelled."""
     digits = letters = 0
     for word in reversed(words):
         if word.isdigit() and len(word) != 2:  # with two it is a number more often than a group of one
             digits += len(word)
-        elif word in _DIGITS:
+        elif word in table.digits:
             digits += 1
         elif len(word) == 1 and word.isalpha():
             letters += 1
         else:
             break
-    if digits == 0 and letters == 2 and words[-2] in ("a", "i"):
+    if digits == 0 and letters == 2 and words[-2] in table.letter_words:
         letters = 1
     return digits, letters
 
@@ -123,5 +132,5 @@ def _goes_on_dictating(digits: int, letters: int) -> bool:
     return 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER)
 
 
-def _is_number(word: str) -> bool:
-    return word.isdigit() or word in _NUMBERS
+def _is_number(word: str, table: Words) -> bool:
+    return word.isdigit() or word in table.digits or word in table.numbers

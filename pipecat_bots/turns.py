@@ -46,7 +46,7 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
     )
     waste = Waste(settings.bot_speculation)
     detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
-    return _strategies(settings, TurnEndStrategy(detector, patience, waste))
+    return _strategies(settings, TurnEndStrategy(detector, patience, waste, settings.bot_language))
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:

@@ -49,9 +49,22 @@ def test_an_end_before_the_last_sound_is_a_false_cut_off_and_the_delay_is_that_o
     heard = [*stretch(400, 920), *stretch(1620, 2320)]
     figures = {name: Figures() for name in ("silence, 0.2 s", "silence + prosody + words")}
     for name, found in figures.items():
-        found.add(words, ends(name, words, heard, 0.9))
+        found.add(words, ends(name, words, heard, 0.9), heard)
     impatient, patient = figures.values()
     assert impatient.cut_off_share() == 1
     assert patient.cut_off_share() == 0
     assert patient.by_pause()[0.7] == 0
     assert impatient.delays_ms[0] < patient.delays_ms[0] < 1700
+
+
+@pytest.mark.parametrize(("pause_ms", "audible"), [(300, False), (600, True)])
+def test_a_wrong_answer_is_audible_if_the_user_is_still_silent_when_it_begins(
+    pause_ms: float, audible: bool
+) -> None:
+    goes_on = 920 + pause_ms
+    words = case(("tell", 600), ("me", 900), ("more", goes_on + 500))
+    heard = [*stretch(400, 920), *stretch(goes_on, goes_on + 500)]
+    figures = Figures()
+    figures.add(words, ends("silence, 0.2 s", words, heard, 0.9), heard)
+    assert figures.cut_off_share() == 1
+    assert figures.audible_share() == audible

@@ -21,6 +21,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.tests.utils import SleepFrame
+from pipecat.transcriptions.language import Language
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -45,6 +46,19 @@ async def test_each_utterance_gets_one_final_with_its_own_words() -> None:
         down, _ = await through([stt], [SleepFrame(0.2), *steps])
     assert finals(down) == ["one two", "three"]
     assert all(frame.finalized for frame in of_type(down, TranscriptionFrame))
+
+
+@pytest.mark.parametrize(("named", "language"), [("de", Language.DE), ("auto", None), (None, None)])
+@virtual_time
+async def test_transcripts_carry_the_language_the_recogniser_was_told(
+    named: str | None, language: Language | None
+) -> None:
+    async with FakeAsr() as asr:
+        settings = NVidiaWebSocketSTTService.Settings(language=named)
+        stt = NVidiaWebSocketSTTService(url=asr.url, settings=settings, eager=True)
+        down, _ = await through([stt], [SleepFrame(0.2), *utterance("one"), SleepFrame(0.3)])
+    (final,) = of_type(down, TranscriptionFrame)
+    assert final.language is language
 
 
 @virtual_time

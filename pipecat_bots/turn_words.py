@@ -1,0 +1,319 @@
+"""The words by which a language shows that a turn goes on, that it is over, or that a number is dictated.
+
+Closed classes only: conjunctions, articles, prepositions, pronouns, auxiliaries, numerals. What is listed is
+written as `turn_text.normalised` writes it: without case, and without punctuation but apostrophes within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+def listed(words: str, separator: str | None = None) -> frozenset[str]:
+    """Return a set of what stands in a string, between spaces or another separator."""
+    return frozenset(words.casefold().split(separator))
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language."""
+
+    goes_on: frozenset[str] = _NONE
+    """Nobody ends with these: conjunctions, articles, most prepositions, fillers."""
+    openings: frozenset[str] = _NONE
+    """Nobody says these and no more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
+    stranded: frozenset[str] = _NONE
+    """Prepositions that only a question, or a clause like one, ends with."""
+    question: frozenset[str] = _NONE
+    asking: frozenset[str] = _NONE
+    """Verbs that a question begins with if their subject follows."""
+    subjects: frozenset[str] = _NONE
+    answers: frozenset[str] = _NONE
+    """Whole turns, however short."""
+    last: frozenset[str] = _NONE
+    """Words that requests like to end with."""
+    starters: frozenset[str] = _NONE
+    """What is said before the sentence proper begins."""
+    letter_words: frozenset[str] = _NONE
+    """Words of one letter, that are no letter being spelled."""
+    announces: frozenset[str] = _NONE
+    """What tells that the digits to come are no code, and the letters no initials."""
+    digits: frozenset[str] = _NONE
+    numbers: frozenset[str] = _NONE
+    """Other number words."""
+
+
+def _compounds(units: str, tens: str, joint: str) -> Iterable[str]:
+    """Numerals written as one word, units before tens."""
+    return (f"{unit}{joint}{ten}".casefold() for unit in units.split() for ten in tens.split())
+
+
+ENGLISH = Words(
+    goes_on=listed(
+        "and but or nor because although unless if whether whereas plus than as the a an my your our their "
+        "its every very whose um uhm uh er erm hm hmm mm gonna wanna gotta mr mrs ms"
+    ),
+    stranded=listed(
+        "to of with for from into onto upon about between among against toward towards during without "
+        "despite except via per like at by until till"
+    ),
+    question=listed("what where who whom whose which when why how"),
+    asking=listed(
+        "can could would will do does did is are was were have has had may should shall must am isn't "
+        "aren't wasn't weren't don't doesn't didn't can't couldn't won't wouldn't haven't hasn't shouldn't"
+    ),
+    subjects=listed("i you he she it we they this that there these those the my your our his her their"),
+    answers=listed(
+        "yes|yeah|yep|yup|no|nope|nah|okay|ok|sure|right|correct|exactly|maybe|perhaps|please|thanks|"
+        "thank you|stop|go ahead|go on|of course|absolutely|definitely|never|always|hello|hi|hey|goodbye|"
+        "bye|good morning|cancel|continue|help|repeat|yes please|no thanks|no thank you|not really|i do|"
+        "i don't|that's right|that's all|none|both|neither|either|sort of|kind of|what for|where to|"
+        "where from|so what|guess what|since when|how come",
+        "|",
+    ),
+    last=listed("please thanks today tonight tomorrow yesterday morning now again too instead"),
+    starters=listed(
+        "yes yeah yep no nope okay ok well so hi hello hey oh please thanks thank sorry actually um uh uhm "
+        "er erm hmm right alright sure great good morning afternoon evening then now also anyway today "
+        "tomorrow tonight"
+    ),
+    openings=listed(
+        "i mean|i wonder|i was wondering|i'd like|i would like|let me|let us|let's see|let me see|"
+        "let me think|hold on|hang on|wait|one moment|just a moment|one second|just a second|just a minute|"
+        "give me a second|give me a moment|how about|what about|what if|even if|the thing is|not only",
+        "|",
+    ),
+    letter_words=listed("a i"),
+    announces=listed("number phone telephone mobile cell spelled spelt spell spelling"),
+    digits=listed("zero oh one two three four five six seven eight nine double triple"),
+    numbers=listed(
+        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
+        "forty fifty sixty seventy eighty ninety hundred thousand million first second third"
+    ),
+)
+
+GERMAN = Words(
+    goes_on=listed(
+        "und oder aber denn sondern weil dass daß ob obwohl wenn falls damit sodass bevor nachdem während "
+        "sobald als wie der die den dem des ein eine einen einem einer eines mein meine meinen meinem "
+        "meiner dein deine deinen deinem deiner unser unsere unseren unserem unserer ihre ihren ihrem ihrer "
+        "seine seinen seinem seiner kein keine keinen keinem keiner jeder jeden jedem jedes dieser diesen "
+        "diesem für mit von bei nach ohne gegen um am im vom zum zur beim ins ans in zwischen wegen trotz "
+        "seit bis hinter neben per pro äh ähm öh hm hmm ähem also naja tja"
+    ),
+    openings=listed(
+        "ich|ich möchte|ich will|ich würde|ich würde gern|ich würde gerne|ich hätte|ich hätte gern|"
+        "ich hätte gerne|ich brauche|ich suche|ich habe|ich hab|ich bin|ich kann|ich muss|ich soll|"
+        "ich wollte|ich wollte fragen|wir möchten|wir wollen|wir brauchen|wir haben|wir sind|es gibt|"
+        "das ist|mein name ist|ich heiße|können sie|können sie mir|können sie mir sagen|könnten sie|"
+        "könnten sie mir|könnten sie mir sagen|kannst du|kannst du mir|kannst du mir sagen|könntest du|"
+        "könntest du mir|haben sie|hast du|gibt es|würden sie|würdest du|kann ich|könnte ich|darf ich|"
+        "muss ich|soll ich|was ist|wo ist|wie ist|wann ist|wer ist|sagen sie mir|sag mir|gib mir|"
+        "geben sie mir|zeig mir|zeigen sie mir|bring mir|bringen sie mir|ich glaube|ich denke|ich meine|"
+        "lass mich|moment|einen moment|warte|warten sie|mal sehen",
+        "|",
+    ),
+    question=listed(
+        "was wo wer wen wem wessen welche welcher welches welchen wann warum wieso weshalb wohin woher"
+    ),
+    asking=listed(
+        "kann kannst können könnte könnten könntest ist sind war waren hat haben hast gibt wird werden "
+        "würde würden würdest soll sollen sollte darf dürfen muss müssen mag möchten möchtest wollen willst"
+    ),
+    subjects=listed("ich du er sie es wir ihr das der die ein eine mein meine dein deine dort hier"),
+    answers=listed(
+        "ja|nein|doch|okay|ok|klar|genau|richtig|stimmt|vielleicht|bitte|danke|danke schön|vielen dank|"
+        "stopp|stop|halt|weiter|natürlich|gerne|gern|sicher|nie|niemals|immer|hallo|hi|tschüss|"
+        "auf wiedersehen|guten morgen|guten tag|guten abend|abbrechen|hilfe|nochmal|ja bitte|nein danke|"
+        "ja gerne|eher nicht|das ist alles|das war's|das wars|das stimmt|keine ahnung|weiß nicht|"
+        "ich weiß nicht|beide|keins|keine",
+        "|",
+    ),
+    last=listed("bitte danke heute morgen gestern jetzt nochmal auch"),
+    starters=listed(
+        "ja nein okay ok gut also hallo hi guten tag morgen abend entschuldigung bitte danke äh ähm und "
+        "aber naja dann genau"
+    ),
+    announces=listed("nummer telefonnummer handynummer telefon handy buchstabiert buchstabiere"),
+    digits=listed("null eins ein zwei zwo drei vier fünf sechs sieben acht neun"),
+    numbers=listed(
+        "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreißig "
+        "vierzig fünfzig sechzig siebzig achtzig neunzig hundert tausend million erste zweite dritte"
+    )
+    | frozenset(
+        _compounds(
+            "ein zwei drei vier fünf sechs sieben acht neun",
+            "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+            "und",
+        )
+    ),
+)
+
+SPANISH = Words(
+    goes_on=listed(
+        "y e o u pero sino ni que porque aunque si cuando mientras como pues el la los las un una unos unas "
+        "mi mis tu tus su sus nuestro nuestra al del a de en con por para sin sobre entre desde hasta hacia "
+        "según contra durante cada muy tan eh em mmm hm"
+    ),
+    openings=listed(
+        "yo|quiero|quisiera|querría|me gustaría|necesito|busco|estoy|estoy buscando|tengo|tengo que|quería|"
+        "voy a|puede|puedes|podría|podrías|me puede|me puedes|me podría|puede decirme|puedes decirme|"
+        "me puede decir|me puedes decir|podría decirme|dígame|dime|deme|dame|envíame|envíeme|muéstrame|hay|"
+        "es|está|soy|mi nombre es|me llamo|se llama|creo|quiero reservar|quiero pedir|quisiera reservar|"
+        "quisiera pedir|dónde está|cuál es|qué es|cómo se|cuándo es|a ver|un momento|espera|espere|déjame|"
+        "déjeme",
+        "|",
+    ),
+    question=listed("qué dónde quién quiénes cuál cuáles cuándo cómo cuánto cuánta cuántos cuántas adónde"),
+    asking=listed(
+        "puede puedes podría podrías hay está están es son tiene tienes tienen quiere quieres sabe sabes"
+    ),
+    answers=listed(
+        "sí|si|no|vale|ok|okay|claro|correcto|exacto|exactamente|quizás|quizá|tal vez|por favor|gracias|"
+        "muchas gracias|para|alto|sigue|continúa|por supuesto|desde luego|nunca|siempre|hola|adiós|"
+        "buenos días|buenas tardes|buenas noches|cancelar|ayuda|repite|sí por favor|no gracias|no sé|eso es|"
+        "eso es todo|nada más|ambos|ninguno|de acuerdo|así es",
+        "|",
+    ),
+    last=listed("favor gracias hoy mañana ayer ahora también"),
+    starters=listed(
+        "sí si no vale ok okay bueno pues hola buenos días buenas tardes noches gracias perdón perdone "
+        "disculpe oiga oye eh y pero entonces claro"
+    ),
+    letter_words=listed("a e o u y"),
+    announces=listed("número teléfono móvil celular deletrea escribe"),
+    digits=listed("cero uno un dos tres cuatro cinco seis siete ocho nueve"),
+    numbers=listed(
+        "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno "
+        "veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete veintiocho veintinueve "
+        "treinta cuarenta cincuenta sesenta setenta ochenta noventa cien ciento mil millón primero segundo "
+        "tercero"
+    ),
+)
+
+FRENCH = Words(
+    goes_on=listed(
+        "et ou mais donc or ni car que parce puisque quoique si lorsque quand comme dont le la les un une "
+        "des du de au aux mon ma mes ton ta tes son sa ses notre nos votre vos leur leurs ce cet cette ces "
+        "chaque à en dans par pour sur sous sans avec chez vers entre depuis pendant jusque jusqu'à très je "
+        "euh heu bah ben hum hm"
+    ),
+    openings=listed(
+        "je voudrais|j'aimerais|je veux|je souhaite|je souhaiterais|j'ai|j'ai besoin|je cherche|je suis|"
+        "je peux|je dois|je vais|nous voulons|nous voudrions|nous avons|nous sommes|il y a|est ce|"
+        "est ce qu'il y a|c'est|pouvez vous|pourriez vous|peux tu|pourrais tu|avez vous|as tu|"
+        "pouvez vous me|pouvez vous me dire|pourriez vous me dire|peux tu me dire|dites moi|dis moi|"
+        "donnez moi|donne moi|montrez moi|montre moi|envoyez moi|apportez moi|puis je|je m'appelle|"
+        "mon nom est|je pense|je crois|où est|quel est|quelle est|qu'est ce|comment est|"
+        "je voudrais réserver|je voudrais commander|un moment|attendez|attends|voyons",
+        "|",
+    ),
+    question=listed("qui quoi quel quelle quels quelles où quand comment pourquoi combien"),
+    asking=listed("est pouvez pourriez peux pourrais avez as êtes es voulez voulez"),
+    subjects=listed("ce vous tu il elle on ils elles"),
+    answers=listed(
+        "oui|ouais|non|si|ok|okay|d'accord|bien sûr|exact|exactement|peut être|s'il vous plaît|"
+        "s'il te plaît|merci|merci beaucoup|stop|arrête|arrêtez|continue|continuez|jamais|toujours|bonjour|"
+        "salut|bonsoir|au revoir|annuler|aide|répète|répétez|oui merci|non merci|oui s'il vous plaît|"
+        "c'est ça|c'est tout|c'est bon|je ne sais pas|les deux|aucun|aucune|voilà|tout à fait",
+        "|",
+    ),
+    last=listed("plaît merci demain hier maintenant aussi"),
+    starters=listed(
+        "oui non ok okay bon bonjour bonsoir salut merci alors pardon euh heu ben bah et mais voilà"
+    ),
+    letter_words=listed("a à y"),
+    announces=listed("numéro téléphone portable épelle écrit"),
+    digits=listed("zéro un deux trois quatre cinq six sept huit neuf"),
+    numbers=listed(
+        "dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante septante "
+        "huitante octante nonante cent mille million premier première deuxième second troisième"
+    ),
+)
+
+ITALIAN = Words(
+    goes_on=listed(
+        "e ed o oppure ma però né che perché se quando mentre come il lo la i gli le un uno una mio mia "
+        "miei mie tuo tua suo sua nostro nostra al allo alla ai agli alle del dello della dei degli delle "
+        "dal dalla nel nella nei sul sulla a ad di da in con su per tra fra senza verso molto ogni ehm eh "
+        "mmm cioè"
+    ),
+    openings=listed(
+        "io|vorrei|voglio|ho|ho bisogno|cerco|sto cercando|sono|posso|devo|mi chiamo|il mio nome è|può|puoi|"
+        "potrebbe|potresti|può dirmi|puoi dirmi|mi può dire|mi puoi dire|potrebbe dirmi|mi dica|dimmi|dammi|"
+        "mi dia|c'è|ci sono|è|dov'è|qual è|cos'è|credo|penso|vorrei prenotare|vorrei ordinare|un momento|"
+        "aspetta|aspetti|fammi|vediamo",
+        "|",
+    ),
+    question=listed("cosa dove chi quale quali quando perché come quanto quanta quanti quante"),
+    answers=listed(
+        "sì|si|no|ok|okay|va bene|certo|esatto|giusto|forse|per favore|grazie|grazie mille|stop|basta|"
+        "continua|mai|sempre|ciao|arrivederci|buongiorno|buonasera|annulla|aiuto|ripeti|sì grazie|no grazie|"
+        "non lo so|è tutto|entrambi|nessuno|d'accordo|certamente",
+        "|",
+    ),
+    last=listed("favore grazie oggi domani ieri adesso anche"),
+    starters=listed(
+        "sì si no ok okay allora ciao buongiorno buonasera grazie scusi scusa beh bene e ma certo eh"
+    ),
+    letter_words=listed("a e i o è"),
+    announces=listed("numero telefono cellulare scrive"),
+    digits=listed("zero uno un due tre quattro cinque sei sette otto nove"),
+    numbers=listed(
+        "dieci undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove venti "
+        "trenta quaranta cinquanta sessanta settanta ottanta novanta cento mille primo secondo terzo"
+    ),
+)
+
+PORTUGUESE = Words(
+    goes_on=listed(
+        "e ou mas porém nem que porque embora se quando enquanto como o a os as um uma uns umas meu minha "
+        "meus minhas teu tua seu sua nosso nossa ao à aos às do da dos das no na nos nas pelo pela de em "
+        "com por para sem sobre entre desde até cada hum ahn"
+    ),
+    openings=listed(
+        "eu|quero|eu quero|queria|eu queria|gostaria|eu gostaria|preciso|eu preciso|procuro|estou|"
+        "estou procurando|tenho|eu tenho|vou|posso|devo|pode|você pode|poderia|você poderia|pode me dizer|"
+        "você pode me dizer|me diga|diga me|me dê|dê me|tem|há|é|está|meu nome é|me chamo|acho|onde está|"
+        "onde fica|qual é|quero reservar|gostaria de reservar|um momento|espera|espere|deixa eu ver",
+        "|",
+    ),
+    question=listed("quê quem qual quais onde quando como quanto quanta quantos quantas"),
+    answers=listed(
+        "sim|não|ok|okay|tá|tá bom|claro|certo|exato|exatamente|talvez|por favor|obrigado|obrigada|"
+        "muito obrigado|para|pare|continua|nunca|sempre|olá|oi|tchau|adeus|bom dia|boa tarde|boa noite|"
+        "cancelar|ajuda|repete|sim por favor|não obrigado|não obrigada|não sei|é isso|isso|só isso|ambos|"
+        "nenhum|com certeza",
+        "|",
+    ),
+    last=listed("favor obrigado obrigada hoje amanhã ontem agora também"),
+    starters=listed(
+        "sim não ok okay bom boa dia tarde noite olá oi obrigado obrigada desculpe então e mas claro"
+    ),
+    letter_words=listed("a e o à é"),
+    announces=listed("número telefone telemóvel celular escreve soletra"),
+    digits=listed("zero um dois três quatro cinco seis sete oito nove meia"),
+    numbers=listed(
+        "dez onze doze treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete dezoito "
+        "dezenove dezanove vinte trinta quarenta cinquenta sessenta setenta oitenta noventa cem cento mil "
+        "primeiro segundo terceiro"
+    ),
+)
+
+LANGUAGES = {
+    "en": ENGLISH,
+    "de": GERMAN,
+    "es": SPANISH,
+    "fr": FRENCH,
+    "it": ITALIAN,
+    "pt": PORTUGUESE,
+}
+
+
+def words_of(language: str) -> Words:
+    """Return the words of a language (`en`, `de-AT`); of one that is not known, none."""
+    return LANGUAGES.get(language.lower().replace("_", "-").split("-")[0], Words())
