@@ -22,7 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler
 
 from nemotron_speech.audio import Clip, Samples, rms
-from pipecat_bots.jitter import keep_nothing_back
+from pipecat_bots.peers.jitter import keep_nothing_back
 
 RATE = 24000
 """Of what is said, heard and recorded."""

@@ -33,9 +33,9 @@ from rich.table import Table
 
 from benchmarks.end_of_turn_cases import PAUSES_S, RATE, Case, corpus
 from benchmarks.machine import circumstances, quantile, save
-from pipecat_bots.turn_detector import WINDOW_S, Samples, SmartTurnModel
-from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.turn_detector import WINDOW_S, Samples, SmartTurnModel
+from pipecat_bots.turns.turn_end import Patience, TurnEnd
+from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 
 FINAL_MS = 24.0
 JUDGEMENT_MS = 45.0

@@ -31,10 +31,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.machine import circumstances, quantile, save
+from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.handshake import CHUNKED, Strategy, streamed
-from pipecat_bots.listener import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.model.handshake import CHUNKED, Strategy, streamed
 
 SYSTEM = "You are a helpful voice assistant. " * 12
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")

@@ -10,7 +10,7 @@ from pipecat.runner.types import RunnerArguments
 from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, voice, warm_up
 from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.turns import smart_turns
+from pipecat_bots.turns.strategies import smart_turns
 
 
 def services(settings: BotSettings) -> Services:

@@ -11,7 +11,7 @@ from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.pipeline import Services, llm_options, recogniser, run_session, voice, warm_up
 from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.turns import smart_turns
+from pipecat_bots.turns.strategies import smart_turns
 
 
 def services(settings: BotSettings) -> Services:

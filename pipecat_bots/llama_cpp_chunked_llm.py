@@ -38,14 +38,14 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven
 from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
 from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
-from pipecat_bots.dependence import HttpDependent, Server
+from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
+from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
-from pipecat_bots.history import SHRINK_TO, Verbatim, Window
-from pipecat_bots.listener import Conversation
-from pipecat_bots.model_server import GONE, Endpoints, ModelServer
-from pipecat_bots.reply import Refused, Reply
-from pipecat_bots.speculative_llm import SpeculativeLLM
+from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
+from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
+from pipecat_bots.model.reply import Refused, Reply
+from pipecat_bots.peers.dependence import HttpDependent, Server
+from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)

@@ -43,11 +43,11 @@ from nemotron_speech.protocol.tts import (
 )
 from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.text import ends_sentence, speakable
-from pipecat_bots.connection import KeepConnected
-from pipecat_bots.dependence import Server
+from pipecat_bots.conversation.heard import Heard, cut
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.heard import Heard, cut
-from pipecat_bots.speculative_tts import SpeculativeTTS
+from pipecat_bots.peers.connection import KeepConnected
+from pipecat_bots.peers.dependence import Server
+from pipecat_bots.speculation.speculative_tts import SpeculativeTTS
 
 PAUSE_S = 0.25
 CONNECT_PATIENCE_S = 1.0

@@ -33,10 +33,10 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
-from pipecat_bots.connection import KeepConnected
-from pipecat_bots.dependence import Server
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
-from pipecat_bots.journal import Journal, Mark
+from pipecat_bots.peers.connection import KeepConnected
+from pipecat_bots.peers.dependence import Server
+from pipecat_bots.peers.journal import Journal, Mark
 
 PATIENCE_S = 2.0
 """How long a finished utterance waits for a lost server before the turn goes on without it."""

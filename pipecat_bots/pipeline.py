@@ -26,25 +26,25 @@ from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
 from nemotron_speech.text import Budget
-from pipecat_bots.announcements import LostRecogniser
-from pipecat_bots.answer_gate import AnswerGate
-from pipecat_bots.dependence import Dependent, Notice
-from pipecat_bots.handshake import CHUNKED, streamed
-from pipecat_bots.idle_user import IdlePlan, IdleUser
-from pipecat_bots.listener import Conversation, Listener
+from pipecat_bots.conversation.listener import Conversation, Listener
+from pipecat_bots.conversation.speaker import Speaker
+from pipecat_bots.interruptions.playout import PIECE_S, Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
+from pipecat_bots.model.handshake import CHUNKED, streamed
+from pipecat_bots.model.tools import Tools, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
-from pipecat_bots.playout import PIECE_S, Playout
+from pipecat_bots.peers.announcements import LostRecogniser
+from pipecat_bots.peers.dependence import Dependent, Notice
 from pipecat_bots.process import configure_logging, sessions
-from pipecat_bots.quiet_rtvi import QuietRTVIProcessor
-from pipecat_bots.recording import recorder
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.speaker import Speaker
-from pipecat_bots.tools import Tools, toolbox
-from pipecat_bots.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
-from pipecat_bots.turns import smart_turns
-from pipecat_bots.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.speculation.answer_gate import AnswerGate
+from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
+from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
+from pipecat_bots.turns.strategies import smart_turns
+from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.watching.recording import recorder
+from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 
 WHOLE_ANSWER = Budget(10**6, 10**6)
 

@@ -13,9 +13,9 @@ from typing import Protocol
 from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipecat_bots.client_page import mount_client
-from pipecat_bots.jitter import keep_nothing_back
+from pipecat_bots.peers.jitter import keep_nothing_back
 from pipecat_bots.settings import BotSettings
+from pipecat_bots.watching.client_page import mount_client
 
 
 class Stoppable(Protocol):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipecat_bots.announcements import LOST_RECOGNISER, LostRecogniser
+from pipecat_bots.peers.announcements import LOST_RECOGNISER, LostRecogniser
 
 
 class Voice:

@@ -19,9 +19,9 @@ from pipecat.frames.frames import (
 )
 from pipecat.tests.utils import SleepFrame, run_test
 
-from pipecat_bots.answer_gate import VOICE_HOLD_S, AnswerGate, Gate, State
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation import Fate, Speculation, mark
+from pipecat_bots.speculation.answer_gate import VOICE_HOLD_S, AnswerGate, Gate, State
+from pipecat_bots.speculation.speculation import Fate, Speculation, mark
 from tests.bots.fakes import of_type
 from tests.virtual_time import virtual_time
 

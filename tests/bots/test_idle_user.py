@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipecat_bots.idle_user import OBJECTION_S, IdlePlan, IdleUser
+from pipecat_bots.turns.idle_user import OBJECTION_S, IdlePlan, IdleUser
 
 PLAN = IdlePlan(10.0, 20.0, "Are you there?", "Goodbye.")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipecat_bots.playout import LEAD_S, LONGEST_HOLD_S
-from pipecat_bots.speaker import CUT_OFF
+from pipecat_bots.conversation.speaker import CUT_OFF
+from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S
 from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Moment, Scene, Voice, scene
 from tests.virtual_time import VirtualTimeLoop
 

@@ -11,13 +11,13 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from pipecat.frames.frames import EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.tests.utils import SleepFrame
 
+from pipecat_bots.conversation.listener import Conversation, joined
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.listener import Conversation, joined
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.speculation import Speculation, Waste
-from pipecat_bots.turn_detector import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
-from pipecat_bots.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.speculation.speculation import Speculation, Waste
+from pipecat_bots.turns.turn_detector import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
+from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 from tests.bots.conversation import NAMES, user
 from tests.bots.fakes import FakeAsr, of_type, through
 from tests.virtual_time import virtual_time

@@ -16,9 +16,9 @@ from pipecat.tests.utils import SleepFrame
 
 from benchmarks.kv_reuse import after_interruption, longer_turn, talk, turns
 from nemotron_speech.protocol.slots import AlternatingSlots
-from pipecat_bots.handshake import streamed
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
+from pipecat_bots.model.handshake import streamed
 from tests.bots.fakes import FakeTts, answered, of_type, through
 from tests.llama.conftest import (  # noqa: F401 - fixtures
     either_llama_server,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipecat.frames.frames import EndFrame, Frame, OutputAudioRawFrame, TTSAudioRawFrame, TTSStoppedFrame
 
-from pipecat_bots.playout import LEAD_S, LONGEST_HOLD_S, PIECE_S, Reel
+from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S, PIECE_S, Reel
 
 RATE = 16000
 PIECE = round(RATE * PIECE_S)

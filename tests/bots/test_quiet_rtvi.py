@@ -20,8 +20,8 @@ from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from pipecat_bots.quiet_rtvi import QuietRTVIObserver, QuietRTVIProcessor
-from pipecat_bots.speculation import ProvisionalContext, Speculation
+from pipecat_bots.speculation.quiet_rtvi import QuietRTVIObserver, QuietRTVIProcessor
+from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 
 
 class Told(QuietRTVIObserver):

@@ -26,10 +26,10 @@ from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from pipecat_bots.dependence import Notice
 from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
-from pipecat_bots.turns import NothingSaidStopStrategy
+from pipecat_bots.peers.dependence import Notice
+from pipecat_bots.turns.strategies import NothingSaidStopStrategy
 from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance
 from tests.virtual_time import virtual_time
 

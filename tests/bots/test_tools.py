@@ -19,7 +19,7 @@ from pipecat.tests.utils import SleepFrame
 from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.tools import BUILT_IN, checked, converted, toolbox
+from pipecat_bots.model.tools import BUILT_IN, checked, converted, toolbox
 from tests.bots.fakes import FakeLlm, FakeTts, Step, through
 from tests.llama.server import running_llama_server
 from tests.llama.tiny_gguf import build

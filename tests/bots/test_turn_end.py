@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.turn_words import LANGUAGES
+from pipecat_bots.turns.turn_end import Patience, TurnEnd
+from pipecat_bots.turns.turn_words import LANGUAGES
 
 PATIENCE = Patience()
 

@@ -28,8 +28,14 @@ from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from pipecat_bots.speculation import Speculation, mark
-from pipecat_bots.turn_metrics import JsonLines, Moments, Speculated, TurnMetrics, TurnMetricsObserver
+from pipecat_bots.speculation.speculation import Speculation, mark
+from pipecat_bots.watching.turn_metrics import (
+    JsonLines,
+    Moments,
+    Speculated,
+    TurnMetrics,
+    TurnMetricsObserver,
+)
 
 At = tuple[float, Frame]
 

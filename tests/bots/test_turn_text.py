@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.turn_text import LEFT_OPEN, Cue, cue, same_words
+from pipecat_bots.turns.turn_text import LEFT_OPEN, Cue, cue, same_words
 from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 
 

@@ -9,7 +9,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.utils.string import TextPartForConcatenation
 
-from pipecat_bots.listener import Conversation
+from pipecat_bots.conversation.listener import Conversation
 
 CUT_OFF = " —"
 """Ends an answer that the user interrupted, as print does with speech that breaks off."""

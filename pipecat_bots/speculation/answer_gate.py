@@ -20,7 +20,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation import Speculation, speculation_of
+from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 VOICE_HOLD_S = 0.4
 """A voice is either a beginning or none by then: the detector needs half of it."""

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
 
-CLIENT_DIR = Path(__file__).parent / "client"
+CLIENT_DIR = Path(__file__).parents[1] / "client"
 
 
 def mount_client(app: FastAPI, directory: Path = CLIENT_DIR) -> bool:

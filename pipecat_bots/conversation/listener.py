@@ -20,8 +20,8 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedP
 from pipecat.turns.user_turn_controller import UserTurnController
 
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation import ProvisionalContext, Speculation
-from pipecat_bots.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
+from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 
 COMMIT_S = 0.5
 """How long an interruption may take through the pipeline; then it is lost."""

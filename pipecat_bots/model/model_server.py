@@ -24,7 +24,7 @@ from nemotron_speech.protocol.llama import (
     parse_props,
 )
 from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
-from pipecat_bots.reply import Refused
+from pipecat_bots.model.reply import Refused
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 60.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipecat_bots.turn_words import ENGLISH, listed
+from pipecat_bots.turns.turn_words import ENGLISH, listed
 
 Clause = Sequence[str]
 

@@ -16,7 +16,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.turns.speculation_gate import GatedFrame, SpeculationGate
 
-from pipecat_bots.speculation import Speculation, mark, speculation_of
+from pipecat_bots.speculation.speculation import Speculation, mark, speculation_of
 
 
 class _OpenGate(SpeculationGate):

@@ -17,7 +17,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.tts_service import TTSService
 
 from pipecat_bots.frames import LLMChunkFrame
-from pipecat_bots.speculation import Speculation, speculation_of
+from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 _OF_AN_ANSWER = (LLMFullResponseStartFrame, LLMChunkFrame, LLMTextFrame, LLMFullResponseEndFrame)
 

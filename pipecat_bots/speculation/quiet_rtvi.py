@@ -17,7 +17,7 @@ from pipecat.frames.frames import (
 from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.frameworks.rtvi import RTVIObserver, RTVIObserverParams, RTVIProcessor
 
-from pipecat_bots.speculation import Speculation, speculation_of
+from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 _OF_AN_ANSWER = (
     LLMContextFrame,

@@ -33,7 +33,7 @@ from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameDirection
 
 from pipecat_bots.frames import LLMChunkFrame
-from pipecat_bots.speculation import Speculation, speculation_of
+from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 ORDER = ("endpointing", "transcription", "turn detection", "llm", "tools", "tts", "output")
 

@@ -6,8 +6,8 @@ import re
 from enum import Enum, auto
 from functools import lru_cache
 
-from pipecat_bots.turn_grammar import breaks_off, lacks_something
-from pipecat_bots.turn_words import ENGLISH, Words, words_of
+from pipecat_bots.turns.turn_grammar import breaks_off, lacks_something
+from pipecat_bots.turns.turn_words import ENGLISH, Words, words_of
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")

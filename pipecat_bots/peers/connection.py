@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
-from pipecat_bots.dependence import Dependent, full, not_answering
+from pipecat_bots.peers.dependence import Dependent, full, not_answering
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 3.0

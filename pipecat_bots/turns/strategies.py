@@ -8,14 +8,14 @@ from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from pipecat_bots.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.frames import NothingSaidFrame
-from pipecat_bots.phrases import ASSENT, STOP, phrases
+from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
+from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.speculation import Waste
-from pipecat_bots.turn_detector import SmartTurnModel, ThreadedDetector
-from pipecat_bots.turn_end import Patience
-from pipecat_bots.turn_stop import TurnEndStrategy
+from pipecat_bots.speculation.speculation import Waste
+from pipecat_bots.turns.turn_detector import SmartTurnModel, ThreadedDetector
+from pipecat_bots.turns.turn_end import Patience
+from pipecat_bots.turns.turn_stop import TurnEndStrategy
 
 
 class NothingSaidStopStrategy(BaseUserTurnStopStrategy):

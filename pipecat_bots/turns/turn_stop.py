@@ -19,10 +19,10 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
-from pipecat_bots.speculation import Speculation, Waste
-from pipecat_bots.turn_detector import TurnAudio, TurnDetector
-from pipecat_bots.turn_end import Patience, TurnEnd
-from pipecat_bots.turn_text import LEFT_OPEN, cue, same_words
+from pipecat_bots.speculation.speculation import Speculation, Waste
+from pipecat_bots.turns.turn_detector import TurnAudio, TurnDetector
+from pipecat_bots.turns.turn_end import Patience, TurnEnd
+from pipecat_bots.turns.turn_text import LEFT_OPEN, cue, same_words
 
 
 class TurnEndStrategy(BaseUserTurnStopStrategy):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat_bots.turn_text import Cue, cue
+from pipecat_bots.turns.turn_text import Cue, cue
 
 WHOLE_COUNTS = 0.3
 """What words that could end here add to the probability that they do."""

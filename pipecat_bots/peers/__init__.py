@@ -1,0 +1,1 @@
+"""The other ends of the bot's connections: kept, missed, called back."""

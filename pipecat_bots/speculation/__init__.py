@@ -1,0 +1,1 @@
+"""Answers begun before the turn is over, which leave no trace if it was not."""

@@ -1,0 +1,1 @@
+"""What a session shows and keeps: the page, its figures, its recording."""
