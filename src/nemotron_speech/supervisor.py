@@ -1,9 +1,10 @@
 """Start a set of servers, watch them, start them again, and stop them: nothing else and nothing less.
 
 One keeper per server takes it through `ServerState`. Readiness is what the server's health address says.
-A server that ends is started again after a back-off; one that ends again and again is reported as a crash
-loop with its last words, and still tried. One that cannot be what it was asked to be (exit code 2, or a
-health address that says so, before it was ever ready) is not: starting it again cannot help.
+A server that ends, hangs or says it can serve no longer is started again after a back-off; one that ends
+again and again is reported as a crash loop with its last words, and still tried. One that cannot be what it
+was asked to be (exit code 2, or a health address that says so, before it was ever ready) is not: starting it
+again cannot help.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ class _Keeper:
         if problem is None and not process.exited.done():
             self._become_known_as_ready()
             began = asyncio.get_running_loop().time()
-            problem = await self._unless_exited(process, self._until_hung())
+            problem = await self._unless_exited(process, self._until_useless())
             healthy_s = asyncio.get_running_loop().time() - began
         if process.exited.done():
             code = process.exited.result()
@@ -324,12 +325,14 @@ class _Keeper:
         self._change(state=ServerState.READY, reason="")
         self._settled.set()
 
-    async def _until_hung(self) -> _End:
-        """Return when the server has stopped answering; a busy one is asked many times."""
+    async def _until_useless(self) -> _End:
+        """Return when the server can serve no longer, or is silent; a busy one is asked many times."""
         silent = 0
         while silent < SILENT_PROBES:
             await asyncio.sleep(WATCH_S)
             report = await self._seams.probe(self.spec.health_url)
+            if report.health is Health.FAILED:
+                return _End(f"can serve no longer: {report.message}")
             silent = silent + 1 if report.health is Health.SILENT else 0
         return _End(f"has not answered for {SILENT_PROBES * WATCH_S:.0f} s")
 

@@ -21,6 +21,7 @@ class Script:
     code: int = 1
     silent_after: float | None = None
     failed: str = ""
+    failed_after: float = 0.0
     says: tuple[str, ...] = ()
     stop_takes: float | None = 0.1
     """None ignores SIGTERM."""
@@ -86,7 +87,7 @@ class World:
         script = process.script
         if script.silent_after is not None and process.age >= script.silent_after:
             return HealthReport(Health.SILENT)
-        if script.failed:
+        if script.failed and process.age >= script.failed_after:
             return HealthReport(Health.FAILED, message=script.failed)
         healthy = script.healthy_after is not None and process.age >= script.healthy_after
         return HealthReport(Health.HEALTHY if healthy else Health.LOADING)

@@ -174,6 +174,18 @@ async def test_a_hung_server_is_replaced() -> None:
 
 
 @virtual_time
+async def test_a_server_that_says_it_can_serve_no_longer_is_replaced() -> None:
+    world = World(asr=[Script(failed="the model is lost", failed_after=10), Script()])
+    notes = Notes()
+    async with supervise(world, [spec("asr")], notes).running() as supervisor:
+        await supervisor.ready()
+        await asyncio.sleep(30)
+        assert supervisor.statuses[0].state is ServerState.READY
+    assert len(world.starts) == 2
+    assert "can serve no longer: the model is lost" in notes.reasons
+
+
+@virtual_time
 async def test_a_server_that_is_silent_for_a_moment_is_left_alone() -> None:
     world = World(asr=[Script()])
     real_probe = world.probe
