@@ -53,6 +53,10 @@ class EngineError(SpeechError):
     """The model failed on this work; the session gets a fresh state and the next request works."""
 
 
+class EngineLost(EngineError):
+    """The model will answer nobody any more; only a new process helps."""
+
+
 class PeerError(SpeechError):
     """The other side broke the protocol or went away."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.nemo_asr import NemoAsrEngine
-from nemotron_speech.errors import EngineError, Full
+from nemotron_speech.errors import EngineError, EngineLost, Full
 from tests.nemo.conftest import MakeEngine
 from tests.nemo.streams import Samples, recognise
 from tests.nemo.tiny_models import babble
@@ -102,6 +102,17 @@ def test_out_of_memory_makes_the_batches_smaller_and_costs_nobody(engine: NemoAs
     del sizes[:]
     engine.step([AsrWork(s, a.tobytes(), Flush.HARD) for s, a in zip(streams, audio, strict=True)])
     assert max(sizes) <= 2
+
+
+def test_a_lost_gpu_fails_all_streams_of_the_step_and_is_asked_once(engine: NemoAsrEngine) -> None:
+    def lost(loud: list[int], encoded: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    sizes = break_encoder(engine, lost)
+    streams = [engine.open(None) for _ in range(5)]
+    outcomes = engine.step([AsrWork(s, babble(1.0, 3).tobytes(), Flush.HARD) for s in streams])
+    assert [type(outcome) for outcome in outcomes] == [EngineLost] * 5
+    assert sizes == [5]
 
 
 def test_what_is_not_audio_and_who_is_not_here_fail_alone(engine: NemoAsrEngine) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from nemotron_speech.engines.base import AsrWork, Flush
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
+from nemotron_speech.errors import EngineLost
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import MemoryChannel, talking, until
@@ -281,6 +282,23 @@ async def test_a_step_that_raises_costs_its_batch_and_the_next_caller_is_served(
         await caller.read_until("ready")
         caller.say(type="reset")
         await finals(caller, 1)
+
+
+async def test_a_lost_model_says_so_to_those_here_and_takes_nobody_new(
+    service: AsrService, engine: EchoAsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The health address then tells who watches this server to start another."""
+    async with talking(service) as unlucky, talking(service) as bystander:
+        monkeypatch.setattr(engine, "_advance", lambda item: EngineLost("the model is lost: no more"))
+        for caller in (unlucky, bystander):
+            caller.say(type="reset")
+            assert "the model is lost" in (await caller.read_until("error"))[-1]["message"]
+            assert (await caller.closed)[0] == 1011
+    status, body = service.health()
+    assert (status, body["status"], body["message"]) == (503, "failed", "the model is lost: no more")
+    async with talking(service) as late:
+        assert "cannot serve: the model is lost" in (await late.read())["message"]
+        assert (await late.closed)[0] == 1013
 
 
 async def test_a_caller_that_hangs_up_gives_its_place_and_its_stream_back(

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from loguru import logger
 
 from nemotron_speech.batching.batcher import Batcher
-from nemotron_speech.errors import ConfigurationError, EngineError, Full, NotReady
+from nemotron_speech.errors import ConfigurationError, EngineError, EngineLost, Full, NotReady
 from nemotron_speech.telemetry import ServerMetrics
 
 EngineT = TypeVar("EngineT", bound="Loadable")
@@ -56,7 +56,7 @@ class EngineRunner(Generic[EngineT]):
         self.engine = engine
         self.metrics = metrics
         self.batcher: Batcher[Any, Any] = Batcher(
-            engine.step, lambda: engine.info.max_batch, metrics.observe_step, tick_s
+            self._step, lambda: engine.info.max_batch, metrics.observe_step, tick_s
         )
         self.status = Status.LOADING
         self.problem = ""
@@ -98,7 +98,7 @@ class EngineRunner(Generic[EngineT]):
 
     def _check_place(self) -> None:
         if self.status is Status.FAILED:
-            raise NotReady(f"the engine did not load: {self.problem}", retry_after=30)
+            raise NotReady(f"the engine cannot serve: {self.problem}", retry_after=30)
         if self.status is not Status.HEALTHY:
             raise NotReady(f"the server is {self.status}", retry_after=2)
         if self._taken >= self.engine.info.capacity:
@@ -129,6 +129,13 @@ class EngineRunner(Generic[EngineT]):
             self.batcher.post(self.engine.unload)
             self.batcher.stop()
 
+    def _step(self, work: Sequence[Any]) -> Sequence[Any | EngineError]:
+        """Step the engine, on its thread; one that is lost takes no new callers."""
+        outcomes = self.engine.step(work)
+        if self.status is Status.HEALTHY and (lost := [o for o in outcomes if isinstance(o, EngineLost)]):
+            self._failed(str(lost[0]))
+        return outcomes
+
     def _failed(self, problem: str) -> None:
         self.status, self.problem = Status.FAILED, problem
-        logger.error("engine {} did not load: {}", self.engine.info.name, problem)
+        logger.error("engine {} cannot serve: {}", self.engine.info.name, problem)

@@ -7,9 +7,35 @@ from typing import Generic, TypeVar
 
 from loguru import logger
 
-from nemotron_speech.errors import EngineError
+from nemotron_speech.errors import EngineError, EngineLost
 
 Item = TypeVar("Item")
+
+_MEMORY = ("out of memory", "alloc_failed")
+"""What PyTorch, cuBLAS, cuDNN and CTranslate2 say when memory is full."""
+_LOST = (
+    "device-side assert triggered",
+    "an illegal memory access was encountered",
+    "an illegal instruction was encountered",
+    "unspecified launch failure",
+    "misaligned address",
+    "hardware stack error",
+    "invalid program counter",
+    "operation not supported on global/shared address space",
+    "the launch timed out and was terminated",
+    "uncorrectable ecc error encountered",
+)
+"""Errors after which "the process must be terminated and relaunched" (CUDA runtime API, cudaError)."""
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether an error says that memory is full: less at once may fit."""
+    return any(words in str(error).lower() for words in _MEMORY)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the GPU answers this process no more: whatever is asked of it next fails too."""
+    return any(words in str(error).lower() for words in _LOST)
 
 
 def all_or_each(act: Callable[[Sequence[Item]], None], items: Sequence[Item]) -> dict[Item, EngineError]:
@@ -22,6 +48,8 @@ def all_or_each(act: Callable[[Sequence[Item]], None], items: Sequence[Item]) ->
     try:
         act(items)
     except Exception as error:  # noqa: BLE001  whatever a model raises
+        if is_lost(error):
+            return dict.fromkeys(items, _lost(error))
         if len(items) > 1:
             return {k: v for item in items for k, v in all_or_each(act, [item]).items()}
         logger.opt(exception=error).error("a segment failed")
@@ -34,21 +62,18 @@ class BatchLimit(Generic[Item]):
 
     Args:
         most: To begin with.
-        is_memory: Whether an error says that memory is full.
         release: Gives memory back that nothing uses.
     """
 
-    def __init__(
-        self, most: int, is_memory: Callable[[Exception], bool], release: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, most: int, release: Callable[[], None] = lambda: None) -> None:
         self.now = most
-        self._is_memory = is_memory
         self._release = release
 
     def run(self, act: Callable[[list[Item]], None], items: Sequence[Item]) -> list[tuple[Item, EngineError]]:
         """Act on all items; a batch that fails is done in halves, so that only the cause of it fails.
 
-        Returns the items that failed. An `act` that raises must have changed nothing.
+        Returns the items that failed: all that were left, with EngineLost, when the model is lost. An `act`
+        that raises must have changed nothing.
         """
         failed: list[tuple[Item, EngineError]] = []
         rest = list(items)
@@ -57,7 +82,10 @@ class BatchLimit(Generic[Item]):
             try:
                 act(batch)
             except Exception as error:  # noqa: BLE001  whatever a model raises
-                if self._is_memory(error):
+                if is_lost(error):
+                    lost = _lost(error)
+                    return [*failed, *((item, lost) for item in (*batch, *rest))]
+                if is_memory(error):
                     self._shrink(len(batch))
                 failed += self._narrowed(act, batch, error)
         return failed
@@ -75,3 +103,8 @@ class BatchLimit(Generic[Item]):
         self.now = max(min(self.now, batch) // 2, 1)
         logger.warning("out of memory with {} streams in a step; at most {} from now", batch, self.now)
         self._release()
+
+
+def _lost(error: Exception) -> EngineLost:
+    logger.opt(exception=error).error("the GPU answers this process no more")
+    return EngineLost(f"the model is lost: {str(error).strip().splitlines()[0]}")

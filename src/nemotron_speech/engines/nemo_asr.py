@@ -70,7 +70,7 @@ class NemoAsrEngine:
             model, right_context, att_ctx, decoder, precision, device, language, cuda_graphs, compile
         )
         self._threads = threads
-        self._limit: BatchLimit[Row] = BatchLimit(max_batch, _is_memory, _release)
+        self._limit: BatchLimit[Row] = BatchLimit(max_batch, _release)
         self._model: StreamingModel | None = None
         self._arena: Arena | None = None
         self.info = AsrInfo("nemo", model, (language,), capacity=capacity, max_batch=max_batch)
@@ -175,7 +175,7 @@ class NemoAsrEngine:
     def _advance(self, rows: list[Row]) -> None:
         """Run rows of one kind; a failure is narrowed down to the rows that cause it."""
         for row, error in self._limit.run(self._run, rows):
-            row.job.fail(str(error))
+            row.job.fail(error)
         if self._limit.now < self.info.max_batch:
             self.info = replace(self.info, max_batch=self._limit.now)
 
@@ -195,7 +195,7 @@ class NemoAsrEngine:
             if good:
                 row.apply(said)
             else:
-                row.job.fail("the model answered with values that are not numbers")
+                row.job.fail(EngineError("the model answered with values that are not numbers"))
 
     def _outcome(self, job: Job) -> AsrResult | EngineError:
         if job.error:
@@ -216,12 +216,6 @@ class NemoAsrEngine:
         if self._model is None or self._arena is None:
             raise EngineError("the model is not loaded")
         return self._model, self._arena
-
-
-def _is_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _release() -> None:

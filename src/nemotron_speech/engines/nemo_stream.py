@@ -80,12 +80,12 @@ class Job:
         assert isinstance(stream, NemoStream)
         job = cls(stream, item.flush)
         if stream.slot is None:
-            job.fail("the stream is closed")
+            job.fail(EngineError("the stream is closed"))
             return job
         try:
             stream.tail.push(item.pcm)
         except ValueError as error:
-            job.fail(f"the audio is not 16-bit samples: {error}")
+            job.fail(EngineError(f"the audio is not 16-bit samples: {error}"))
         return job
 
     def next_row(self) -> Row | None:
@@ -99,8 +99,8 @@ class Job:
         rest = 0 if self.flush is Flush.NONE else tail.remaining_frames
         return Row(self, rest, partial=True) if rest else None
 
-    def fail(self, message: str) -> None:
-        self.error, self._done = EngineError(message), True
+    def fail(self, error: EngineError) -> None:
+        self.error, self._done = error, True
 
 
 @dataclass(frozen=True, slots=True)

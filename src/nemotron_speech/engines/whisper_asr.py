@@ -141,7 +141,7 @@ class WhisperEngine:
         self._step, self._max_step = round(step_s * RATE), round(max_step_s * RATE)
         self._buffer = round(buffer_s * RATE)
         self._model: WhisperModel | None = None
-        self._limit: BatchLimit[_Job] = BatchLimit(max_batch, _is_memory)
+        self._limit: BatchLimit[_Job] = BatchLimit(max_batch)
         self._reading_s = 0.0
         """Seconds that a reading took lately, its share of a batch."""
         self._streams: set[WhisperStream] = set()
@@ -325,10 +325,6 @@ def _own(stream: AsrStream) -> WhisperStream:
     if not isinstance(stream, WhisperStream):
         raise TypeError(f"not a stream of this engine: {stream!r}")
     return stream
-
-
-def _is_memory(error: Exception) -> bool:
-    return "out of memory" in str(error).lower()  # CTranslate2 has no class of its own for it
 
 
 def _check(option: str, value: float, least: float, most: float) -> None:
