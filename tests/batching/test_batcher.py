@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from nemotron_speech.batching.batcher import Batcher
 from nemotron_speech.errors import EngineError
+from tests.virtual_time import virtual_time
 
 Work = tuple[str, int]
+P = ParamSpec("P")
+R = TypeVar("R")
 PATIENCE_S = 10.0
 
 
@@ -268,3 +272,32 @@ async def test_an_error_of_a_call_reaches_its_caller() -> None:
             await batcher.call(lambda: 1 // 0)
         batcher.post(lambda: 1 // 0)
         assert await batcher.call(lambda: "still here") == "still here"
+
+
+class Inline(Batcher[Work, Work]):
+    """Steps on the loop's own thread, so that a virtual clock may drive it."""
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs)
+
+
+@virtual_time
+async def test_only_steps_that_are_not_full_begin_a_tick_apart() -> None:
+    loop, begun = asyncio.get_running_loop(), []
+
+    def step(work: Sequence[Work]) -> list[Work | EngineError]:
+        begun.append((round(loop.time(), 3), "".join(sorted(name for name, _ in work))))
+        return list(work)
+
+    batcher = Inline(step, lambda: 2, tick_s=0.02)
+    running = asyncio.create_task(batcher.run())
+    batcher.notify(Seat("a", 3))
+    await asyncio.sleep(1)
+    for name in "bcdef":
+        batcher.notify(Seat(name, 1))
+    await asyncio.sleep(0.01)
+    batcher.notify(Seat("g", 1))
+    await asyncio.sleep(1)
+    running.cancel()
+    batcher.stop()
+    assert begun == [(0, "a"), (0.02, "a"), (0.04, "a"), (1, "bc"), (1, "de"), (1.01, "fg")]

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from loguru import logger
@@ -72,6 +73,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
         self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
+        self._full = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,6 +99,8 @@ class Batcher(Generic[WorkT, OutcomeT]):
         if seat.ready():
             self._ready[seat] = None
             self._wake.set()
+            if len(self._ready) >= self._max_batch():
+                self._full.set()
         else:
             self._ready.pop(seat, None)
 
@@ -122,7 +126,10 @@ class Batcher(Generic[WorkT, OutcomeT]):
         loop = asyncio.get_running_loop()
         early = self._next_step - loop.time()
         if early > 0 and len(self._ready) < self._max_batch():
-            await asyncio.sleep(early)
+            self._full.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(early):
+                    await self._full.wait()
         self._next_step = loop.time() + self._tick_s
 
     async def _step_once(self) -> None:
