@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from nemotron_speech.errors import BadRequest
+from nemotron_speech.errors import BadRequest, PeerError
 from nemotron_speech.protocol import asr, yap
+
+MessageT = TypeVar("MessageT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class StreamingDialect:
         return self._machine.reset()[1]
 
     def receive(self, message: str) -> Event:
-        match self._machine.receive(message):
+        match _understood(self._machine.receive, message, "op", 2):
             case asr.Ready():
                 return Began()
             case asr.Interim(text, end_ms):
@@ -93,7 +96,7 @@ class YapDialect:
         return self._machine.close() if last else self._machine.flush()
 
     def receive(self, message: str) -> Event:
-        match self._machine.receive(message):
+        match _understood(self._machine.receive, message, "type", 1):
             case yap.Final(text=text):
                 return Answered(text)
             case yap.Interim(text=text, end_ms=end_ms):
@@ -108,3 +111,13 @@ def dialect(protocol: int, sid: str) -> Dialect:
     if protocol not in (1, 2):
         raise BadRequest(f"there is no protocol {protocol}; allowed: 1 (streaming), 2 (many callers)")
     return YapDialect(sid) if protocol == 2 else StreamingDialect()
+
+
+def _understood(receive: Callable[[str], MessageT], message: str, foreign: str, number: int) -> MessageT:
+    """Return what `receive` makes of a message; one of protocol `number` begins with the field `foreign`."""
+    try:
+        return receive(message)
+    except PeerError:
+        if message.replace(" ", "").startswith(f'{{"{foreign}":'):
+            raise PeerError(f"this server speaks the other protocol; try --protocol {number}") from None
+        raise

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, bench, cli, server
+from nemotron_speech import audio, bench, cli, server, yap_server
 from nemotron_speech.bench import Spread, Wanted, drift_ms
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import BadRequest, ConfigurationError, PeerError
@@ -94,6 +94,15 @@ async def test_with_a_duration_the_recording_is_repeated_on_the_same_connection(
 async def test_nobody_there_is_said_at_once(unused_tcp_port: int, recording: Path) -> None:
     with pytest.raises(PeerError, match="nothing answers"):
         await call_all(load({1: unused_tcp_port}, 1, recording, calls=3, concurrency=3))
+
+
+@pytest.mark.parametrize(("spoken", "served"), [(1, 2), (2, 1)])
+async def test_the_wrong_protocol_is_named_with_the_right_one(
+    spoken: int, served: int, ports: dict[int, int], recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yap_server, "INIT_TIMEOUT_S", 0.05)
+    outcome = await call_all(load({spoken: ports[served]}, spoken, recording, calls=1, concurrency=1))
+    assert outcome.failures == [f"this server speaks the other protocol; try --protocol {served}"]
 
 
 async def test_what_is_no_speech_server_is_a_failure_with_its_reason(recording: Path) -> None:

@@ -239,7 +239,7 @@ class AsrClient:
         try:
             decoded = _FROM_SERVER.decode_known(message)
         except BadRequest as error:
-            raise PeerError(f"the recogniser sent {error}") from None
+            raise PeerError(f"the recogniser broke the protocol: {error}") from None
         match decoded:
             case Ready():
                 self.state = ClientState.READY

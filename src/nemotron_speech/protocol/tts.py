@@ -187,7 +187,7 @@ class TtsClient:
         try:
             decoded = _FROM_SERVER.decode_known(message)
         except BadRequest as error:
-            raise PeerError(f"the synthesiser sent {error}") from None
+            raise PeerError(f"the synthesiser broke the protocol: {error}") from None
         match decoded:
             case StreamCreated():
                 return self._stream_created(decoded)

@@ -232,7 +232,7 @@ class YapClient:
         try:
             decoded = _FROM_SERVER.decode_known(message)
         except BadRequest as error:
-            raise PeerError(f"the recogniser sent {error}") from None
+            raise PeerError(f"the recogniser broke the protocol: {error}") from None
         if isinstance(decoded, Interim | EndOfUtterance) and decoded.sid != self.sid:
             raise PeerError(f"the recogniser sent a text of {decoded.sid!r} to {self.sid!r}")
         if isinstance(decoded, Final):
