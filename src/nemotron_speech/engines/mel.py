@@ -81,10 +81,8 @@ class AudioTail:
         """Return how many samples must still come before the next `frames` frames are complete."""
         return max((self.frames + frames - 1) * self._shape.hop + self._shape.reach - self.received, 0)
 
-    def window(self, frames: int, *, end: bool) -> Samples:
-        """Return the samples that the next `frames` frames see; all there are if the utterance ends here."""
-        if end:
-            return self._samples
+    def window(self, frames: int) -> Samples:
+        """Return the samples that the next `frames` frames see, fewer where the utterance ends before."""
         return self._samples[: (self._shape.lead + frames - 1) * self._shape.hop + self._shape.reach]
 
     def take(self, frames: int) -> None:

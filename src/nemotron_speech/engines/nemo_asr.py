@@ -184,7 +184,7 @@ class NemoAsrEngine:
         model, arena = self._loaded()
         tokens, sound, state = model(
             rows[0].kind,
-            [row.stream.tail.window(row.frames, end=row.partial) for row in rows],
+            [row.stream.tail.window(row.frames) for row in rows],
             [row.frames for row in rows],
             [row.stream.prompt for row in rows],
             arena.load([row.slot for row in rows]),
