@@ -127,8 +127,15 @@ def test_look_aheads_by_their_usual_wrong_names_are_understood_with_a_warning(
     assert len(warnings) == warned
 
 
-def test_the_model_s_own_look_ahead_is_the_default(make_engine: MakeEngine) -> None:
-    assert make_engine("rnnt").step_ms == 80 * 14
+def test_words_come_every_160_ms_unless_the_model_was_trained_otherwise(
+    make_engine: MakeEngine, tokenizer: Path, tmp_path: Path
+) -> None:
+    assert make_engine("rnnt").step_ms == 160
+    path = tmp_path / "patient.nemo"
+    make_model(tokenizer, "rnnt", att_context_size=[[70, 13], [70, 6]]).save_to(str(path))
+    engine = NemoAsrEngine(str(path), device="cpu", capacity=1)
+    engine.load()
+    assert engine.step_ms == 80 * 14
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ class NemoAsrEngine:
 
     Args:
         model: A `.nemo` file, or a name on the hub.
-        right_context: Look-ahead in encoder frames of 80 ms, one the model was trained with (its default
-            when None); a step is one frame more.
+        right_context: Look-ahead in encoder frames of 80 ms, one the model was trained with; a step is one
+            frame more. When None it is 1, or the model's default if it was not trained with that.
         decoder: `rnnt` or `ctc`, for models with both; a model with CTC only takes either.
         precision: `fp32`, `bf16` or `fp16`, of weights and caches.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU when there is one.

@@ -11,6 +11,9 @@ from nemotron_speech.engines import hub
 from nemotron_speech.errors import ConfigurationError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+USUAL_LOOK_AHEAD = 1
+"""In frames, where none is asked for: words come every 160 ms. A model's own default is its longest as a
+rule, over a second."""
 _MEANT: dict[tuple[int, ...], tuple[int, int]] = {(70, 16): (70, 6), (70, 33): (70, 13)}
 """Look-aheads often written in frames of another length, and the ones with the latency they promise."""
 
@@ -102,7 +105,7 @@ def _chosen(
     elif right is not None:
         matches = [context for context in supported if context[1] == right]
     else:
-        matches = [default]
+        matches = [context for context in supported if context[1] == USUAL_LOOK_AHEAD] or [default]
     if not matches:
         asked = att_ctx or f"right_context={right}"
         allowed = "; ".join(f"{a},{b} ({b * 80} ms)" for a, b in supported)
