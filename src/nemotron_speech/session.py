@@ -207,7 +207,7 @@ class Place:
     def reset(self, request: ResetRequested) -> bool:
         """Ask for a final behind the audio so far; whether more may follow before `room` returns."""
         self._session.reset(request)
-        self._batcher.notify(self._session)
+        self._batcher.notify(self._session, at_once=True)
         return not self._session.crowded
 
     async def room(self) -> None:

@@ -282,7 +282,7 @@ class Inline(Batcher[Work, Work]):
 
 
 @virtual_time
-async def test_only_steps_that_are_not_full_begin_a_tick_apart() -> None:
+async def test_only_steps_that_are_not_full_and_that_nobody_wants_at_once_begin_a_tick_apart() -> None:
     loop, begun = asyncio.get_running_loop(), []
 
     def step(work: Sequence[Work]) -> list[Work | EngineError]:
@@ -297,7 +297,18 @@ async def test_only_steps_that_are_not_full_begin_a_tick_apart() -> None:
         batcher.notify(Seat(name, 1))
     await asyncio.sleep(0.01)
     batcher.notify(Seat("g", 1))
+    await asyncio.sleep(0.005)
+    batcher.notify(Seat("h", 2), at_once=True)
     await asyncio.sleep(1)
     running.cancel()
     batcher.stop()
-    assert begun == [(0, "a"), (0.02, "a"), (0.04, "a"), (1, "bc"), (1, "de"), (1.01, "fg")]
+    assert begun == [
+        (0, "a"),
+        (0.02, "a"),
+        (0.04, "a"),
+        (1, "bc"),
+        (1, "de"),
+        (1.01, "fg"),
+        (1.015, "h"),
+        (1.035, "h"),
+    ]

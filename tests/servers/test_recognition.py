@@ -260,6 +260,19 @@ async def test_who_asks_for_a_final_goes_with_the_next_step_ahead_of_a_queue_of_
     assert second[0].flush is Flush.HARD
 
 
+async def test_a_final_does_not_wait_for_the_time_between_steps(engine: EchoAsr) -> None:
+    service = AsrService(engine, AsrSettings(engine="none", step_ms=60_000))
+    async with service.runner.running():
+        await until(lambda: service.health()[0] == 200)
+        async with talking(service) as caller:
+            await caller.read_until("ready")
+            caller.say(pcm(1) * 160)
+            await until(lambda: len(engine.batches) == 1)
+            caller.say(pcm(2))
+            caller.say(type="reset")
+            assert (await finals(caller, 1))[0]["text"].split()[-1] == "2"
+
+
 async def test_the_metrics_say_how_many_callers_the_engine_takes_in_a_step(
     service: AsrService, engine: EchoAsr
 ) -> None:

@@ -54,8 +54,9 @@ class Batcher(Generic[WorkT, OutcomeT]):
         step: The engine's step: one outcome per work item, in order.
         max_batch: Says how many seats the next step may have; an engine short of memory takes fewer.
         observe: Called after each step with the number of seats and the seconds it took.
-        tick_s: Least time between the starts of two steps that are not full. The first after a pause starts
-            at once; while many seats get ready all the time, fewer and larger steps do the same work.
+        tick_s: Least time between the starts of two steps that are neither full nor wanted at once. The first
+            after a pause starts at once; while many seats get ready all the time, fewer and larger steps do
+            the same work.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
         self._stepping: set[Seat[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
-        self._full = asyncio.Event()
+        self._no_waiting = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -94,13 +95,13 @@ class Batcher(Generic[WorkT, OutcomeT]):
         """Run `function` on the engine's thread, between steps, and do not wait for it."""
         self._thread.submit(_logged, function, *args, **kwargs)
 
-    def notify(self, seat: Seat[WorkT, OutcomeT]) -> None:
-        """Say that `seat` may have become ready, or may be so no longer."""
+    def notify(self, seat: Seat[WorkT, OutcomeT], *, at_once: bool = False) -> None:
+        """Say that `seat` may have become ready, or may be so no longer; `at_once` waits for no tick."""
         if seat.ready():
             self._ready[seat] = None
             self._wake.set()
-            if len(self._ready) >= self._max_batch():
-                self._full.set()
+            if at_once or len(self._ready) >= self._max_batch():
+                self._no_waiting.set()
         else:
             self._ready.pop(seat, None)
 
@@ -126,10 +127,10 @@ class Batcher(Generic[WorkT, OutcomeT]):
         loop = asyncio.get_running_loop()
         early = self._next_step - loop.time()
         if early > 0 and len(self._ready) < self._max_batch():
-            self._full.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(early):
-                    await self._full.wait()
+                    await self._no_waiting.wait()
+        self._no_waiting.clear()
         self._next_step = loop.time() + self._tick_s
 
     async def _step_once(self) -> None:
