@@ -54,6 +54,29 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     assert "broken.nemo is not a NeMo speech recognition model" in refusal(NemoAsrEngine(str(path)))
 
 
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (
+            "nemo.collections.asr.models.ASRModel.restore_from",
+            "rnnt.nemo does not fit into the memory of cpu",
+        ),
+        ("nemotron_speech.engines.nemo_asr.Arena", "capacity: 9 streams of 0.04 MB each do not fit"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_named(
+    what: str, says: str, monkeypatch: pytest.MonkeyPatch, nemo_file: Callable[[str], Path]
+) -> None:
+    import torch
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    path = str(nemo_file("rnnt"))
+    monkeypatch.setattr(what, full)
+    assert says in refusal(NemoAsrEngine(path, device="cpu", capacity=9))
+
+
 def test_a_hub_name_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from huggingface_hub import constants
 

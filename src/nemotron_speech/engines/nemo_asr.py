@@ -16,7 +16,7 @@ from typing import Literal
 from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
-from nemotron_speech.engines.isolation import BatchLimit
+from nemotron_speech.engines.isolation import BatchLimit, is_memory
 from nemotron_speech.engines.mel import AudioTail
 from nemotron_speech.engines.nemo_arena import Arena
 from nemotron_speech.engines.nemo_model import ModelOptions, StreamingModel
@@ -87,8 +87,7 @@ class NemoAsrEngine:
         if self._threads:
             torch.set_num_threads(self._threads)
         model = self._model = StreamingModel(self._options)
-        with torch.inference_mode():
-            self._arena = Arena(self.info.capacity, model.fresh, model.dims)
+        self._arena = self._taken_arena(model)
         self.info = replace(
             self.info,
             languages=model.languages.names,
@@ -120,6 +119,22 @@ class NemoAsrEngine:
     def step_ms(self) -> int:
         """Milliseconds of audio in one step of one stream."""
         return self._loaded()[0].step_ms
+
+    def _taken_arena(self, model: StreamingModel) -> Arena:
+        """Take the memory of every stream. Raises ConfigurationError where there is not that much."""
+        import torch
+
+        with torch.inference_mode():
+            try:
+                return Arena(self.info.capacity, model.fresh, model.dims)
+            except Exception as error:
+                if not is_memory(error):
+                    raise
+                each = sum(value.nbytes for value in model.fresh.values()) / 1e6
+                raise ConfigurationError(
+                    f"capacity: {self.info.capacity} streams of {each:.2f} MB each do not fit into the "
+                    f"memory of {model.device} beside the model; give a smaller one"
+                ) from error
 
     def _batches_to_warm(self, device: str) -> list[int]:
         most = min(self.info.max_batch, self.info.capacity)

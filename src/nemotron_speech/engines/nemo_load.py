@@ -8,6 +8,7 @@ from typing import Any
 from loguru import logger
 
 from nemotron_speech.engines import hub
+from nemotron_speech.engines.isolation import is_memory
 from nemotron_speech.errors import ConfigurationError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -146,6 +147,8 @@ def _restored(model_class: Any, name: str, device: str) -> Any:
     try:
         return model_class.restore_from(str(path), map_location=torch.device(device))
     except Exception as error:
+        if is_memory(error):
+            raise ConfigurationError(f"{path} does not fit into the memory of {device}") from error
         raise ConfigurationError(f"{path} is not a NeMo speech recognition model: {error}") from error
 
 
