@@ -297,5 +297,5 @@ def test_errors_reach_the_caller_unless_they_are_of_an_old_utterance() -> None:
 
 @pytest.mark.parametrize("message", ["{", "[]", '{"type":"stream_created"}', '{"type":"error","message":1}'])
 def test_a_message_no_server_should_send_is_the_servers_fault(message: str) -> None:
-    with pytest.raises(PeerError, match="the synthesiser sent"):
+    with pytest.raises(PeerError, match="the synthesiser broke the protocol"):
         TtsClient().receive(message)
