@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import random_magpie as tiny
+from nemotron_speech.engines.base import Segment, TtsResult
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts import MagpieEngine
@@ -79,6 +80,20 @@ def test_a_long_text_is_cut_at_sentence_ends_and_a_long_sentence_between_words(e
     assert sum(sizes) == 134
     assert max(sizes) <= 45
     assert min(sizes[1:-1]) > 20
+
+
+@pytest.mark.parametrize("text", ["a" * 900, " ".join(["b" * 90] * 40), "First. " + "c" * 600 + " last."])
+def test_a_word_of_any_length_fits_the_models_positions(engine: MagpieEngine, text: str) -> None:
+    """Beyond them a CPU raises; a GPU stops working for everybody until the server is started anew."""
+    chunks = engine.plan(text, "en").chunks
+    positions = engine.model.encoder.position_embeddings.num_embeddings
+    history = engine.model.chunked_inference_config.history_len_heuristic
+    assert max(len(chunk.tokens) for chunk in chunks) <= positions - history
+    spoken = "".join(word for chunk in chunks for word in chunk.words)
+    assert spoken.lower() == text.replace(" ", "").lower()
+    stream = engine.open(Segment(text, "aria"))
+    assert isinstance(engine.step([stream])[0], TtsResult)
+    engine.close(stream)
 
 
 def test_a_tokenizer_that_raises_is_survived(engine: MagpieEngine, monkeypatch: pytest.MonkeyPatch) -> None:

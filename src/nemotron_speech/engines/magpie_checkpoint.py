@@ -21,6 +21,8 @@ CODEC_HUB_NAME = "nvidia/nemo-nano-codec-22khz-1.89kbps-21.5fps"
 _SPEAKERS = ("john", "sofia", "aria", "jason", "leo")
 """The released checkpoint's table of voices, in its order."""
 _FIRST_VOICE = "aria"
+_POSITIONS = 4096
+"""Of NeMo's transformers, where a checkpoint says nothing else."""
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -166,7 +168,16 @@ def _texts(model: Any) -> dict[str, MagpieText]:
         for language, names in LANGUAGE_TOKENIZER_MAP.items()
     }
     named = {language: name for language, name in found.items() if name} or {"en": loaded[0]}
+    longest = _longest_text(model)
     return {
-        language: MagpieText(model.tokenizer, name, partial(sentences, language=language), model.eos_id)
+        language: MagpieText(
+            model.tokenizer, name, partial(sentences, language=language), model.eos_id, longest
+        )
         for language, name in named.items()
     }
+
+
+def _longest_text(model: Any) -> int:
+    """Tokens the text encoder has positions for, less those that a later part keeps of the one before."""
+    positions = model.cfg.encoder.get("max_length_causal_mask", _POSITIONS)
+    return int(positions) - model.chunked_inference_config.history_len_heuristic
