@@ -32,6 +32,43 @@ def test_languages_are_those_of_the_loaded_tokenizers(phonetic: MagpieEngine) ->
     assert phonetic.info.languages == ("en", "fr")
 
 
+@pytest.fixture(scope="module")
+def polyglot(many_tongues: Path, make_engine: Callable[..., MagpieEngine]) -> MagpieEngine:
+    return make_engine(many_tongues, seed=18)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Hello world."),
+        ("es", "¿Mañana, señor?"),
+        ("de", "Schöne Grüße!"),
+        ("fr", "Ça va, l'été ?"),
+        ("it", "Perché no?"),
+        ("vi", "Xin chào thế giới."),
+        ("zh", "你好，世界。"),
+    ],
+)
+def test_each_language_is_spoken_through_its_own_tokenizer(
+    polyglot: MagpieEngine, language: str, text: str
+) -> None:
+    plan = polyglot.plan(text, language)
+    assert plan.unspoken == ()
+    (chunk,) = plan.chunks
+    tokenizer, name = polyglot.model.tokenizer, polyglot._loaded()[0].texts[language]._name
+    first = tokenizer.tokenizer_offsets[name]
+    own = range(first, first + tokenizer.num_tokens_per_tokenizer[name])
+    assert all(token in own for token in chunk.tokens[:-1])
+    assert len(chunk.tokens) > sum(map(str.isalnum, text))
+    stream = polyglot.open(Segment(text, "aria", language))
+    assert isinstance(polyglot.step([stream])[0], TtsResult)
+    polyglot.close(stream)
+
+
+def test_a_checkpoint_of_seven_languages_speaks_seven(polyglot: MagpieEngine) -> None:
+    assert set(polyglot.info.languages) == {"en", "es", "de", "fr", "it", "vi", "zh"}
+
+
 def test_a_dictionary_travels_in_the_checkpoint(phonetic: MagpieEngine) -> None:
     (known,), (unknown,) = phonetic.plan("hello", "en").chunks, phonetic.plan("ehllo", "en").chunks
     assert known.tokens != unknown.tokens

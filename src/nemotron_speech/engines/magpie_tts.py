@@ -29,6 +29,10 @@ PRESETS = {"aggressive": 4, "balanced": 6, "conservative": 8}
 longer stalls. A frame is 46 ms with the released checkpoint's codec."""
 
 
+_FIRST_WORDS = "1 a, 好."
+"""Something to say in every language: what a tokenizer does not know it leaves out."""
+
+
 @dataclass(slots=True, eq=False)
 class MagpieStream:
     """One segment being spoken."""
@@ -183,7 +187,9 @@ class MagpieEngine:
         stream.closed = True
 
     def _warm_up(self) -> None:
-        """Speak once, to nobody: what a GPU does for the first time takes it seconds."""
+        """Speak once, to nobody: what a GPU, or a dictionary, does for the first time takes it seconds."""
+        for text in self._loaded()[0].texts.values():
+            text.plan(_FIRST_WORDS)
         preset = min(PRESETS, key=lambda name: PRESETS[name])
         segment = Segment("1 a.", self.info.voices[0], self.info.languages[0], preset=preset)
         stream = self.open(segment)
