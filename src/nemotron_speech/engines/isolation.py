@@ -75,3 +75,18 @@ class BatchLimit(Generic[Item]):
         self.now = max(min(self.now, batch) // 2, 1)
         logger.warning("out of memory with {} streams in a step; at most {} from now", batch, self.now)
         self._release()
+
+
+def is_torch_memory(error: Exception) -> bool:
+    """Whether PyTorch says that a GPU's memory is full."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def release_torch_memory() -> None:
+    """Give back what PyTorch keeps of a GPU's memory and does not use."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, Word
-from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.engines.isolation import BatchLimit, is_torch_memory, release_torch_memory
 from nemotron_speech.engines.magpie_words import SpokenWords
 from nemotron_speech.errors import ConfigurationError, EngineError
 
@@ -79,7 +79,7 @@ class MagpieEngine:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         precision: auto (bf16 on CUDA, fp32 elsewhere), fp32, bf16 or fp16.
         capacity: Callers at once.
-        max_batch: Segments in one step; 0 for all.
+        max_batch: Segments in one step; 0 for all. Fewer once they have not fitted into memory.
         guidance: Use classifier-free guidance, with the checkpoint's scale.
         seed: Makes a segment's audio the same every time; by default it differs a little.
     """
@@ -108,6 +108,9 @@ class MagpieEngine:
             presets=tuple(PRESETS),
             capacity=capacity,
             max_batch=max_batch or capacity,
+        )
+        self._limit: BatchLimit[MagpieStream] = BatchLimit(
+            self.info.max_batch, is_torch_memory, release_torch_memory
         )
         self._checkpoint: Checkpoint | None = None
         self._decoder: MagpieDecoder | None = None
@@ -215,7 +218,7 @@ class MagpieEngine:
             for stream, frames in zip(streams, decoder.step(utterances), strict=True):
                 stream.take(frames)
 
-        return all_or_each(decode, streams)
+        return self._within_memory(decode, streams)
 
     def _make_audio(
         self, streams: list[MagpieStream], audio: dict[MagpieStream, bytes]
@@ -233,7 +236,16 @@ class MagpieEngine:
                 stream.waiting = []
                 audio[stream] = to_int16(row).tobytes()
 
-        return all_or_each(make, streams)
+        return self._within_memory(make, streams)
+
+    def _within_memory(
+        self, act: Callable[[Sequence[MagpieStream]], None], streams: list[MagpieStream]
+    ) -> dict[MagpieStream, EngineError]:
+        """Act on streams together; a failure is narrowed down to those that cause it, which are returned."""
+        failed = dict(self._limit.run(act, streams))
+        if self._limit.now < self.info.max_batch:
+            self.info = replace(self.info, max_batch=self._limit.now)
+        return failed
 
     def _result(self, stream: MagpieStream, pcm: bytes) -> TtsResult:
         if stream.segment.mode is SynthesisMode.BATCH:
