@@ -71,8 +71,8 @@ class MagpieText:
         unspoken: list[str] = []
         words = [self._known_part(word, unspoken) for word in self._in_known_shapes(text, unspoken).split()]
         speakable = " ".join(word for word in words if word)
-        sentences = [part.strip() for part in self._split(speakable)] if speakable else []
-        parts = [part for sentence in sentences for part in self._short_enough(sentence)]
+        whole = [part.strip() for part in self._split(speakable)] if speakable else []
+        parts = [part for sentence in whole for part in self._short_enough(sentence)]
         chunks = (self._chunk(part) for part in parts if any(c.isalnum() for c in part))
         return TextPlan(tuple(chunk for chunk in chunks if chunk is not None), tuple(dict.fromkeys(unspoken)))
 
