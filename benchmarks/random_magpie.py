@@ -9,6 +9,8 @@ from typing import Any
 MODULES = "nemo.collections.tts.modules.audio_codec_modules"
 TOKENIZERS = "nemo.collections.common.tokenizers.text_to_speech.tts_tokenizers"
 VOICES = 5
+G2P = "nemo.collections.tts.g2p.models"
+PINYIN = "ni\tN I\nhao\tH AO\nshi\tSH I\njie\tJ IE\n"
 PHONEMES = "HELLO  həˈloʊ\nWORLD  ˈwɝld\nAGAIN  əˈɡɛn\n"
 
 
@@ -163,7 +165,7 @@ def phonemes(folder: Path) -> dict[str, Any]:
             "apostrophe": True,
             "pad_with_space": False,
             "g2p": {
-                "_target_": "nemo.collections.tts.g2p.models.i18n_ipa.IpaG2p",
+                "_target_": f"{G2P}.i18n_ipa.IpaG2p",
                 "phoneme_dict": str(dictionary),
                 "heteronyms": None,
                 "phoneme_probability": 1.0,
@@ -173,6 +175,30 @@ def phonemes(folder: Path) -> dict[str, Any]:
             },
         },
         "french_chartokenizer": {"_target_": f"{TOKENIZERS}.FrenchCharsTokenizer"},
+    }
+
+
+def seven_languages(folder: Path) -> dict[str, Any]:
+    """Tokenizers under the names, and where it matters of the classes, of a multilingual checkpoint."""
+    dictionary = folder / "pinyin.txt"
+    dictionary.write_text(PINYIN)
+    letters = {
+        "spanish_phoneme": "Spanish",
+        "german_phoneme": "German",
+        "italian_phoneme": "Italian",
+        "vietnamese_phoneme": "Vietnamese",
+    }
+    return {
+        **phonemes(folder),
+        **{name: {"_target_": f"{TOKENIZERS}.{kind}CharsTokenizer"} for name, kind in letters.items()},
+        "mandarin_phoneme": {
+            "_target_": f"{TOKENIZERS}.ChinesePhonemesTokenizer",
+            "g2p": {
+                "_target_": f"{G2P}.zh_cn_pinyin.ChineseG2p",
+                "phoneme_dict": str(dictionary),
+                "word_segmenter": "jieba",
+            },
+        },
     }
 
 

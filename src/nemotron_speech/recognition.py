@@ -34,7 +34,6 @@ class AsrService:
 
     def __init__(self, engine: AsrEngine, settings: AsrSettings) -> None:
         self.metrics = ServerMetrics("asr", engine.info.capacity)
-        self.metrics.max_batch.set_function(lambda: engine.info.max_batch)
         self.runner = EngineRunner(engine, self.metrics, settings.step_ms / 1000)
         self.callers = Callers()
         self.settings = settings

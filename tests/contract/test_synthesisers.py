@@ -53,10 +53,13 @@ def seconds(engine: TtsEngine, pcm: bytes) -> float:
 
 
 def assert_sounds_alike(engine: TtsEngine, one: bytes, other: bytes) -> None:
-    """Equal, or as near as a synthesiser gets whose noise and phase differ each time."""
+    """Equal, or as near as a synthesiser gets whose noise and phase differ each time.
+
+    espeak-ng leaves out the faint last 60 ms of one text in twenty.
+    """
     if one == other:
         return
-    assert len(one) == pytest.approx(len(other), rel=0.01)
+    assert seconds(engine, one) == pytest.approx(seconds(engine, other), abs=0.07)
     loudness = [envelope(engine, pcm) for pcm in (one, other)]
     count = min(map(len, loudness))
     assert np.corrcoef(loudness[0][:count], loudness[1][:count])[0, 1] > 0.98
@@ -99,11 +102,11 @@ def test_in_stream_mode_audio_comes_in_steps(engine: TtsEngine) -> None:
     assert pieces >= 3, "a step holds more than a sentence"
 
 
-def test_in_batch_mode_audio_comes_at_once_and_is_as_long(engine: TtsEngine) -> None:
+def test_in_batch_mode_the_same_audio_comes_at_once(engine: TtsEngine) -> None:
     streamed, _, _ = speak(engine, segment(engine))
     whole, _, pieces = speak(engine, segment(engine, mode="batch"))
     assert pieces == 1
-    assert seconds(engine, whole) == pytest.approx(seconds(engine, streamed), rel=0.1)
+    assert_sounds_alike(engine, whole, streamed)
 
 
 def test_segments_stepped_together_sound_as_each_alone(engine: TtsEngine) -> None:

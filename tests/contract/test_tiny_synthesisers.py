@@ -50,6 +50,17 @@ def kokoro(folder: Path) -> TtsEngine:
     return loaded_engine("kokoro", model=str(model), voices=str(voices), threads=1)
 
 
+def magpie(folder: Path) -> TtsEngine:
+    pytest.importorskip("nemo.collections.tts.models", reason="NeMo is not installed (scripts/nemo_env)")
+    import torch
+
+    from benchmarks.random_magpie import save_codec, save_magpie
+
+    torch.set_num_threads(1)
+    model = save_magpie(folder / "magpie.nemo", save_codec(folder / "codec.nemo"))
+    return loaded_engine("magpie", model=str(model), device="cpu", seed=18)
+
+
 def piper(folder: Path) -> TtsEngine:
     pytest.importorskip("piper", reason="piper-tts is not installed")
     pytest.importorskip("onnx", reason="onnx, to make a voice with, is not installed")
@@ -59,7 +70,7 @@ def piper(folder: Path) -> TtsEngine:
 
 
 MAKERS: dict[str, Callable[[Path], TtsEngine]] = {
-    maker.__name__: maker for maker in (chatterbox, fastpitch, kokoro, piper)
+    maker.__name__: maker for maker in (chatterbox, fastpitch, kokoro, magpie, piper)
 }
 
 

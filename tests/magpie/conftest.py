@@ -44,6 +44,13 @@ def stacked_checkpoint(folder: Path, codec: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def many_tongues(folder: Path, codec: Path) -> Path:
+    for package in ("jieba", "pypinyin", "pypinyin_dict"):
+        pytest.importorskip(package, reason=f"{package} is not installed (scripts/nemo_env)")
+    return tiny.save_magpie(folder / "tongues.nemo", codec, tokenizers=tiny.seven_languages(folder))
+
+
+@pytest.fixture(scope="session")
 def make_engine() -> Callable[..., MagpieEngine]:
     """Load an engine on the CPU."""
 

@@ -79,6 +79,16 @@ def test_without_a_network_a_codec_that_is_not_here_is_named(
         tts_engine("magpie", model=str(checkpoint), codec="a/codec", device="cpu").load()
 
 
+def test_what_a_language_needs_and_is_not_installed_is_named(
+    many_tongues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nemotron_speech.engines.magpie_checkpoint.find_spec", lambda package: None)
+    with pytest.raises(
+        ConfigurationError, match=r"mandarin_phoneme.*pip install jieba pypinyin pypinyin-dict"
+    ):
+        tts_engine("magpie", model=str(many_tongues), device="cpu").load()
+
+
 def test_another_model_is_no_magpie_checkpoint(codec: Path, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.nemo"
     garbage.write_bytes(b"not an archive")

@@ -258,6 +258,37 @@ def test_a_codec_that_fails_costs_one_segment_and_no_audio_of_the_other(
     assert np.abs(samples(heard).astype(int) - np.frombuffer(alone, "<i2").astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("part", ["decoder", "codec"])
+def test_memory_that_is_full_makes_the_steps_smaller_and_costs_nobody(
+    checkpoint: Path, make_engine: Callable[..., MagpieEngine], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    import torch
+
+    engine = make_engine(checkpoint, seed=18)
+    alone = samples(speak(engine, Segment(TEXT, "aria"))).astype(int)
+    holder, name = (engine._decoder, "step") if part == "decoder" else (engine._codec, "decode")
+    genuine, sizes = getattr(holder, name), []
+
+    def small(batch: Sequence[Any], *rest: Any, **options: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return genuine(batch, *rest, **options)
+
+    monkeypatch.setattr(holder, name, small)
+    streams = [engine.open(Segment(TEXT, "aria")) for _ in range(7)]
+    heard: list[list[TtsResult]] = [[] for _ in streams]
+    while not heard[0] or not heard[0][-1].done:
+        for results, result in zip(heard, sound(engine.step(streams)), strict=True):
+            results.append(result)
+    for stream, results in zip(streams, heard, strict=True):
+        engine.close(stream)
+        assert np.abs(samples(results).astype(int) - alone).max() <= 1
+    assert max(sizes) == 7
+    assert sum(size > 2 for size in sizes) <= 2, "what did not fit is not tried again"
+    assert engine.info.max_batch <= 2, "GET /metrics says it (nemotron_tts_step_limit_streams)"
+
+
 def finished(engine: MagpieEngine, stream: MagpieStream) -> bytes:
     results: list[TtsResult] = []
     while not results or not results[-1].done:

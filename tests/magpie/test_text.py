@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import random_magpie as tiny
+from nemotron_speech.engines.base import Segment, TtsResult
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts import MagpieEngine
@@ -29,6 +30,43 @@ def words(engine: MagpieEngine, text: str, language: str = "en") -> list[str]:
 
 def test_languages_are_those_of_the_loaded_tokenizers(phonetic: MagpieEngine) -> None:
     assert phonetic.info.languages == ("en", "fr")
+
+
+@pytest.fixture(scope="module")
+def polyglot(many_tongues: Path, make_engine: Callable[..., MagpieEngine]) -> MagpieEngine:
+    return make_engine(many_tongues, seed=18)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Hello world."),
+        ("es", "¿Mañana, señor?"),
+        ("de", "Schöne Grüße!"),
+        ("fr", "Ça va, l'été ?"),
+        ("it", "Perché no?"),
+        ("vi", "Xin chào thế giới."),
+        ("zh", "你好，世界。"),
+    ],
+)
+def test_each_language_is_spoken_through_its_own_tokenizer(
+    polyglot: MagpieEngine, language: str, text: str
+) -> None:
+    plan = polyglot.plan(text, language)
+    assert plan.unspoken == ()
+    (chunk,) = plan.chunks
+    tokenizer, name = polyglot.model.tokenizer, polyglot._loaded()[0].texts[language]._name
+    first = tokenizer.tokenizer_offsets[name]
+    own = range(first, first + tokenizer.num_tokens_per_tokenizer[name])
+    assert all(token in own for token in chunk.tokens[:-1])
+    assert len(chunk.tokens) > sum(map(str.isalnum, text))
+    stream = polyglot.open(Segment(text, "aria", language))
+    assert isinstance(polyglot.step([stream])[0], TtsResult)
+    polyglot.close(stream)
+
+
+def test_a_checkpoint_of_seven_languages_speaks_seven(polyglot: MagpieEngine) -> None:
+    assert set(polyglot.info.languages) == {"en", "es", "de", "fr", "it", "vi", "zh"}
 
 
 def test_a_dictionary_travels_in_the_checkpoint(phonetic: MagpieEngine) -> None:
@@ -79,6 +117,20 @@ def test_a_long_text_is_cut_at_sentence_ends_and_a_long_sentence_between_words(e
     assert sum(sizes) == 134
     assert max(sizes) <= 45
     assert min(sizes[1:-1]) > 20
+
+
+@pytest.mark.parametrize("text", ["a" * 900, " ".join(["b" * 90] * 40), "First. " + "c" * 600 + " last."])
+def test_a_word_of_any_length_fits_the_models_positions(engine: MagpieEngine, text: str) -> None:
+    """Beyond them a CPU raises; a GPU stops working for everybody until the server is started anew."""
+    chunks = engine.plan(text, "en").chunks
+    positions = engine.model.encoder.position_embeddings.num_embeddings
+    history = engine.model.chunked_inference_config.history_len_heuristic
+    assert max(len(chunk.tokens) for chunk in chunks) <= positions - history
+    spoken = "".join(word for chunk in chunks for word in chunk.words)
+    assert spoken.lower() == text.replace(" ", "").lower()
+    stream = engine.open(Segment(text, "aria"))
+    assert isinstance(engine.step([stream])[0], TtsResult)
+    engine.close(stream)
 
 
 def test_a_tokenizer_that_raises_is_survived(engine: MagpieEngine, monkeypatch: pytest.MonkeyPatch) -> None:

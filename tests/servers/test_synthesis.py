@@ -327,6 +327,11 @@ async def test_callers_beyond_the_capacity_are_refused_at_once() -> None:
             assert await third.read() == {"type": "pong"}
 
 
+async def test_the_metrics_say_how_many_segments_the_engine_takes_in_a_step() -> None:
+    service = TtsService(LetterTts(max_batch=5), TtsSettings(engine="none"))
+    assert service.metrics.registry.get_sample_value("nemotron_tts_step_limit_streams") == 5
+
+
 async def test_streams_of_all_callers_advance_together_and_none_starves() -> None:
     engine = LetterTts(max_batch=2)
     service = TtsService(engine, TtsSettings(engine="none"))

@@ -55,6 +55,7 @@ class EngineRunner(Generic[EngineT]):
     def __init__(self, engine: EngineT, metrics: ServerMetrics, tick_s: float = 0.0) -> None:
         self.engine = engine
         self.metrics = metrics
+        metrics.max_batch.set_function(lambda: engine.info.max_batch)
         self.batcher: Batcher[Any, Any] = Batcher(
             self._step, lambda: engine.info.max_batch, metrics.observe_step, tick_s
         )

@@ -108,3 +108,11 @@ class BatchLimit(Generic[Item]):
 def _lost(error: Exception) -> EngineLost:
     logger.opt(exception=error).error("the GPU answers this process no more")
     return EngineLost(f"the model is lost: {str(error).strip().splitlines()[0]}")
+
+
+def release_torch_memory() -> None:
+    """Give back what PyTorch keeps of a GPU's memory and does not use."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ CODEC_HUB_NAME = "nvidia/nemo-nano-codec-22khz-1.89kbps-21.5fps"
 _SPEAKERS = ("john", "sofia", "aria", "jason", "leo")
 """The released checkpoint's table of voices, in its order."""
 _FIRST_VOICE = "aria"
+_G2P_PACKAGES = {
+    "ChineseG2p": ("jieba", "pypinyin", "pypinyin_dict"),
+    "EnglishG2p": ("nltk",),
+    "JapaneseG2p": ("pyopenjtalk", "janome"),
+    "JapaneseKatakanaAccentG2p": ("pyopenjtalk",),
+}
+"""What NeMo imports for a language; without it the whole checkpoint cannot be loaded."""
+_POSITIONS = 4096
+"""Of NeMo's transformers, where a checkpoint says nothing else."""
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -80,11 +90,24 @@ def _restore(source: str, codec: str | None) -> Any:
         named = codec or config.codecmodel_path
     except Exception as error:
         raise ConfigurationError(f"{source} is no Magpie checkpoint: {error}") from error
+    _check_packages(source, config)
     config.codecmodel_path = _file(named, "codec", AudioCodecModel)
     try:
         return MagpieTTSModel.restore_from(path, override_config_path=config, map_location="cpu")
     except Exception as error:
         raise ConfigurationError(f"{source} with the codec {named} cannot be loaded: {error}") from error
+
+
+def _check_packages(source: str, config: Any) -> None:
+    for name, tokenizer in config.text_tokenizers.items():
+        kind = str((tokenizer.get("g2p") or {}).get("_target_", "")).rpartition(".")[2]
+        missing = [package for package in _G2P_PACKAGES.get(kind, ()) if find_spec(package) is None]
+        if missing:
+            packages = " ".join(missing).replace("_", "-")
+            raise ConfigurationError(
+                f"{source} cannot be loaded: its tokenizer {name} needs what is not installed: "
+                f"pip install {packages}"
+            )
 
 
 def _file(source: str, option: str, kind: Any) -> str:
@@ -166,7 +189,16 @@ def _texts(model: Any) -> dict[str, MagpieText]:
         for language, names in LANGUAGE_TOKENIZER_MAP.items()
     }
     named = {language: name for language, name in found.items() if name} or {"en": loaded[0]}
+    longest = _longest_text(model)
     return {
-        language: MagpieText(model.tokenizer, name, partial(sentences, language=language), model.eos_id)
+        language: MagpieText(
+            model.tokenizer, name, partial(sentences, language=language), model.eos_id, longest
+        )
         for language, name in named.items()
     }
+
+
+def _longest_text(model: Any) -> int:
+    """Tokens the text encoder has positions for, less those that a later part keeps of the one before."""
+    positions = model.cfg.encoder.get("max_length_causal_mask", _POSITIONS)
+    return int(positions) - model.chunked_inference_config.history_len_heuristic

@@ -45,15 +45,22 @@ class MagpieText:
         name: Which of its tokenizers speaks the language.
         split: Cuts a long text into parts the model takes at once; joined they are the text.
         end_token: Ends every part.
+        longest: Tokens of a part, at most: more would be beyond the model's positions.
     """
 
     def __init__(
-        self, tokenizer: Any, name: str, split: Callable[[str], Sequence[str]], end_token: int
+        self,
+        tokenizer: Any,
+        name: str,
+        split: Callable[[str], Sequence[str]],
+        end_token: int,
+        longest: int,
     ) -> None:
         self._tokenizer = tokenizer
         self._name = name
         self._split = split
         self._end_token = end_token
+        self._longest = longest
         inner = tokenizer.tokenizers[name]
         space = getattr(inner, "space", None)
         self._space = None if space is None else tokenizer.tokenizer_offsets[name] + space
@@ -64,7 +71,8 @@ class MagpieText:
         unspoken: list[str] = []
         words = [self._known_part(word, unspoken) for word in self._in_known_shapes(text, unspoken).split()]
         speakable = " ".join(word for word in words if word)
-        parts = [part.strip() for part in self._split(speakable)] if speakable else []
+        whole = [part.strip() for part in self._split(speakable)] if speakable else []
+        parts = [part for sentence in whole for part in self._short_enough(sentence)]
         chunks = (self._chunk(part) for part in parts if any(c.isalnum() for c in part))
         return TextPlan(tuple(chunk for chunk in chunks if chunk is not None), tuple(dict.fromkeys(unspoken)))
 
@@ -97,8 +105,20 @@ class MagpieText:
             return ""
         return letters
 
+    def _short_enough(self, part: str) -> list[str]:
+        """Cut `part` in halves, between words or within its only one, until the model has positions for each.
+
+        Sentences are cut by their words (`sentences`); a word, or what has no spaces, may be of any length.
+        """
+        if len(part) < 2 or len(self._tokens(part)) < self._longest:
+            return [part]
+        units, joint = (part.split(), " ") if " " in part else (list(part), "")
+        half = len(units) // 2
+        halves = joint.join(units[:half]), joint.join(units[half:])
+        return [piece for half in halves for piece in self._short_enough(half)]
+
     def _chunk(self, part: str) -> TextChunk | None:
-        tokens = self._encode(part) or self._encode_words(part.split())
+        tokens = self._tokens(part)
         if not tokens:
             return None
         words = part.split()
@@ -118,6 +138,9 @@ class MagpieText:
             inside = not is_space
             word_of.append(max(word, 0))
         return word_of
+
+    def _tokens(self, part: str) -> list[int]:
+        return self._encode(part) or self._encode_words(part.split())
 
     def _encode(self, text: str) -> list[int]:
         """Return the tokens of `text`; none where the tokenizer fails."""

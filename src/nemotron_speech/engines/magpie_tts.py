@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult, Word
-from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
 from nemotron_speech.engines.magpie_words import SpokenWords
 from nemotron_speech.errors import ConfigurationError, EngineError
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 PRESETS = {"aggressive": 4, "balanced": 6, "conservative": 8}
 """Codec frames in each piece of audio, the first one too: a short piece starts soon, a long one rides out
 longer stalls. A frame is 46 ms with the released checkpoint's codec."""
+
+
+_FIRST_WORDS = "1 a, 好."
+"""Something to say in every language: what a tokenizer does not know it leaves out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +79,7 @@ class MagpieEngine:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         precision: auto (bf16 on CUDA, fp32 elsewhere), fp32, bf16 or fp16.
         capacity: Callers at once.
-        max_batch: Segments in one step; 0 for all.
+        max_batch: Segments in one step; 0 for all. Fewer once they have not fitted into memory.
         guidance: Use classifier-free guidance, with the checkpoint's scale.
         seed: Makes a segment's audio the same every time; by default it differs a little.
     """
@@ -105,6 +109,7 @@ class MagpieEngine:
             capacity=capacity,
             max_batch=max_batch or capacity,
         )
+        self._limit: BatchLimit[MagpieStream] = BatchLimit(self.info.max_batch, release_torch_memory)
         self._checkpoint: Checkpoint | None = None
         self._decoder: MagpieDecoder | None = None
         self._codec: CodecDecoder | None = None
@@ -183,7 +188,9 @@ class MagpieEngine:
         stream.closed = True
 
     def _warm_up(self) -> None:
-        """Speak once, to nobody: what a GPU does for the first time takes it seconds."""
+        """Speak once, to nobody: what a GPU, or a dictionary, does for the first time takes it seconds."""
+        for text in self._loaded()[0].texts.values():
+            text.plan(_FIRST_WORDS)
         preset = min(PRESETS, key=lambda name: PRESETS[name])
         segment = Segment("1 a.", self.info.voices[0], self.info.languages[0], preset=preset)
         stream = self.open(segment)
@@ -209,7 +216,7 @@ class MagpieEngine:
             for stream, frames in zip(streams, decoder.step(utterances), strict=True):
                 stream.take(frames)
 
-        return all_or_each(decode, streams)
+        return self._within_memory(decode, streams)
 
     def _make_audio(
         self, streams: list[MagpieStream], audio: dict[MagpieStream, bytes]
@@ -227,7 +234,16 @@ class MagpieEngine:
                 stream.waiting = []
                 audio[stream] = to_int16(row).tobytes()
 
-        return all_or_each(make, streams)
+        return self._within_memory(make, streams)
+
+    def _within_memory(
+        self, act: Callable[[Sequence[MagpieStream]], None], streams: list[MagpieStream]
+    ) -> dict[MagpieStream, EngineError]:
+        """Act on streams together; a failure is narrowed down to those that cause it, which are returned."""
+        failed = dict(self._limit.run(act, streams))
+        if self._limit.now < self.info.max_batch:
+            self.info = replace(self.info, max_batch=self._limit.now)
+        return failed
 
     def _result(self, stream: MagpieStream, pcm: bytes) -> TtsResult:
         if stream.segment.mode is SynthesisMode.BATCH:

@@ -16,7 +16,7 @@ from typing import Literal
 from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
-from nemotron_speech.engines.isolation import BatchLimit, is_memory
+from nemotron_speech.engines.isolation import BatchLimit, is_memory, release_torch_memory
 from nemotron_speech.engines.mel import AudioTail
 from nemotron_speech.engines.nemo_arena import Arena
 from nemotron_speech.engines.nemo_model import ModelOptions, StreamingModel
@@ -70,7 +70,7 @@ class NemoAsrEngine:
             model, right_context, att_ctx, decoder, precision, device, language, cuda_graphs, compile
         )
         self._threads = threads
-        self._limit: BatchLimit[Row] = BatchLimit(max_batch, _release)
+        self._limit: BatchLimit[Row] = BatchLimit(max_batch, release_torch_memory)
         self._model: StreamingModel | None = None
         self._arena: Arena | None = None
         self.info = AsrInfo("nemo", model, (language,), capacity=capacity, max_batch=max_batch)
@@ -231,10 +231,3 @@ class NemoAsrEngine:
         if self._model is None or self._arena is None:
             raise EngineError("the model is not loaded")
         return self._model, self._arena
-
-
-def _release() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
