@@ -7,7 +7,7 @@ from pipecat_bots.turns.turn_text import normalised
 ASSENT = {
     "en": "mhm, mm, mm hmm, mmm, hm, hmm, hm hm, uh huh, uh-hum, um hum, ah, aha, oh, okay, ok, kay, yeah, "
     "yes, yep, yup, right, sure, i see, got it, alright, all right, of course, exactly, true, good, great, "
-    "nice, cool, wow, ha, haha, sounds good, makes sense, fair enough",
+    "nice, cool, wow, ha, haha, hahaha, heh, hehe, sounds good, makes sense, fair enough",
     "de": "mhm, hm, aha, ah, ach so, ja, jo, jup, okay, ok, genau, klar, gut, stimmt, verstehe, alles klar, "
     "richtig",
     "es": "mhm, aja, ajá, ah, sí, si, vale, ok, okay, claro, bueno, bien, ya, entiendo, exacto, de acuerdo",
