@@ -146,12 +146,12 @@ class BotSettings(BaseSettings):
     bot_backchannels: str | None = Field(
         default=None,
         description="What a listener may say without interrupting the bot, between commas; a list for "
-        "BOT_LANGUAGE if not set, empty for nothing (docs/decisions/interruptions.md).",
+        "the user's language if not set, empty for nothing (docs/decisions/interruptions.md).",
     )
     bot_stop_words: str | None = Field(
         default=None,
-        description="What silences the bot and wants no answer, between commas; a list for BOT_LANGUAGE if "
-        "not set, empty for nothing.",
+        description="What silences the bot and wants no answer, between commas; a list for the user's "
+        "language if not set, empty for nothing.",
     )
     bot_playout_lead_secs: float = Field(
         default=0.1,
@@ -190,3 +190,9 @@ class BotSettings(BaseSettings):
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe messages a session logs."
     )
+
+    @property
+    def user_language(self) -> str:
+        """What the user is taken to speak, as long as nothing is heard of them."""
+        named = self.bot_asr_language
+        return self.bot_language if named in (None, "", "auto") else str(named)
