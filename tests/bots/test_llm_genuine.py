@@ -30,6 +30,7 @@ from tests.llama.conftest import (  # noqa: F401 - fixtures
     slow_llama_server,
     slow_responder,
 )
+from tests.llama.tiny_gguf import GREETING
 
 QUESTION = "Tell me a story"
 PARAMS = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
@@ -70,6 +71,18 @@ async def test_an_answer_in_chunks_is_the_answer_in_one_piece(either_llama_serve
     expected = await whole(either_llama_server, context)
     await answer(either_llama_server, context, slots=policy)
     assert context.get_messages()[-1] == {"role": "assistant", "content": expected.strip()}
+
+
+async def test_a_model_thinks_within_its_budget_and_speaks_its_answer_alone(either_llama_server: str) -> None:  # noqa: F811
+    tokens = {}
+    for budget in (0, 3, 100):
+        settings = LlamaCppChunkedLLMService.Settings(thinking_tokens=budget)
+        context = asked("hi")
+        [usage] = await answer(either_llama_server, context, settings=settings, strategy=streamed())
+        assert context.get_messages()[-1] == {"role": "assistant", "content": GREETING}
+        tokens[budget] = usage.completion_tokens
+    assert tokens[3] == tokens[0] + 3
+    assert tokens[100] > tokens[3]
 
 
 async def test_the_responder_goes_on_where_it_was_stopped(responder: str) -> None:  # noqa: F811
