@@ -77,6 +77,7 @@ def kinds() -> dict[str, Kind]:
         "yeah right": said("yeah right", interrupts=False),
         "nothing": Kind((Clip(np.zeros(RATE // 5, np.int16), RATE),), "", interrupts=False),
         "cough": Kind(tuple(cough(seed) for seed in range(5)), "", interrupts=False),
+        "laughter": Kind((spoken(("ha ha ha ha ha",)),), "", interrupts=False),
         "click": Kind(tuple(click(seed) for seed in range(5)), "", interrupts=False),
     }
 

@@ -32,7 +32,7 @@ from pipecat_bots.interruptions.playout import PIECE_S, Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.model.handshake import CHUNKED, streamed
-from pipecat_bots.model.tools import Tools, toolbox
+from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
 from pipecat_bots.peers.dependence import Dependent, Notice
@@ -167,6 +167,7 @@ def warm_up() -> None:
     import pipecat.transports.smallwebrtc.transport  # noqa: F401
 
     settings = BotSettings()
+    check_servers(settings.bot_mcp_servers)
     voice_activity(settings)
     smart_turns(settings)
 

@@ -13,8 +13,9 @@ from typing import Protocol
 from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.peers.jitter import keep_nothing_back
-from pipecat_bots.settings import BotSettings
+from pipecat_bots.settings import BotSettings, read_settings
 from pipecat_bots.watching.client_page import mount_client
 
 
@@ -27,18 +28,24 @@ sessions: set[Stoppable] = set()
 
 
 def serve(warm_up: Callable[[], None]) -> None:
-    """Run the calling script's `bot` under Pipecat's runner, with our page.
+    """Run the calling script's `bot` under Pipecat's runner, with our page; exits with 2 for a wrong setting.
 
     Args:
         warm_up: Loads what the first session would otherwise wait for.
     """
+    if not {"-h", "--help"} & set(sys.argv):
+        try:
+            read_settings()
+            warm_up()
+        except ConfigurationError as error:
+            logger.error(str(error))
+            sys.exit(2)
+
     from pipecat.runner.run import app, main
 
     keep_nothing_back()
     app.add_middleware(_Process)
     mount_client(app)
-    if not {"-h", "--help"} & set(sys.argv):
-        warm_up()
     main()
 
 

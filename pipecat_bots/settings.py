@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from nemotron_speech.errors import ConfigurationError
 
 SYSTEM_PROMPT = (
     "You are a helpful voice assistant. Your answers are spoken aloud: keep them short and natural, one to "
@@ -146,12 +148,12 @@ class BotSettings(BaseSettings):
     bot_backchannels: str | None = Field(
         default=None,
         description="What a listener may say without interrupting the bot, between commas; a list for "
-        "BOT_LANGUAGE if not set, empty for nothing (docs/decisions/interruptions.md).",
+        "the user's language if not set, empty for nothing (docs/decisions/interruptions.md).",
     )
     bot_stop_words: str | None = Field(
         default=None,
-        description="What silences the bot and wants no answer, between commas; a list for BOT_LANGUAGE if "
-        "not set, empty for nothing.",
+        description="What silences the bot and wants no answer, between commas; a list for the user's "
+        "language if not set, empty for nothing.",
     )
     bot_playout_lead_secs: float = Field(
         default=0.1,
@@ -190,3 +192,20 @@ class BotSettings(BaseSettings):
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe messages a session logs."
     )
+
+    @property
+    def user_language(self) -> str:
+        """What the user is taken to speak, as long as nothing is heard of them."""
+        named = self.bot_asr_language
+        return self.bot_language if named in (None, "", "auto") else str(named)
+
+
+def read_settings() -> BotSettings:
+    """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
+    try:
+        return BotSettings()
+    except ValidationError as error:
+        wrong = (f"{str(e['loc'][0]).upper()}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        raise ConfigurationError("; ".join(wrong)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f'{error}: lists and objects are written as JSON, ["time"]') from None

@@ -20,10 +20,8 @@ class Patience:
     """Voice behind the window it was first heard in, after which the bot falls silent for the time being."""
     flicker_ms: float = 96.0
     """Silence after which a voice that the detector of speech did not confirm was none."""
-    wordless_ms: float = 700.0
-    """Voice without a word: whoever goes on like this means to say something."""
-    assent_ms: float = 2000.0
-    """Voice with nothing but assent in it so far."""
+    longest_ms: float = 2000.0
+    """Voice without a word but assent: longer than most laughs and fits of coughing."""
     final_ms: float = 1000.0
     """Wait for a transcript after the voice; then it held no words."""
     last_words_s: float = 0.8
@@ -53,7 +51,7 @@ class Interjection:
         self._settle()
 
     def _settle(self) -> None:
-        self._held = self._final_due = self._has_words = False
+        self._held = self._final_due = False
         self._voiced_ms = self._quiet_ms = self._waited_ms = 0.0
         """Of voice or silence without a break; of voice since the hold, then of silence since the voice."""
         self._left_s = math.inf
@@ -119,7 +117,6 @@ class Interjection:
             return _NOTHING
         if not self._may_be_assent(text, is_last):
             return Verdict.INTERRUPT
-        self._has_words = True
         if not is_last or self._speaking:
             return _NOTHING
         return self._release(Verdict.ASSENT)
@@ -139,8 +136,7 @@ class Interjection:
     def _out_of_patience(self) -> Verdict:
         patience = self._patience
         if self._speaking:
-            limit = patience.assent_ms if self._has_words else patience.wordless_ms
-            return Verdict.INTERRUPT if self._waited_ms >= limit else _NOTHING
+            return Verdict.INTERRUPT if self._waited_ms >= patience.longest_ms else _NOTHING
         if self._final_due:
             is_over = self._waited_ms >= patience.final_ms
         else:

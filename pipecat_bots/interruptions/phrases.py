@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from pipecat_bots.turns.turn_text import normalised
 
 ASSENT = {
     "en": "mhm, mm, mm hmm, mmm, hm, hmm, hm hm, uh huh, uh-hum, um hum, ah, aha, oh, okay, ok, kay, yeah, "
     "yes, yep, yup, right, sure, i see, got it, alright, all right, of course, exactly, true, good, great, "
-    "nice, cool, wow, ha, haha, sounds good, makes sense, fair enough",
+    "nice, cool, wow, ha, haha, hahaha, heh, hehe, sounds good, makes sense, fair enough",
     "de": "mhm, hm, aha, ah, ach so, ja, jo, jup, okay, ok, genau, klar, gut, stimmt, verstehe, alles klar, "
     "richtig",
     "es": "mhm, aja, ajá, ah, sí, si, vale, ok, okay, claro, bueno, bien, ya, entiendo, exacto, de acuerdo",
     "fr": "mhm, hm, ah, oui, ouais, ok, okay, d'accord, bien, bien sûr, je vois, exactement, voilà, c'est ça",
+    "it": "mhm, mm, hm, aha, ah, eh, sì, si, ok, okay, va bene, certo, esatto, giusto, bene, capisco, "
+    "ho capito, d'accordo, già, perfetto",
+    "pt": "mhm, hm, uhum, aham, ah, sim, ok, okay, tá, tá bom, claro, certo, exato, isso, bom, entendi, "
+    "entendo, perfeito, com certeza",
 }
 """What a listener says without wanting the floor, by language."""
 STOP = {
@@ -20,6 +26,9 @@ STOP = {
     "de": "stopp, stop, halt, hör auf, sei still, sei ruhig, ruhe, genug, das reicht, es reicht, schluss",
     "es": "para, basta, alto, cállate, silencio, detente, ya basta, es suficiente",
     "fr": "stop, arrête, arrêtez, tais-toi, taisez-vous, silence, ça suffit, assez",
+    "it": "stop, fermo, ferma, fermati, si fermi, basta, basta così, zitto, zitta, silenzio, taci, smettila",
+    "pt": "para, pare, parar, stop, chega, basta, silêncio, cala a boca, cale se, fica quieto, fique quieto, "
+    "já chega",
 }
 """What tells the bot to be silent, and nothing else, by language."""
 
@@ -60,11 +69,16 @@ class Phrases:
 
 
 BESIDE_STOP = Phrases(
-    "okay, ok, please, now, no, oh, hey, thanks, thank you, bitte, jetzt, por favor, ahora, s'il te plaît"
+    "okay, ok, please, now, no, oh, hey, thanks, thank you, bitte, jetzt, por favor, ahora, s'il te plaît, "
+    "per favore, adesso, agora"
 )
 """What does not turn such words into a question."""
 
 
 def phrases(listed: str | None, language: str, table: dict[str, str]) -> Phrases:
-    """Return the phrases listed, between commas; if there is no list, those of the language."""
-    return Phrases(table.get(language.lower().split("-")[0], "") if listed is None else listed)
+    """Return the phrases listed, between commas; if there is no list, those of the language.
+
+    A language without any has the English ones: *okay*, *mhm* and *stop* are understood everywhere.
+    """
+    name = re.split("[-_]", language.lower())[0]
+    return Phrases(table.get(name, table["en"]) if listed is None else listed)

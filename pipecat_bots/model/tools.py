@@ -126,6 +126,12 @@ async def toolbox(names: Sequence[str], mcp_servers: Mapping[str, Mapping[str, A
             await client.close()
 
 
+def check_servers(mcp_servers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ConfigurationError for servers that make no sense, before a caller is there."""
+    for name, server in mcp_servers.items():
+        _mcp_client(name, server)
+
+
 def _mcp_client(name: str, server: Mapping[str, Any]) -> Any:
     try:
         from mcp import StdioServerParameters

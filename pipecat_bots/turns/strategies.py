@@ -56,8 +56,8 @@ def timed_turns(settings: BotSettings) -> UserTurnStrategies:
 
 
 def _strategies(settings: BotSettings, stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
-    assent = phrases(settings.bot_backchannels, settings.bot_language, ASSENT)
-    quiet = phrases(settings.bot_stop_words, settings.bot_language, STOP)
+    assent = phrases(settings.bot_backchannels, settings.user_language, ASSENT)
+    quiet = phrases(settings.bot_stop_words, settings.user_language, STOP)
     return UserTurnStrategies(
         start=[BargeInStrategy(assent)],
         stop=[NothingSaidStopStrategy(), StopWordsStrategy(quiet), stop],

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import soxr
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
+from nemotron_speech.errors import ConfigurationError
+
 MODEL_RATE = 16000
 WINDOW_S = 8.0
 LEAD_S = 0.7
@@ -32,10 +34,19 @@ class SmartTurnModel:
 
     Args:
         path: The model; the one that comes with Pipecat if not given.
+
+    Raises ConfigurationError for a file that is none.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._analyzer = LocalSmartTurnAnalyzerV3(smart_turn_model_path=str(path) if path else None)
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"BOT_TURN_MODEL: there is no file {path}")
+        try:
+            self._analyzer = LocalSmartTurnAnalyzerV3(smart_turn_model_path=str(path) if path else None)
+        except Exception as error:
+            if path is None:
+                raise
+            raise ConfigurationError(f"BOT_TURN_MODEL: {path} is no ONNX model: {error}") from None
 
     def probability(self, samples: Samples) -> float:
         return float(self._analyzer._predict_endpoint(samples)["probability"])

@@ -56,9 +56,7 @@ def cue(text: str, language: str = "en") -> Cue:
         return Cue.OPEN if table.announces.isdisjoint(words) else Cue.GOES_ON
     if left_open := _left_open(_last_sentence(text), table):
         return left_open
-    if text.rstrip().endswith("?") or (
-        len(words) == 1 and (_is_number(words[0], table) or len(words[0]) == 1)
-    ):
+    if text.rstrip().endswith("?") or len(words) == len(words[0]) == 1 or _are_a_number(words, table):
         return Cue.OVER
     whole = digits in _WHOLE_NUMBERS or words[-1] in table.last or _asks(words, table)
     return Cue.WHOLE if whole else Cue.PLAIN
@@ -130,6 +128,12 @@ def _dictated(words: list[str], table: Words) -> tuple[int, int]:
 
 def _goes_on_dictating(digits: int, letters: int) -> bool:
     return 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER)
+
+
+def _are_a_number(words: list[str], table: Words) -> bool:
+    """Whether the words are one number: *seven*, *twenty five*. With more digits one is dictated."""
+    digits = sum(word.isdigit() or word in table.digits for word in words)
+    return all(_is_number(word, table) for word in words) and (len(words) == 1 or 2 * digits <= len(words))
 
 
 def _is_number(word: str, table: Words) -> bool:

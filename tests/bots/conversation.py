@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from pipecat_bots.interruptions.phrases import ASSENT, STOP, Phrases
 from pipecat_bots.interruptions.playout import Playout
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
+from pipecat_bots.model.handshake import Strategy, streamed
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.speculation import Waste
@@ -198,6 +200,8 @@ class Outcome:
     answered_at: list[float]
     """When each began to be audible."""
     tools: list[str]
+    tools_at: list[float]
+    """When each was used."""
     waste: Waste
     cancels: int
     done_at: float = 0.0
@@ -223,6 +227,11 @@ def number_of(text: str) -> int:
     return int(found[1]) if found else 0
 
 
+def numbers_of(segments: Iterable[str]) -> list[int]:
+    """The answer that each segment is of: only the first one of an answer tells its number."""
+    return list(accumulate(map(number_of, segments), lambda before, number: number or before))
+
+
 @dataclass
 class Setting:
     """The circumstances of a conversation."""
@@ -232,17 +241,22 @@ class Setting:
     final_s: float = 0.024
     first_token_s: float = 0.09
     voice_s: float = 0.11
+    tool_s: float = 0.0
     speculation: float = 1.0
+    strategy: Strategy = field(default_factory=streamed)
     extra: list[FrameProcessor] = field(default_factory=list)
 
 
 async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> Outcome:
     """Hold a conversation, and wait until everything has been said."""
     setting = setting or Setting()
-    waste, context, tools = Waste(setting.speculation), Conversation(), list[str]()
+    waste, context = Waste(setting.speculation), Conversation()
+    tools, tools_at, loop = list[str](), list[float](), asyncio.get_running_loop()
 
     async def look(params: FunctionCallParams) -> None:
         tools.append(params.arguments["text"])
+        tools_at.append(loop.time())
+        await asyncio.sleep(setting.tool_s)
         await params.result_callback({"found": "something"})
 
     schema = FunctionSchema("look", "Look.", {"text": {"type": "string"}}, ["text"])
@@ -263,7 +277,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
-        service = LlamaCppChunkedLLMService(base_url=llm.url)
+        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
         service.register_function("look", look)
         processors = [
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
@@ -271,16 +285,18 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             *(service, MagpieWebSocketTTSService(url=tts.url)),
             *(AnswerGate(), Playout(), line, *setting.extra, Speaker(context)),
         ]
-        began = asyncio.get_running_loop().time()
+        began = loop.time()
         await through(processors, [SleepFrame(0.3), *user([*script, ("", 6000)])])
-        numbers = [number_of(tts.segments[value - 1][0]) for value in line.heard]
+        answers = numbers_of(text for text, _ in tts.segments)
+        heard = [answers[value - 1] for value in line.heard]
         messages = [m for m in context.get_messages() if isinstance(m, dict)]
         return Outcome(
             messages=messages,
             asked=[[m for m in asked if m["role"] != "system"] for asked in llm.asked],
-            heard=numbers,
+            heard=[number for number, _ in groupby(heard)],
             answered_at=[at - began - 0.3 for at in line.began],
             tools=tools,
+            tools_at=[at - began - 0.3 for at in tools_at],
             waste=waste,
             cancels=tts.cancels,
         )

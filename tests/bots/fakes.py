@@ -414,8 +414,8 @@ def answered(context: LLMContext, timeout_s: float = 20.0) -> Callable[[], Await
     """A step that waits until the conversation has one more answer of the bot."""
 
     def answers() -> int:
-        roles = [m.get("role") for m in context.get_messages() if isinstance(m, dict)]
-        return roles.count("assistant")
+        messages = [m for m in context.get_messages() if isinstance(m, dict)]
+        return sum(m.get("role") == "assistant" and bool(m.get("content")) for m in messages)
 
     before = answers()
 

@@ -21,6 +21,7 @@ PIECE_S = 0.04
 MHM = Voice(400, "mhm")
 COUGH = Voice(300)
 CLICK = Voice(60)
+LAUGHTER = Voice(1500)
 STOP = Voice(500, "stop")
 WORDS_OF_MINE = Voice(900, "what about Paris")
 
@@ -52,7 +53,18 @@ def test_undisturbed_the_answer_is_heard_without_gaps() -> None:
 # --------------------------------------------------------------------------------- not interruptions
 
 
-@pytest.mark.parametrize("voice", [MHM, Voice(300, "okay"), Voice(700, "Yeah, right."), COUGH, CLICK])
+@pytest.mark.parametrize(
+    "voice",
+    [
+        MHM,
+        Voice(300, "okay"),
+        Voice(700, "Yeah, right."),
+        COUGH,
+        CLICK,
+        LAUGHTER,
+        Voice(1200, "Ha ha, hahaha!"),
+    ],
+)
 @pytest.mark.parametrize("at", [0.5, 2.13, 4.0])
 def test_what_is_no_interruption_costs_a_pause_and_nothing_else(voice: Voice, at: float) -> None:
     outcome = act((at, voice))
@@ -61,7 +73,7 @@ def test_what_is_no_interruption_costs_a_pause_and_nothing_else(voice: Voice, at
     assert outcome.backchannels == ([voice.text] if voice.text else [])
 
 
-@pytest.mark.parametrize("voice", [MHM, COUGH])
+@pytest.mark.parametrize("voice", [MHM, COUGH, LAUGHTER])
 def test_the_bot_goes_on_within_300_ms_of_knowing(voice: Voice) -> None:
     known = 2.0 + voice.ms / 1000 + 0.18 + voice.final_s
     outcome = act((2.0, voice))
@@ -127,9 +139,10 @@ def test_assent_that_goes_on_to_something_else_interrupts() -> None:
 
 
 def test_a_voice_that_lasts_interrupts_before_there_is_a_word() -> None:
-    voice = Voice(1500, "entschuldigung", interims=False)
+    voice = Voice(3500, "entschuldigung", interims=False)
     outcome = act((2.0, voice), rest_s=8.0)
     assert outcome.turns == 2
+    assert outcome.sounds_again(outcome.silent_from(2.0) + 0.001) > 2.0 + 3.5, "a hold is shorter"
     assert outcome.said[1:] == ["entschuldigung"]
 
 
@@ -176,7 +189,16 @@ def test_a_recogniser_that_says_nothing_holds_the_bot_for_a_bounded_time() -> No
 # ---------------------------------------------------------------------------------- whatever happens
 
 VOICE = st.sampled_from(
-    [MHM, COUGH, CLICK, STOP, WORDS_OF_MINE, Voice(400, "Paris please", interims=False), Voice(1300)]
+    [
+        MHM,
+        COUGH,
+        CLICK,
+        LAUGHTER,
+        STOP,
+        WORDS_OF_MINE,
+        Voice(400, "Paris please", interims=False),
+        Voice(2500),
+    ]
 )
 GAP_S = st.floats(0.1, 3.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from nemotron_speech.protocol.slots import AlternatingSlots
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.model.handshake import streamed
+from pipecat_bots.model.tools import BUILT_IN
 from tests.bots.fakes import FakeTts, answered, of_type, through
 from tests.llama.conftest import (  # noqa: F401 - fixtures
     either_llama_server,
@@ -30,6 +32,8 @@ from tests.llama.conftest import (  # noqa: F401 - fixtures
     slow_llama_server,
     slow_responder,
 )
+from tests.llama.server import running_llama_server
+from tests.llama.tiny_gguf import GREETING, Architecture, build
 
 QUESTION = "Tell me a story"
 PARAMS = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
@@ -70,6 +74,18 @@ async def test_an_answer_in_chunks_is_the_answer_in_one_piece(either_llama_serve
     expected = await whole(either_llama_server, context)
     await answer(either_llama_server, context, slots=policy)
     assert context.get_messages()[-1] == {"role": "assistant", "content": expected.strip()}
+
+
+async def test_a_model_thinks_within_its_budget_and_speaks_its_answer_alone(either_llama_server: str) -> None:  # noqa: F811
+    tokens = {}
+    for budget in (0, 3, 100):
+        settings = LlamaCppChunkedLLMService.Settings(thinking_tokens=budget)
+        context = asked("hi")
+        [usage] = await answer(either_llama_server, context, settings=settings, strategy=streamed())
+        assert context.get_messages()[-1] == {"role": "assistant", "content": GREETING}
+        tokens[budget] = usage.completion_tokens
+    assert tokens[3] == tokens[0] + 3
+    assert tokens[100] > tokens[3]
 
 
 async def test_the_responder_goes_on_where_it_was_stopped(responder: str) -> None:  # noqa: F811
@@ -132,6 +148,20 @@ async def test_a_turn_that_goes_on_costs_what_it_goes_on_with(either_llama_serve
     async with talk(either_llama_server, streamed(), warm=False) as one:
         cost, least = await longer_turn(one, hybrid)
     assert cost <= least + ALMOST
+
+
+@pytest.mark.parametrize("architecture", ["llama", "nemotron_h_moe"])
+async def test_after_a_tool_the_model_reads_its_result_and_no_more(
+    tmp_path: Path, architecture: Architecture
+) -> None:
+    call = '<tool_call>\n{"name": "get_current_time", "arguments": {"timezone": "Asia/Tokyo"}}\n</tool_call>'
+    scripts = [("clock", call), ("Tokyo", "Late already, go to bed.")]
+    context = LLMContext([{"role": "user", "content": "read the clock"}], tools=[BUILT_IN["time"]])
+    with running_llama_server(build(tmp_path / "tool.gguf", architecture, scripts=scripts)) as url:
+        call_made, answer_given = await answer(url, context, strategy=streamed())
+    known = call_made.prompt_tokens + call_made.completion_tokens
+    assert answer_given.cache_read_input_tokens is not None
+    assert answer_given.cache_read_input_tokens >= known - ALMOST
 
 
 async def served(url: str) -> str:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from pipecat_bots import process
+from pipecat_bots.pipeline import warm_up
 from pipecat_bots.settings import BotSettings
 
 
@@ -27,3 +31,25 @@ def test_the_servers_are_where_they_have_always_been(
     assert getattr(BotSettings(), variable.lower()) == value
     monkeypatch.setenv(variable, "elsewhere")
     assert getattr(BotSettings(), variable.lower()) == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("BOT_SPECULATION", "2", "BOT_SPECULATION: Input should be less than or equal to 1, not '2'"),
+        ("BOT_TOOLS", '["weather"]', "'time' or 'units'"),
+        ("BOT_TOOLS", "time", "JSON"),
+        ("BOT_MCP_SERVERS", '{"odd": {"commando": "x"}}', "MCP server odd"),
+        ("BOT_TURN_MODEL", "nowhere.onnx", "there is no file nowhere.onnx"),
+        ("BOT_TURN_MODEL", __file__, "is no ONNX model"),
+    ],
+)
+def test_a_bot_with_a_wrong_setting_says_which_and_does_not_start(
+    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", ["bot"])
+    with pytest.raises(SystemExit) as exit:
+        process.serve(warm_up)
+    assert exit.value.code == 2
+    assert any(says in message for message in warnings)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipecat_bots.model.handshake import CHUNKED, streamed
 from tests.bots.conversation import NAMES, TOOL_WORD, Outcome, Setting, Spoken, converse, number_of
 from tests.virtual_time import VirtualTimeLoop
 
@@ -87,14 +88,17 @@ def test_the_first_sound_waits_for_a_user_who_begins_again_at_that_moment() -> N
 
 
 def test_a_tool_is_not_used_before_the_turn_is_over_and_then_once() -> None:
-    outcome = hold([("alpha", 400), (TOOL_WORD, 400)])
+    outcome = hold([("alpha", 400), (TOOL_WORD, 400)], Setting(first_token_s=0.01, verdicts=(0.0,)))
     assert outcome.tools == [f"alpha {TOOL_WORD}"]
+    assert outcome.tools_at[0] > SPEECH_S + 0.85, "the silence that an unfinished turn is given"
+    assert outcome.waste.withdrawn == 1, "the answer that wanted it earlier"
     assert outcome.roles == "uata"
     assert outcome.heard == outcome.answers == [len(outcome.asked)]
 
 
 def test_a_tool_that_only_a_withdrawn_answer_wanted_is_never_used() -> None:
-    outcome = hold([("alpha", 400), (TOOL_WORD, 300), ("", 140), ("charlie", 400)])
+    script: list[Spoken] = [("alpha", 400), (TOOL_WORD, 300), ("", 140), ("charlie", 400)]
+    outcome = hold(script, Setting(first_token_s=0.01))
     assert outcome.tools == [f"alpha {TOOL_WORD} charlie"]
 
 
@@ -142,6 +146,8 @@ SETTINGS = st.builds(
     final_s=st.sampled_from((0.001, 0.024, 0.1, 0.3)),
     first_token_s=st.sampled_from((0.001, 0.09, 0.3, 1.0)),
     voice_s=st.sampled_from((0.001, 0.11, 0.5)),
+    tool_s=st.sampled_from((0.0, 0.3, 1.0)),
+    strategy=st.sampled_from((streamed(), streamed(), CHUNKED)),
     speculation=st.sampled_from((0.0, 0.5, 1.0, 1.0)),
 )
 

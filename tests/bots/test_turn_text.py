@@ -12,6 +12,7 @@ from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
     "text",
     [
         *("yes", "No.", "okay", "Thank you!", "no thanks", "seven", "I don't", "B", "42"),
+        *("twenty five", "one hundred", "seven thirty"),
         *("what time is it?", "Do you have a table for two?"),
     ],
 )
@@ -23,7 +24,14 @@ def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
     "text",
     [
         *("I would like a pizza and", "we should go to the", "um", "it is my", "I would like", "let me"),
-        *("my number is five five five", "it is spelled S M", "I would like…", "first,", "because"),
+        *(
+            "three hundred and",
+            "my number is five five five",
+            "it is spelled S M",
+            "I would like…",
+            "first,",
+            "because",
+        ),
         *("I was thinking -", "hold on", "Yes. I'd like"),
     ],
 )
@@ -42,7 +50,9 @@ def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
     assert cue(text) is Cue.WHOLE
 
 
-@pytest.mark.parametrize("text", ["I think so", "the answer is seven", "", "give me a B", "it is 5 p.m."])
+@pytest.mark.parametrize(
+    "text", ["I think so", "the answer is seven", "five five twenty", "", "give me a B", "it is 5 p.m."]
+)
 def test_other_words_say_nothing_either_way(text: str) -> None:
     assert cue(text) is Cue.PLAIN
 

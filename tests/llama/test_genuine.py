@@ -56,6 +56,15 @@ async def test_thoughts_come_apart_from_the_answer_or_not_at_all(either_llama_se
     assert not [event for event in silent if isinstance(event, ThoughtDelta)]
 
 
+async def test_thoughts_end_with_their_budget_and_the_answer_follows(either_llama_server: str) -> None:
+    thinking = await ask(either_llama_server, chat("hi", thinking=True, thinking_tokens=3))
+    thoughts = "".join(event.text for event in thinking if isinstance(event, ThoughtDelta))
+    assert thoughts
+    assert THOUGHT.startswith(thoughts.strip())
+    assert len(thoughts.split()) <= 3
+    assert text_of(thinking).strip() == GREETING
+
+
 async def test_a_tool_call_arrives_in_pieces_that_make_its_arguments(either_llama_server: str) -> None:
     events = await ask(either_llama_server, chat("what is the weather", tools=[WEATHER_TOOL]))
     pieces = [event for event in events if isinstance(event, ToolCallDelta)]
