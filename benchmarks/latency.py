@@ -94,9 +94,9 @@ class Run:
 
     @property
     def waste(self) -> float:
-        """The share of the tokens of speculative answers that were made for nothing."""
-        wasted = self.speculated.get("withdrawn_tokens", 0)
-        return wasted / max(1, wasted + self.speculated.get("tokens", 0))
+        """The share of the work on answers begun ahead, before they were settled, that was for nothing."""
+        wasted = self.speculated.get("withdrawn_work_ms", 0)
+        return wasted / max(1, wasted + self.speculated.get("work_ms", 0))
 
     def report(self) -> dict[str, Any]:
         def spread(values: list[float]) -> dict[str, float]:
@@ -109,7 +109,7 @@ class Run:
             "turns_above_1_s": self.long_turns,
             "false_cut_offs": self.cut_off,
             "speculated": self.speculated,
-            "withdrawn_share_of_tokens": round(self.waste, 3),
+            "withdrawn_share_of_work": round(self.waste, 3),
             "stages": {stage: spread(self.stages_ms[stage]) for stage in STAGES},
             "turns_inside_ms": self.inside_ms,
             "turns_outside_ms": [round(ms, 1) for ms in self.outside_ms],

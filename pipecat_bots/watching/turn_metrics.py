@@ -42,7 +42,8 @@ ORDER = ("endpointing", "transcription", "turn detection", "llm", "tools", "tts"
 class Speculated:
     """What a session's answers before the end of a turn came to, so far.
 
-    Tokens are those the model counts; audio is what the voice made before an answer was settled.
+    Tokens are those the model counts; audio is what the voice made before an answer was settled, and work the
+    time from the model's first sign of it until then.
     """
 
     confirmed: int = 0
@@ -51,6 +52,8 @@ class Speculated:
     withdrawn_tokens: int = 0
     audio_ms: int = 0
     withdrawn_audio_ms: int = 0
+    work_ms: int = 0
+    withdrawn_work_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +221,22 @@ class TurnMetricsObserver(BaseObserver):
         if answer.speculation is None or answer.counted or answer.speculation.pending:
             return
         answer.counted = True
-        ms = round(answer.audio_ms)
+        audio_ms, work_ms = round(answer.audio_ms), round((self._now() - answer.request) * 1000)
         if answer.speculation.withdrawn:
-            withdrawn_ms = so_far.withdrawn_audio_ms + ms
-            self.speculated = replace(so_far, withdrawn=so_far.withdrawn + 1, withdrawn_audio_ms=withdrawn_ms)
+            self.speculated = replace(
+                so_far,
+                withdrawn=so_far.withdrawn + 1,
+                withdrawn_audio_ms=so_far.withdrawn_audio_ms + audio_ms,
+                withdrawn_work_ms=so_far.withdrawn_work_ms + work_ms,
+            )
             answer.text = answer.audio = 0.0
         else:
-            self.speculated = replace(so_far, confirmed=so_far.confirmed + 1, audio_ms=so_far.audio_ms + ms)
+            self.speculated = replace(
+                so_far,
+                confirmed=so_far.confirmed + 1,
+                audio_ms=so_far.audio_ms + audio_ms,
+                work_ms=so_far.work_ms + work_ms,
+            )
 
     # ----------------------------------------------------------------------------------- reporting
 

@@ -168,8 +168,8 @@ async def test_work_for_nothing_is_counted() -> None:
         [*pause()[2:], (100.25, audio()), (100.26, BotStartedSpeakingFrame()), (101, spent(20))]
     )
     await reports.observer.close()
-    assert reports.told[0].speculated == Speculated(1, 1, 0, 7, 200, 300)
-    assert reports.observer.speculated == Speculated(1, 1, 20, 7, 200, 300)
+    assert reports.told[0].speculated == Speculated(1, 1, 0, 7, 200, 300, 180, 300)
+    assert reports.observer.speculated == Speculated(1, 1, 20, 7, 200, 300, 180, 300)
 
 
 async def test_a_turn_is_reported_at_once_and_again_when_it_is_interrupted() -> None:
