@@ -88,34 +88,36 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
 
 
 class StopWordsStrategy(BaseUserTurnStopStrategy):
-    """End a turn that interrupted the bot and says no more than "stop": it is kept, and gets no answer.
+    """End a turn that stops the bot, or the answer it prepares, and says no more than "stop".
 
-    Stands before the strategies that would answer it.
+    It is kept, and gets no answer. Stands before the strategies that would answer it.
     """
 
     def __init__(self, stop: Phrases) -> None:
         super().__init__()
         self._stop = stop
         self._with_others = stop | BESIDE_STOP
-        self._bot_speaks = self._interrupted = False
+        self._bot_acts = self._interrupts = False
+        """Whether the bot speaks, or is about to; whether the turn began then."""
         self._words: list[str] = []
 
     async def handle_user_turn_started(self) -> None:
-        self._interrupted, self._words = self._bot_speaks, []
-        self._bot_speaks = False
+        self._interrupts, self._words = self._bot_acts, []
+        self._bot_acts = False
 
     async def handle_user_turn_stopped(self) -> None:
-        self._interrupted = False
+        self._bot_acts = bool(self._words) and not self._is_stop(self._words)
+        self._interrupts = False
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         match frame:
             case BotStartedSpeakingFrame():
-                self._bot_speaks = True
+                self._bot_acts = True
             case BotStoppedSpeakingFrame():
-                self._bot_speaks = False
+                self._bot_acts = False
             case EagerTranscriptionFrame() if self._is_stop([*self._words, frame.text]):
                 return ProcessFrameResult.STOP
-            case TranscriptionFrame() if self._interrupted:
+            case TranscriptionFrame():
                 self._words.append(frame.text)
                 if self._is_stop(self._words):
                     await self.trigger_user_turn_finalized(confirms_speculation=True)
@@ -124,4 +126,4 @@ class StopWordsStrategy(BaseUserTurnStopStrategy):
 
     def _is_stop(self, words: Iterable[str]) -> bool:
         text = " ".join(words)
-        return self._interrupted and self._with_others.make_up(text) and self._stop.occur_in(text)
+        return self._interrupts and self._with_others.make_up(text) and self._stop.occur_in(text)

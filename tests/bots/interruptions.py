@@ -119,8 +119,9 @@ def silence(ms: float) -> list[Step]:
 class Bot(FrameProcessor):
     """Answers every question with WORDS, each of which leaves behind its sound."""
 
-    def __init__(self) -> None:
+    def __init__(self, thinks_s: float = 0.0) -> None:
         super().__init__()
+        self._thinks_s = thinks_s
         self.asked: list[list[Any]] = []
         self.tick = 0
 
@@ -132,6 +133,7 @@ class Bot(FrameProcessor):
         self.asked.append(list(frame.context.get_messages()))
         context_id = f"answer {len(self.asked)}"
         await self.push_frame(LLMFullResponseStartFrame())
+        await asyncio.sleep(self._thinks_s)
         await self.push_frame(TTSStartedFrame(context_id=context_id))
         for word in WORDS:
             await self.push_frame(self._sound(context_id))
@@ -225,12 +227,17 @@ class Scene:
 
 
 Moment = tuple[float, Voice]
-"""Seconds after the first sound of the answer, and what the user does then."""
+"""Seconds after the first sound of the answer is due, and what the user does then."""
 
 
-async def scene(moments: Sequence[Moment], rest_s: float = 8.0, lead_s: float = LEAD_S) -> Scene:
-    """Ask a question; let the user break into the answer; wait until everything has been said."""
-    context, line, bot = Conversation(), Line(), Bot()
+async def scene(
+    moments: Sequence[Moment], rest_s: float = 8.0, lead_s: float = LEAD_S, thinks_s: float = 0.0
+) -> Scene:
+    """Ask a question; let the user break into the answer; wait until everything has been said.
+
+    A bot that `thinks_s` may be broken into before it speaks.
+    """
+    context, line, bot = Conversation(), Line(), Bot(thinks_s)
     strategies = UserTurnStrategies(
         start=[BargeInStrategy(phrases(None, "en", ASSENT))],
         stop=[
@@ -249,20 +256,22 @@ async def scene(moments: Sequence[Moment], rest_s: float = 8.0, lead_s: float = 
         Speaker(context),
     ]
 
-    steps = _played_out(line, moments, rest_s)
+    steps = _played_out(line, bot, moments, rest_s, thinks_s)
     down, _ = await through(processors, steps)
     messages = [dict(m) for m in context.get_messages() if isinstance(m, dict)]
     return Scene(line, bot, messages, down)
 
 
-def _played_out(line: Line, moments: Sequence[Moment], rest_s: float) -> Iterator[Step]:
+def _played_out(
+    line: Line, bot: Bot, moments: Sequence[Moment], rest_s: float, thinks_s: float
+) -> Iterator[Step]:
     """Yield what the user does, when it is time for it."""
     loop = asyncio.get_running_loop()
     yield SleepFrame(0.1)
     yield from Voice(int(QUESTION_S * 1000), "What is it?").steps()
-    while not line.ticks:
+    while not (bot.asked if thinks_s else line.ticks):
         yield from _sound()
-    began = line.ticks[0][0]
+    began = loop.time() + thinks_s if thinks_s else line.ticks[0][0]
     for at, voice in moments:
         while (left_s := began + at - loop.time()) > 1e-6:
             yield from _sound() if left_s >= 0.02 else [SleepFrame(left_s)]

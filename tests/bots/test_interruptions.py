@@ -26,9 +26,9 @@ STOP = Voice(500, "stop")
 WORDS_OF_MINE = Voice(900, "what about Paris")
 
 
-def act(*moments: Moment, rest_s: float = 7.0) -> Scene:
+def act(*moments: Moment, rest_s: float = 7.0, thinks_s: float = 0.0) -> Scene:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(scene(moments, rest_s))
+        return runner.run(scene(moments, rest_s, thinks_s=thinks_s))
 
 
 def assert_undisturbed(outcome: Scene) -> None:
@@ -153,6 +153,19 @@ def test_a_stop_word_silences_the_bot_and_gets_no_answer(text: str) -> None:
     assert outcome.said == ["What is it?", text]
     assert outcome.silent_from(2.0) < 2.0 + 0.3
     assert outcome.line.heard == TICKS[: len(outcome.line.heard)]
+
+
+def test_a_stop_word_ends_an_answer_that_is_being_prepared() -> None:
+    outcome = act((-2.0, STOP), rest_s=9.0, thinks_s=3.0)
+    assert len(outcome.bot.asked) == 1, "stopping is not a question"
+    assert outcome.line.heard == []
+    assert outcome.said == ["What is it? stop"]
+
+
+def test_words_said_while_an_answer_is_prepared_join_the_question() -> None:
+    outcome = act((-2.0, WORDS_OF_MINE), rest_s=12.0, thinks_s=3.0)
+    assert outcome.said == ["What is it? what about Paris"]
+    assert outcome.answers == [WHOLE]
 
 
 def test_what_is_said_after_a_stop_word_is_answered_with_both_in_mind() -> None:
