@@ -276,7 +276,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         return awaited and self._haste.is_due(asyncio.get_running_loop().time())
 
     def _has_enough(self, reply: Reply) -> bool:
-        return self._pace.is_enough(reply.waiting_characters, self._handshake.must_wait)
+        enough = self._pace.is_enough(reply.waiting_characters, self._handshake.must_wait)
+        return enough and not self._model.is_strict
 
     def _is_low(self, reply: Reply) -> bool:
         behind = self._handshake.must_wait
@@ -315,7 +316,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             return False
         messages = self._conversation.get_messages()
         waits_for_answer = bool(messages) and _role(messages[-1]) in ("user", "tool")
-        return self._model.is_open and self._model.keeps_one_cache and not waits_for_answer
+        may_warm = self._model.is_open and self._model.keeps_one_cache and not self._model.is_strict
+        return may_warm and not waits_for_answer
 
     async def _warm(self) -> None:
         with suppress(*GONE, Refused):  # the answer will say what is wrong

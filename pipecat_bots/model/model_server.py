@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 import aiohttp
+from loguru import logger
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.llama import (
@@ -64,6 +65,8 @@ class ModelServer:
         self._at = endpoints
         self._slots = slots
         self._http: aiohttp.ClientSession | None = None
+        self.is_strict = False
+        """Whether it refuses all fields but OpenAI's: then an answer that was stopped cannot go on."""
         self.context_tokens: int | None = None
         """How long a conversation may be; None while that is not known."""
 
@@ -93,13 +96,9 @@ class ModelServer:
 
         Raises Refused, and what is in `GONE`.
         """
-        assert self._http is not None
         slot = await self._slot()
-        body = replace(request, id_slot=slot, plain=self._at.plain).body()
         try:
-            async with self._http.post(self._at.chat, json=body) as response:
-                if response.status != 200:
-                    raise Refused(parse_error(response.status, await response.read()))
+            async with await self._answer(replace(request, id_slot=slot, plain=self._at.plain)) as response:
                 answer = ChatAnswer()
                 async for data in response.content.iter_any():
                     yield answer.feed(data)
@@ -108,6 +107,26 @@ class ModelServer:
                 yield answer.end()
         finally:
             self._slots.release(slot, asyncio.get_running_loop().time())
+
+    async def _answer(self, request: ChatRequest) -> aiohttp.ClientResponse:
+        """Begin an answer, with OpenAI's fields alone if nothing else is accepted. Raises Refused."""
+        try:
+            return await self._post(replace(request, strict=self.is_strict))
+        except Refused as refusal:
+            if self.is_strict or not self._at.plain or not refusal.error.is_of_the_request:
+                raise
+        response = await self._post(replace(request, strict=True))
+        logger.info(f"{self._at.root} takes OpenAI's fields only: its thoughts cannot be switched off")
+        self.is_strict = True
+        return response
+
+    async def _post(self, request: ChatRequest) -> aiohttp.ClientResponse:
+        assert self._http is not None
+        response = await self._http.post(self._at.chat, json=request.body())
+        if response.status == 200:
+            return response
+        async with response:
+            raise Refused(parse_error(response.status, await response.read()))
 
     async def warm(self, request: ChatRequest) -> int:
         """Have the request's messages evaluated into the cache; return how many tokens that took."""

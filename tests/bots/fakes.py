@@ -290,6 +290,9 @@ class FakeTts(FakeServer):
 # ---------------------------------------------------------------------------------- language model
 
 
+FIELDS_OF_VLLM = {"chat_template_kwargs", "continue_final_message", "add_generation_prompt"}
+
+
 class FakeLlm(FakeServer):
     """A llama.cpp server that answers every question with `reply`, word by word, and can go on with it."""
 
@@ -303,6 +306,8 @@ class FakeLlm(FakeServer):
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
+        self.strict = False
+        """Whether it refuses fields that OpenAI's server does not know."""
         self.stall_after: int | None = None
         """After so many tokens it says nothing for a long time."""
         self.tool_call: tuple[str, str] | None = None
@@ -328,6 +333,9 @@ class FakeLlm(FakeServer):
         self.keys.append(request.headers.get("Authorization"))
         if self.status != 200:
             return web.json_response({"error": self.error}, status=self.status)
+        if self.strict and (unknown := FIELDS_OF_VLLM & set(body)):
+            error = {"message": f"Unrecognized request arguments: {unknown}", "type": "invalid_request_error"}
+            return web.json_response({"error": error}, status=400)
         if len(body["messages"]) > self.max_messages:
             error = {"code": 400, "type": "exceed_context_size_error", "message": "too long"}
             return web.json_response({"error": error}, status=400)

@@ -8,7 +8,7 @@ from pipecat.tests.utils import SleepFrame
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, TOO_LONG
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
-from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
+from tests.bots.fakes import FIELDS_OF_VLLM, FakeLlm, FakeTts, Step, of_type, question, through
 from tests.virtual_time import virtual_time
 
 LONG = " ".join(f"Sentence number {n} of a long story has nine words." for n in range(60))
@@ -42,6 +42,28 @@ async def test_an_answer_is_one_request_until_it_is_far_ahead_of_the_voice() -> 
     assert said == LONG
     assert 1 < len(llm.requests) < len(tts.segments) / 2
     assert all(request["continue_final_message"] for request in llm.requests[1:])
+
+
+@virtual_time
+async def test_a_server_that_knows_openais_fields_only_is_found_out_once_and_answers_in_one_stream() -> None:
+    async with FakeLlm(LONG, token_s=0.0) as llm, FakeTts(delay_s=0.1) as tts:
+        llm.strict = True
+        said, usable = await converse(llm, tts, [question(), SleepFrame(200), question(), SleepFrame(200)])
+    assert said == LONG * 2
+    assert usable
+    refused, *answered = llm.requests
+    assert FIELDS_OF_VLLM & set(refused)
+    assert len(answered) == 2, "an answer that cannot go on is not stopped"
+    assert not any(FIELDS_OF_VLLM & set(request) for request in answered)
+
+
+@virtual_time
+async def test_a_request_that_stays_refused_is_tried_twice_and_apologised_for() -> None:
+    async with FakeLlm("Fine.") as llm, FakeTts() as tts:
+        llm.status, llm.error = 400, {"message": "no such model"}
+        await converse(llm, tts, [question(), SleepFrame(9), question(), SleepFrame(9)])
+    assert [text for text, _ in tts.segments] == [APOLOGY, APOLOGY]
+    assert [bool(FIELDS_OF_VLLM & set(r)) for r in llm.requests] == [True, False] * 2, "it may mend"
 
 
 @virtual_time

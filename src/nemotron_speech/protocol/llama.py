@@ -75,6 +75,8 @@ class ChatRequest:
     """How long it may think; None for as long as it wants."""
     plain: bool = False
     """The server is another one: nothing but what OpenAI's and vLLM's know."""
+    strict: bool = False
+    """It refuses what OpenAI's does not know: vLLM's switch for thoughts, and going on with an answer."""
     cache_prompt: bool = True
     return_progress: bool = True
     continue_final_message: bool = False
@@ -117,13 +119,20 @@ class ChatRequest:
             body["stop"] = list(self.stop)
         if self.tools:
             body["tools"] = list(self.tools)
-        if self.thinking is not None:
-            body["chat_template_kwargs"] = {"enable_thinking": self.thinking}
-        if self.continue_final_message:
-            body["continue_final_message"] = True
-        if not self.add_generation_prompt:
-            body["add_generation_prompt"] = False
+        if not self.strict:
+            body |= self._template_fields()
         return body | dict(self.extra)
+
+    def _template_fields(self) -> dict[str, Any]:
+        """What says how the server's template is to be used."""
+        fields: dict[str, Any] = {}
+        if self.thinking is not None:
+            fields["chat_template_kwargs"] = {"enable_thinking": self.thinking}
+        if self.continue_final_message:
+            fields["continue_final_message"] = True
+        if not self.add_generation_prompt:
+            fields["add_generation_prompt"] = False
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +247,11 @@ class ServerError:
     def is_context_overflow(self) -> bool:
         """Whether the prompt is longer than a slot: send less."""
         return self.type == "exceed_context_size_error" or "context length" in self.message.lower()
+
+    @property
+    def is_of_the_request(self) -> bool:
+        """Whether the request itself was refused, for another reason than its length."""
+        return self.code in (400, 422) and not self.is_context_overflow
 
 
 Event: TypeAlias = TextDelta | ThoughtDelta | ToolCallDelta | Progress | Finish | ServerError
