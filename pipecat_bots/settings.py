@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.settings import read
 
 SYSTEM_PROMPT = (
     "You are a helpful voice assistant. Your answers are spoken aloud: keep them short and natural, one to "
@@ -202,10 +202,4 @@ class BotSettings(BaseSettings):
 
 def read_settings() -> BotSettings:
     """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
-    try:
-        return BotSettings()
-    except ValidationError as error:
-        wrong = (f"{str(e['loc'][0]).upper()}: {e['msg']}, not {e['input']!r}" for e in error.errors())
-        raise ConfigurationError("; ".join(wrong)) from None
-    except SettingsError as error:
-        raise ConfigurationError(f'{error}: lists and objects are written as JSON, ["time"]') from None
+    return read(BotSettings)

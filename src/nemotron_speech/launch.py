@@ -15,7 +15,7 @@ from loguru import logger
 
 from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings
+from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 
@@ -25,13 +25,16 @@ _SWITCH_INTERVAL_S = 0.0005
 
 def serve(
     what: str,
-    settings: SettingsT,
+    read_settings: Callable[[], SettingsT],
     build_app: Callable[[None, SettingsT], web.Application],
     callers: Callable[[web.Application], Callers],
     arguments: list[str] | None = None,
 ) -> None:
     """Run the server `what` until SIGTERM or SIGINT; exits with 2 for a wrong setting, 1 for a taken port."""
-    settings = _with_flags(what, settings, arguments)
+    try:
+        settings = _with_flags(what, read(read_settings), arguments)
+    except ConfigurationError as error:
+        sys.exit(_complain(2, str(error)))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:

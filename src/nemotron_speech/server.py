@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     With `--yap-port 8090` it speaks the many-caller protocol too, on the same engine.
     """
-    serve("recognition", AsrSettings.with_yap(), build_app, lambda app: app[SERVICE].callers, arguments)
+    serve("recognition", AsrSettings.with_yap, build_app, lambda app: app[SERVICE].callers, arguments)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal, Self
+from collections.abc import Callable, Collection
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from nemotron_speech.errors import ConfigurationError
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 RIGHT_CONTEXTS = (0, 1, 6, 13)
 """Look-aheads of the released NeMo streaming models, in frames of 80 ms; a step is one frame more."""
@@ -129,3 +133,22 @@ class TtsSettings(BaseSettings):
     drain_s: float = Field(
         default=10.0, ge=0, description="How long callers may finish when the server stops."
     )
+
+
+_PREFIXES = {
+    kind.__name__: kind.model_config.get("env_prefix", "") for kind in (AsrSettings, TtsSettings, YapSettings)
+}
+
+
+def read(settings: Callable[[], SettingsT]) -> SettingsT:
+    """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
+    try:
+        return settings()
+    except ValidationError as error:
+        prefix = _PREFIXES.get(error.title, "")
+        wrong = (
+            f"{prefix}{str(e['loc'][0]).upper()}: {e['msg']}, not {e['input']!r}" for e in error.errors()
+        )
+        raise ConfigurationError("; ".join(wrong)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f'{error}: lists and objects are written as JSON, ["time"]') from None

@@ -342,7 +342,7 @@ def _error_message(error: SpeechError) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the server: `python -m nemotron_speech.tts_server --engine espeak --port 8001`."""
-    serve("synthesis", TtsSettings(), build_app, lambda app: app[SERVICE].callers, arguments)
+    serve("synthesis", TtsSettings, build_app, lambda app: app[SERVICE].callers, arguments)
 
 
 if __name__ == "__main__":

@@ -154,8 +154,8 @@ async def _listen_on(runner: web.AppRunner, host: str, port: int | None) -> None
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the server: `ASR_PORT=8090 python -m nemotron_speech.yap_server`."""
-    settings = AsrSettings.of_yap()
-    serve("many-caller recognition", settings, build_app, lambda app: app[SERVICE].callers, arguments)
+    what = "many-caller recognition"
+    serve(what, AsrSettings.of_yap, build_app, lambda app: app[SERVICE].callers, arguments)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.launch import _with_flags
 from nemotron_speech.recognition import make_engine
+from nemotron_speech.server import main as asr_main
 from nemotron_speech.settings import AsrSettings
+from nemotron_speech.tts_server import main as tts_main
+from nemotron_speech.yap_server import main as yap_main
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +61,26 @@ def test_an_option_the_engine_does_not_take_is_refused_with_those_it_does() -> N
     expected = r"recogniser whisper: .* 'right_context'; its options are: beam_size, .*model"
     with pytest.raises(ConfigurationError, match=expected):
         make_engine(told("--engine", "whisper", "--right-context", "1"))
+
+
+@pytest.mark.parametrize(
+    ("server", "variable"),
+    [
+        (asr_main, "NEMOTRON_ASR_MAX_BACKLOG_S"),
+        (tts_main, "NEMOTRON_TTS_DRAIN_S"),
+        (yap_main, "ASR_MAX_BATCH"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_accepts(
+    server: Callable[[list[str]], None],
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, "many")
+    said: list[str] = []
+    sink = logger.add(lambda line: said.append(str(line)), level="ERROR")
+    with pytest.raises(SystemExit) as ended:
+        server([])
+    logger.remove(sink)
+    assert ended.value.code == 2
+    assert f"{variable}: Input should be a valid" in said[0]
