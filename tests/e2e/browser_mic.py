@@ -67,6 +67,26 @@ WATCH_PEERS = """
 })();
 """
 
+# Some phases last no longer than a busy machine takes between two looks at the page.
+NOTE_PHASES = """
+(() => {
+  const noted = [];
+  window.testPhases = { noted, seen: 0 };
+  const note = () => {
+    const phase = document.documentElement?.dataset.phase;
+    if (phase && noted.at(-1) !== phase) noted.push(phase);
+  };
+  new MutationObserver(note).observe(document, { attributeFilter: ["data-phase"], subtree: true });
+  window.testReached = (names) => {
+    const seen = window.testPhases.seen;
+    const at = noted.findIndex((phase, i) => i > seen && names.includes(phase));
+    if (at < 0) return names.includes(noted.at(-1));
+    window.testPhases.seen = at;
+    return true;
+  };
+})();
+"""
+
 FLAGS = [
     "--no-sandbox",
     "--use-fake-device-for-media-stream",
@@ -97,9 +117,18 @@ class Visit:
         await self.page.evaluate("wav => window.testSay(wav)", base64.b64encode(wav).decode())
 
     async def phase(self, *names: str, timeout_s: float = 30.0) -> None:
-        """Wait until the page shows one of these phases."""
-        reached = "names => names.includes(document.documentElement.dataset.phase)"
-        await self.page.wait_for_function(reached, arg=list(names), timeout=timeout_s * 1000)
+        """Wait until the page shows one of these phases, or has shown it since the one last waited for."""
+        from playwright.async_api import TimeoutError as TooLate
+
+        reached = "names => window.testReached(names)"
+        try:
+            await self.page.wait_for_function(reached, arg=list(names), timeout=timeout_s * 1000)
+        except TooLate:
+            noted = await self.page.evaluate("window.testPhases")
+            pytest.fail(
+                f"The page was never {' or '.join(names)} after phase {noted['seen']} of {noted['noted']}. "
+                f"Heard: {await self.said('user')}. Said: {await self.said('bot')}."
+            )
 
     async def bot_audio_energy(self) -> float:
         """The energy of everything heard from the bot so far."""
@@ -137,6 +166,7 @@ async def visit(
             "console", lambda said: visited.complaints.append(said.text) if said.type == "error" else None
         )
         await page.add_init_script(WATCH_PEERS)
+        await page.add_init_script(NOTE_PHASES)
         if microphone == "spoken-into":
             await page.add_init_script(MICROPHONE)
         await page.goto(url)

@@ -13,7 +13,7 @@ export type Phase =
   | "overlapping"
   | "interrupted";
 
-export type Signal = BotEvent["kind"] | "connecting" | "ready" | "lost" | "closed" | "nothing-came";
+export type Signal = BotEvent["kind"] | "cut-off" | "connecting" | "ready" | "lost" | "closed" | "nothing-came";
 
 type Moves = Partial<Record<Signal, Phase>>;
 
@@ -22,8 +22,9 @@ const LINK: Moves = { connecting: "connecting", lost: "reconnecting", closed: "o
 /**
  * A pair that is not listed leaves the phase as it is.
  *
- * The bot reports an interruption whenever the user's turn begins, also when it had nothing to say:
- * only one that cuts off speech is shown as such. `overlapping` is the moment between the two reports.
+ * The bot reports an interruption whenever the user's turn begins, also when it had nothing to say: only one that
+ * cuts off speech is shown as such, or a reply that was not at its end (`cut-off`), though the bot drew breath just then.
+ * `overlapping` is the moment between the two reports.
  */
 const MOVES: Readonly<Record<Phase, Moves>> = {
   offline: { connecting: "connecting", lost: "reconnecting" },
@@ -31,6 +32,7 @@ const MOVES: Readonly<Record<Phase, Moves>> = {
   reconnecting: { connecting: "connecting", ready: "listening", closed: "offline" },
   listening: {
     ...LINK,
+    "cut-off": "interrupted",
     "user-started": "hearing",
     "user-stopped": "thinking",
     "reply-started": "thinking",
@@ -38,23 +40,27 @@ const MOVES: Readonly<Record<Phase, Moves>> = {
   },
   hearing: {
     ...LINK,
+    "cut-off": "interrupted",
     "user-stopped": "thinking",
     "speech-started": "overlapping",
   },
   thinking: {
     ...LINK,
+    "cut-off": "interrupted",
     "user-started": "hearing",
     "speech-started": "speaking",
     "nothing-came": "listening",
   },
   speaking: {
     ...LINK,
+    "cut-off": "interrupted",
     "user-started": "overlapping",
     "speech-stopped": "listening",
     interrupted: "interrupted",
   },
   overlapping: {
     ...LINK,
+    "cut-off": "interrupted",
     interrupted: "interrupted",
     "user-stopped": "speaking",
     "speech-stopped": "hearing",

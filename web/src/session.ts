@@ -7,7 +7,7 @@ import { Microphone } from "./microphone";
 import { applyNotice, type Banner, dismiss } from "./notices";
 import { advance, isLive, isWaiting, type Phase, type Signal } from "./phase";
 import { type Problem, ProblemError } from "./problems";
-import { addTyped, apply, EMPTY, endSession, type Transcript } from "./transcript";
+import { addTyped, apply, EMPTY, endSession, type Transcript, wasCutOff } from "./transcript";
 
 /** A turn that brings nothing for this long (a cough, noise) is taken back. */
 const NOTHING_CAME_MS = 8_000;
@@ -198,13 +198,14 @@ export class Session {
   // ------------------------------------------------------------------------------------------- state
 
   private report(event: BotEvent): void {
-    const { transcript, banners, turns } = this.current;
+    const { transcript: before, banners, turns } = this.current;
+    const transcript = apply(before, event);
     this.update({
-      transcript: apply(transcript, event),
+      transcript,
       banners: applyNotice(banners, event),
       turns: event.kind === "turn-metrics" ? record(turns, event.metrics) : turns,
     });
-    this.signal(event.kind);
+    this.signal(wasCutOff(before, transcript) ? "cut-off" : event.kind);
     this.handlers.onEvent(event);
   }
 

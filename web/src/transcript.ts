@@ -41,6 +41,8 @@ export interface Transcript {
   readonly entries: readonly Entry[];
   readonly nextId: number;
   readonly speaking: boolean;
+  /** The model is still writing the reply, though nothing of it may be heard at the moment. */
+  readonly replying: boolean;
   /** The next speech of the user opens an entry of its own. */
   readonly newUserTurn: boolean;
   /** The next text of the bot opens an entry of its own. */
@@ -53,6 +55,7 @@ export const EMPTY: Transcript = {
   entries: [],
   nextId: 1,
   speaking: false,
+  replying: false,
   newUserTurn: true,
   newReply: true,
   waiting: null,
@@ -66,7 +69,9 @@ export function apply(transcript: Transcript, event: BotEvent): Transcript {
     case "user-text":
       return event.source === "transcription" ? hear(transcript, event) : confirmTyped(transcript, event);
     case "reply-started":
-      return { ...transcript, newReply: true };
+      return { ...transcript, replying: true, newReply: true };
+    case "reply-ended":
+      return { ...transcript, replying: false };
     case "speech-started":
       return { ...transcript, speaking: true };
     case "speech-stopped":
@@ -181,12 +186,19 @@ function withSegment(entry: BotEntry, segment: Segment): BotEntry {
   return { ...entry, segments };
 }
 
-/** Cut the reply off at what was heard. An interruption of silence changes nothing. */
+/** Tell whether the bot's last reply was cut off between two states. */
+export function wasCutOff(before: Transcript, after: Transcript): boolean {
+  const reply = lastReply(after);
+  return reply?.interrupted === true && lastReply(before)?.interrupted === false;
+}
+
+/** Cut the reply off at what was heard. An interruption of silence after a whole reply changes nothing. */
 function interrupt(transcript: Transcript): Transcript {
-  const reply = ofSession(transcript).findLast((entry): entry is BotEntry => entry.who === "bot");
-  const unfinished = reply?.segments.some((segment) => segment.remaining.trim() !== "") ?? false;
-  const silent = { ...transcript, speaking: false, newReply: true };
-  if (!reply || reply.interrupted || !(transcript.speaking || unfinished)) return silent;
+  const reply = lastReply(transcript);
+  const unsaid = reply?.segments.some((segment) => segment.remaining.trim() !== "") ?? false;
+  const unfinished = transcript.speaking || unsaid || (transcript.replying && !transcript.newReply);
+  const silent = { ...transcript, speaking: false, replying: false, newReply: true };
+  if (!reply || reply.interrupted || !unfinished) return silent;
   const heard = reply.segments.filter((segment) => segment.spoken.trim() !== "");
   return replace(silent, { ...reply, segments: heard, interrupted: true });
 }
@@ -201,6 +213,10 @@ function measured(transcript: Transcript, metrics: TurnMetrics): Transcript {
 }
 
 // ---------------------------------------------------------------------------------------- lists
+
+function lastReply(transcript: Transcript): BotEntry | undefined {
+  return ofSession(transcript).findLast((entry): entry is BotEntry => entry.who === "bot");
+}
 
 function ofSession(transcript: Transcript): readonly Entry[] {
   return transcript.entries.slice(transcript.entries.findLastIndex((entry) => entry.who === "page") + 1);

@@ -44,6 +44,11 @@ describe("phase", () => {
     expect(walk("listening", "interrupted", "user-started").at(-1)).toBe("hearing");
   });
 
+  test("a reply that is cut off while the bot draws breath is shown as interrupted", () => {
+    expect(walk("speaking", "speech-stopped", "user-started", "cut-off").at(-1)).toBe("interrupted");
+    expect(walk("speaking", "speech-stopped", "cut-off", "user-started").at(-1)).toBe("interrupted");
+  });
+
   test("a bot that may not be interrupted goes on speaking", () => {
     expect(walk("speaking", "user-started", "user-stopped")).toEqual(["overlapping", "speaking"]);
     expect(walk("speaking", "user-started", "speech-stopped")).toEqual(["overlapping", "hearing"]);

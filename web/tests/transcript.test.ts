@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { BotEvent } from "../src/events";
-import { addTyped, apply, type BotEntry, EMPTY, endSession, textOf, type Transcript } from "../src/transcript";
+import { addTyped, apply, type BotEntry, EMPTY, endSession, textOf, type Transcript, wasCutOff } from "../src/transcript";
 
 const interim = (text: string): BotEvent => ({ kind: "user-text", text, final: false, source: "transcription" });
 const final = (text: string): BotEvent => ({ kind: "user-text", text, final: true, source: "transcription" });
@@ -16,7 +16,7 @@ const metrics = (turn: number, interrupted = false): BotEvent => ({
   kind: "turn-metrics",
   metrics: { turn, voiceToVoiceMs: 500 + turn, interrupted, stages: [] },
 });
-const on = (kind: "user-started" | "speech-started" | "speech-stopped" | "interrupted" | "reply-started"): BotEvent => ({
+const on = (kind: "user-started" | "speech-started" | "speech-stopped" | "interrupted" | "reply-started" | "reply-ended"): BotEvent => ({
   kind,
 });
 
@@ -121,12 +121,38 @@ describe("the bot's side", () => {
       on("reply-started"),
       on("speech-started"),
       bot(1, "Hello."),
+      on("reply-ended"),
       on("speech-stopped"),
       on("user-started"),
       on("interrupted"),
       final("Hi."),
     ]);
     expect(lines(transcript)).toEqual(["bot: Hello.", "user: Hi."]);
+  });
+
+  test("a reply is cut off between two of its sentences, and only once", () => {
+    const pause = play([
+      on("reply-started"),
+      on("speech-started"),
+      bot(1, "Once."),
+      on("speech-stopped"),
+      on("user-started"),
+    ]);
+    const cut = play([on("interrupted")], pause);
+    expect(lines(cut)).toEqual(["bot: Once. --"]);
+    expect(wasCutOff(pause, cut)).toBe(true);
+    expect(wasCutOff(cut, play([on("interrupted")], cut))).toBe(false);
+  });
+
+  test("the reply before is not marked when the next one is taken back", () => {
+    const transcript = play([
+      on("reply-started"),
+      bot(1, "Hello."),
+      on("reply-ended"),
+      on("reply-started"),
+      on("interrupted"),
+    ]);
+    expect(lines(transcript)).toEqual(["bot: Hello."]);
   });
 
   test("a bot without word times is marked when it is cut off while it speaks", () => {
