@@ -41,8 +41,8 @@ async def service(engine: EchoAsr) -> AsyncIterator[AsrService]:
 class Call:
     """A caller of the many-caller protocol, in memory."""
 
-    def __init__(self, service: AsrService) -> None:
-        self.channel = MemoryChannel()
+    def __init__(self, service: AsrService, window: int = 10_000) -> None:
+        self.channel = MemoryChannel(window)
         converse = service.callers.counted(YapConversations(service))
         self.conversation = asyncio.create_task(hold(self.channel, converse, yap_server._error_message))
 
@@ -111,6 +111,27 @@ async def test_a_flush_ends_the_utterance_and_keeps_the_session(service: AsrServ
     assert (await call.closed())[0] == 1000
 
 
+async def test_a_caller_that_reads_nothing_delays_nobody_and_loses_interims_only(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    deaf, caller = Call(service, window=1), Call(service)
+    deaf.say(op="init", sid="deaf")
+    caller.say(op="init", sid="caller")
+    for number in range(50):
+        deaf.say(pcm(number) * 160)
+        caller.say(pcm(number))
+        caller.say(op="flush")
+        assert (await caller.until_final())["text"] == str(number)
+    await until(lambda: sum(len(stream.heard) for stream in engine.streams) == 50 * 160)
+    deaf.say(op="close")
+    unread = [await deaf.channel.read()]
+    while unread[-1]["op"] != "final":
+        unread.append(await deaf.channel.read())
+    assert len(unread) <= 5
+    assert set(unread[-1]["text"].split()) == set(map(str, range(50)))
+    await caller.hang_up()
+
+
 async def test_both_protocols_share_the_places_of_one_engine(service: AsrService, engine: EchoAsr) -> None:
     first = Call(service)
     first.say(op="init", sid="first")
@@ -170,7 +191,7 @@ async def test_an_unknown_language_is_refused_and_a_known_one_is_not(service: As
 
 async def test_an_engine_failure_costs_its_caller_only(service: AsrService, engine: EchoAsr) -> None:
     engine.fail_on = 7
-    bad, good = Call(service), Call(service)
+    bad, good = Call(service, window=1), Call(service)
     for call in (bad, good):
         call.say(op="init", sid="s")
     bad.say(pcm(7))
