@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy_sentences import IN_DOMAIN, OPEN
+from benchmarks.machine import panels
 from nemotron_speech import audio
 from nemotron_speech.engines.base import AsrEngine, AsrResult, AsrWork, Flush, Segment, SynthesisMode
 from nemotron_speech.engines.espeak_tts import EspeakEngine
@@ -253,19 +254,12 @@ def _change(before: float | None, after: float | None, digits: int) -> str:
 
 def plot(found: Sequence[Score], path: Path) -> None:
     """Draw word error rates of the open and the biased model as bars."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len({one.group for one in found}), figsize=(13, 4.5), squeeze=False)
-    for panel, group in zip(panels[0], sorted({one.group for one in found}), strict=True):
-        _bars(panel, [one for one in found if one.group == group])
-        panel.set_title(f"{group} speech")
-        panel.set_ylabel("word error rate, %")
-    panels[0][0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    with panels(path, len({one.group for one in found}), width=13, height=4.5) as drawn:
+        for panel, group in zip(drawn, sorted({one.group for one in found}), strict=True):
+            _bars(panel, [one for one in found if one.group == group])
+            panel.set_title(f"{group} speech")
+            panel.set_ylabel("word error rate, %")
+        drawn[0].legend()
 
 
 def _bars(panel: Any, found: Sequence[Score]) -> None:

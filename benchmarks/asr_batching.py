@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import circumstances, quantile, save
+from benchmarks.machine import circumstances, panels, quantile, save
 from nemotron_speech.engines.base import AsrWork
 from nemotron_speech.engines.nemo_asr import NemoAsrEngine
 
@@ -156,23 +156,18 @@ def table(points: Sequence[Point]) -> str:
 
 
 def plot(points: Sequence[Point], title: str, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for chunk in sorted({p.chunk_ms for p in points}):
-        line = [p for p in points if p.chunk_ms == chunk]
-        axes.plot(
-            [p.batch for p in line], [p.stream_ms for p in line], marker="o", label=f"{chunk} ms chunks"
+    with panels(path, 1, width=7, height=4.5) as (axes,):
+        for chunk in sorted({p.chunk_ms for p in points}):
+            line = [p for p in points if p.chunk_ms == chunk]
+            axes.plot(
+                [p.batch for p in line], [p.stream_ms for p in line], marker="o", label=f"{chunk} ms chunks"
+            )
+        axes.set(xscale="log", yscale="log", xlabel="streams in a step", ylabel="ms per stream", title=title)
+        axes.set_xticks(
+            sorted({p.batch for p in points}), [str(b) for b in sorted({p.batch for p in points})]
         )
-    axes.set(xscale="log", yscale="log", xlabel="streams in a step", ylabel="ms per stream", title=title)
-    axes.set_xticks(sorted({p.batch for p in points}), [str(b) for b in sorted({p.batch for p in points})])
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+        axes.grid(visible=True, which="both", alpha=0.3)
+        axes.legend()
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

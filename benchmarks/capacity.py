@@ -28,7 +28,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import circumstances, quantile, save
+from benchmarks.machine import circumstances, panels, quantile, save
 from benchmarks.stack import Process, free_port
 from nemotron_speech.audio import Clip
 from nemotron_speech.paced_callers import Load, Outcome, call_all, frames_of
@@ -224,24 +224,20 @@ def table(rungs: list[Rung], conditions: Conditions) -> Table:
 
 def plot(rungs: list[Rung], conditions: Conditions, path: Path) -> None:
     """Draw the lag above the engine's own time, and the server's cores, over the callers."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     ordered = sorted(rungs, key=lambda rung: rung.callers)
     callers = [rung.callers for rung in ordered]
-    figure, (lags, cores) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    lags.plot(callers, [rung.lag_p50_ms - conditions.engine_ms for rung in ordered], "o-", label="p50")
-    lags.plot(callers, [rung.above_engine_p99_ms for rung in ordered], "o-", label="p99")
-    lags.axhline(conditions.limit_ms, linestyle="--", color="grey", label="limit")
-    lags.set(xscale="log", yscale="log", xlabel="callers", ylabel="ms", title="interim lag above the engine")
-    lags.legend()
-    cores.plot(callers, [rung.server_cpu for rung in ordered], "o-", label="server")
-    cores.plot(callers, [rung.clients_cpu for rung in ordered], "o-", label="clients")
-    cores.set(xlabel="callers", ylabel="cores", title="what it costs")
-    cores.legend()
-    figure.savefig(path, dpi=110)
+    with panels(path, 2) as (lags, cores):
+        lags.plot(callers, [rung.lag_p50_ms - conditions.engine_ms for rung in ordered], "o-", label="p50")
+        lags.plot(callers, [rung.above_engine_p99_ms for rung in ordered], "o-", label="p99")
+        lags.axhline(conditions.limit_ms, linestyle="--", color="grey", label="limit")
+        lags.set(
+            xscale="log", yscale="log", xlabel="callers", ylabel="ms", title="interim lag above the engine"
+        )
+        lags.legend()
+        cores.plot(callers, [rung.server_cpu for rung in ordered], "o-", label="server")
+        cores.plot(callers, [rung.clients_cpu for rung in ordered], "o-", label="clients")
+        cores.set(xlabel="callers", ylabel="cores", title="what it costs")
+        cores.legend()
 
 
 def main() -> None:

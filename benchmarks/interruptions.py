@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.caller import RATE, Caller, call
 from benchmarks.latency import ENGINES, spoken
-from benchmarks.machine import circumstances, quantile, save
+from benchmarks.machine import circumstances, panels, quantile, save
 from benchmarks.stack import Stack
 from nemotron_speech.audio import Clip, rms
 
@@ -189,30 +189,23 @@ def show(runs: list[Run], console: Console) -> None:
 
 def plot(runs: list[Run], path: Path) -> None:
     """Draw how soon the bot was silent, and how long it was for nothing."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (silent, paused) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axes, title, values in (
-        (
-            silent,
-            "interrupted: silent after, ms",
-            {run.kind: run.silent_ms for run in runs if run.interrupts},
-        ),
-        (
-            paused,
-            "not interrupted: pause, ms",
-            {run.kind: run.paused_ms for run in runs if not run.interrupts},
-        ),
-    ):
-        shown = {name: times for name, times in values.items() if times}
-        axes.boxplot(list(shown.values()), tick_labels=list(shown), orientation="horizontal")
-        axes.set(title=title, xlim=(0, None))
-    silent.axvline(350, linestyle=":", color="grey")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with panels(path, 2) as (silent, paused):
+        for axes, title, values in (
+            (
+                silent,
+                "interrupted: silent after, ms",
+                {run.kind: run.silent_ms for run in runs if run.interrupts},
+            ),
+            (
+                paused,
+                "not interrupted: pause, ms",
+                {run.kind: run.paused_ms for run in runs if not run.interrupts},
+            ),
+        ):
+            shown = {name: times for name, times in values.items() if times}
+            axes.boxplot(list(shown.values()), tick_labels=list(shown), orientation="horizontal")
+            axes.set(title=title, xlim=(0, None))
+        silent.axvline(350, linestyle=":", color="grey")
 
 
 def main() -> None:

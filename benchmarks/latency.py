@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.caller import RATE, Caller, call
-from benchmarks.machine import circumstances, quantile, save
+from benchmarks.machine import circumstances, panels, quantile, save
 from benchmarks.speech import espeak
 from benchmarks.stack import Stack
 from nemotron_speech.audio import Clip, rms
@@ -182,26 +182,19 @@ def show(runs: list[Run], console: Console) -> None:
 
 def plot(runs: list[Run], path: Path) -> None:
     """Draw where each millisecond went, and every turn."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (bars, turns) = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
-    for index, run in enumerate(runs):
-        left = 0.0
-        for number, stage in enumerate(STAGES):
-            width = quantile(run.stages_ms[stage], 0.5)
-            label = stage if index == 0 else None
-            bars.barh(run.design, width, left=left, color=f"C{number}", label=label)
-            left += width
-        turns.plot(sorted(run.inside_ms), np.linspace(0, 1, len(run.inside_ms)), label=run.design)
-    bars.set(title="what a median turn waits for", xlabel="ms")
-    bars.legend(ncols=3, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    turns.set(title="share of turns answered within", xlabel="ms")
-    turns.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with panels(path, 2, width=13, height=4.5) as (bars, turns):
+        for index, run in enumerate(runs):
+            left = 0.0
+            for number, stage in enumerate(STAGES):
+                width = quantile(run.stages_ms[stage], 0.5)
+                label = stage if index == 0 else None
+                bars.barh(run.design, width, left=left, color=f"C{number}", label=label)
+                left += width
+            turns.plot(sorted(run.inside_ms), np.linspace(0, 1, len(run.inside_ms)), label=run.design)
+        bars.set(title="what a median turn waits for", xlabel="ms")
+        bars.legend(ncols=3, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
+        turns.set(title="share of turns answered within", xlabel="ms")
+        turns.legend(fontsize="small")
 
 
 def main() -> None:

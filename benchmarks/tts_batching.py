@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import circumstances, save
+from benchmarks.machine import circumstances, panels, save
 from benchmarks.random_magpie import REAL, TINY, save_codec, save_magpie
 from nemotron_speech.engines.base import Segment, TtsResult
 from nemotron_speech.engines.magpie_tts import MagpieEngine, MagpieStream
@@ -138,23 +138,16 @@ def table(rounds: Sequence[Round]) -> str:
 
 
 def plot(rounds: Sequence[Round], path: Path, title: str) -> None:
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
-    at = [r.segments for r in rounds]
-    left.plot(at, [r.first_audio_ms_p50 for r in rounds], marker="o", label="p50")
-    left.plot(at, [r.first_audio_ms_p99 for r in rounds], marker="o", label="p99")
-    left.set(xlabel="segments at once", ylabel="first audio, ms", xscale="log", ylim=0)
-    left.legend()
-    right.plot(at, [r.real_time_factor for r in rounds], marker="o")
-    right.axhline(1.0, linestyle="--", color="grey")
-    right.set(xlabel="segments at once", ylabel="real-time factor", xscale="log", yscale="log")
-    figure.suptitle(title)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    with panels(path, 2) as (left, right):
+        at = [r.segments for r in rounds]
+        left.plot(at, [r.first_audio_ms_p50 for r in rounds], marker="o", label="p50")
+        left.plot(at, [r.first_audio_ms_p99 for r in rounds], marker="o", label="p99")
+        left.set(xlabel="segments at once", ylabel="first audio, ms", xscale="log", ylim=0)
+        left.legend()
+        right.plot(at, [r.real_time_factor for r in rounds], marker="o")
+        right.axhline(1.0, linestyle="--", color="grey")
+        right.set(xlabel="segments at once", ylabel="real-time factor", xscale="log", yscale="log")
+        left.figure.suptitle(title)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
