@@ -64,6 +64,7 @@ ENGINES = {
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
         EngineChoice("pocketsphinx", ("pocketsphinx",)),
+        EngineChoice("tacotron2", ("torch", "TTS"), "tacotron2"),
         EngineChoice("whisper", ("faster_whisper",), "whisper"),
     )
 }

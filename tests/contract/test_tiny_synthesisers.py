@@ -69,8 +69,19 @@ def piper(folder: Path) -> TtsEngine:
     return loaded_engine("piper", model=str(save_voice(folder / "tiny.onnx")))
 
 
+def tacotron2(folder: Path) -> TtsEngine:
+    pytest.importorskip("TTS", reason="Coqui TTS is not installed (scripts/nemo_env)")
+    import torch
+
+    from tests.engines.tiny_tacotron2 import save_hifigan, save_tacotron2
+
+    torch.set_num_threads(1)
+    model, vocoder = save_tacotron2(folder / "tacotron2", stop_after=60), save_hifigan(folder / "hifigan")
+    return loaded_engine("tacotron2", tacotron2_model=str(model), hifigan_model=str(vocoder), device="cpu")
+
+
 MAKERS: dict[str, Callable[[Path], TtsEngine]] = {
-    maker.__name__: maker for maker in (chatterbox, fastpitch, kokoro, magpie, piper)
+    maker.__name__: maker for maker in (chatterbox, fastpitch, kokoro, magpie, piper, tacotron2)
 }
 
 

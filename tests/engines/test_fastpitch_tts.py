@@ -209,7 +209,8 @@ def test_a_cancel_costs_no_further_work(engine: FastPitchEngine, monkeypatch: py
     engine.step([stream])
     engine.close(stream)
     engine.close(stream)
-    monkeypatch.setattr(engine, "_vocode", lambda *a: pytest.fail("vocoded"))
+    assert engine._voices is not None
+    monkeypatch.setattr(engine._voices.vocoder, "vocode", lambda *a: pytest.fail("vocoded"))
     monkeypatch.setattr(engine, "_make_spectrograms", lambda *a: pytest.fail("made a spectrogram"))
     assert engine.step([stream]) == [TtsResult(b"", done=True)]
     engine.close(other)
@@ -228,6 +229,27 @@ def test_a_spectrogram_that_fails_costs_no_other_segment(
     assert isinstance(error, EngineError)
     assert many.step([bad]) == [TtsResult(b"", done=True)]
     assert_heard(many, good, heard + pcm(sound([result])), alone)
+
+
+def test_full_memory_makes_batches_smaller(
+    single: Path, hifigan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(single, hifigan)
+    assert engine._voices is not None
+    streams = [engine.open(Segment(TEXT, "voice0")) for _ in range(4)]
+    vocoded: list[int] = []
+    genuine = engine._voices.vocoder.vocode
+
+    def small(mels: Sequence[Any], windows: Sequence[Any]) -> Any:
+        if len(mels) > 2:
+            raise RuntimeError("CUDA out of memory")
+        vocoded.append(len(mels))
+        return genuine(mels, windows)
+
+    monkeypatch.setattr(engine._voices.vocoder, "vocode", small)
+    for _ in range(2):
+        assert all(result.pcm for result in sound(engine.step(streams)))
+    assert vocoded == [2, 2, 2, 2]
 
 
 def test_a_vocoder_that_fails_on_one_segment_costs_no_other(

@@ -5,6 +5,8 @@ Imports NeMo; imported when a model is loaded, not before.
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -17,7 +19,7 @@ from nemo.collections.tts.models.base import SpectrogramGenerator, Vocoder  # no
 
 from nemotron_speech.engines.fastpitch_batch import Spectrograms
 from nemotron_speech.engines.nemo_load import pick_device
-from nemotron_speech.engines.nemo_vocoder import WindowedVocoder
+from nemotron_speech.engines.windowed_vocoder import WindowedVocoder
 from nemotron_speech.errors import ConfigurationError
 
 _LANGUAGES = {
@@ -56,7 +58,7 @@ def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
     nemo.utils.logging.setLevel(nemo.utils.logging.ERROR)
     where = pick_device(device)
     model = _restored(spectrogram, "fastpitch_model", SpectrogramGenerator).to(where)
-    windowed = WindowedVocoder(_restored(vocoder, "hifigan_model", Vocoder).to(where))
+    windowed = _windowed(_restored(vocoder, "hifigan_model", Vocoder).to(where))
     _check_pair(model, windowed)
     name = Path(spectrogram).stem if spectrogram.endswith(".nemo") else spectrogram
     speakers = int(model.cfg.get("n_speakers", 1) or 1)
@@ -97,9 +99,16 @@ def _check_class(path: Path, option: str, kind: Any) -> None:
         raise ConfigurationError(
             f"{option}: {path} holds a {name or 'model without a class'}, which NeMo "
             f"{version('nemo_toolkit')} does not have (Tacotron2 and WaveGlow left NeMo "
-            "in 3.0): use a FastPitch and HiFi-GAN pair, or an "
-            "environment with nemo_toolkit 2.7"
+            "in 3.0): use a FastPitch and HiFi-GAN pair, or --tts-engine tacotron2"
         ) from None
+
+
+def _windowed(vocoder: Any) -> WindowedVocoder:
+    generator = getattr(vocoder, "generator", vocoder)
+    windowed = WindowedVocoder(generator, int(vocoder.cfg.preprocessor.sample_rate))
+    with redirect_stdout(io.StringIO()):  # it prints
+        generator.remove_weight_norm()
+    return windowed
 
 
 def _check_pair(model: Any, vocoder: WindowedVocoder) -> None:

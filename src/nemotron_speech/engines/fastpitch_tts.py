@@ -7,7 +7,7 @@ alike in their spectrograms are one batch; the last ones of two texts seldom do,
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.clauses import split_clauses
-from nemotron_speech.engines.isolation import all_or_each
+from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
 from nemotron_speech.engines.pieces import PieceStream
+from nemotron_speech.engines.windowed_vocoder import Samples, vocode_all
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.fastpitch_load import Voices
-    from nemotron_speech.engines.nemo_vocoder import Window
+    from nemotron_speech.engines.windowed_vocoder import Window
 
 PRESETS = {"aggressive": 16, "balanced": 32, "conservative": 64}
 """Spectrogram frames in each piece of audio (11.6 ms each with the released models)."""
@@ -79,6 +80,7 @@ class FastPitchEngine:
         self._voices: Voices | None = None
         self._places: dict[str, int] = {}
         """Voice to the speaker's number."""
+        self._limit: BatchLimit[FastPitchStream] = BatchLimit(max_batch or capacity, release_torch_memory)
         self.info = TtsInfo(
             name="fastpitch",
             model=fastpitch_model,
@@ -128,14 +130,11 @@ class FastPitchEngine:
     def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
         """Vocode one window of each segment; the first of those without a spectrogram get their next one."""
         waiting = [stream for stream in streams if stream.spectrogram is None and stream.pieces]
-        failed = all_or_each(self._make_spectrograms, waiting[: self._together])
-        windows = {s: self._window(s) for s in streams if s.spectrogram is not None}
-        groups: defaultdict[tuple[int, int, int], list[FastPitchStream]] = defaultdict(list)
-        for stream, window in windows.items():
-            groups[window.shape].append(stream)
-        audio: dict[FastPitchStream, bytes] = {}
-        for group in groups.values():
-            failed |= all_or_each(lambda some: self._vocode(some, windows, audio), group)
+        failed = dict(self._limit.run(self._make_spectrograms, waiting[: self._together]))
+        windows = {s: (s.spectrogram, self._window(s)) for s in streams if s.spectrogram is not None}
+        made, unmade = vocode_all(self._loaded().vocoder, self._limit, windows)
+        failed |= unmade
+        audio = {stream: self._spoken(stream, samples) for stream, samples in made.items()}
         for stream in failed:
             self.close(stream)
         return [
@@ -165,21 +164,13 @@ class FastPitchEngine:
         frames = stream.spectrogram.shape[1]
         return self._loaded().vocoder.window(frames, stream.at, PRESETS[stream.segment.preset])
 
-    def _vocode(
-        self,
-        streams: Sequence[FastPitchStream],
-        windows: dict[FastPitchStream, Window],
-        audio: dict[FastPitchStream, bytes],
-    ) -> None:
-        vocoder = self._loaded().vocoder
-        mels = [stream.spectrogram for stream in streams]
-        samples = vocoder.vocode(mels, [windows[stream] for stream in streams])
-        for stream, row in zip(streams, samples, strict=True):
-            pause = self._pause() if stream.begun and stream.at == 0 else b""
-            audio[stream] = pause + to_int16(row).tobytes()
-            stream.at, stream.begun = windows[stream].end, True
-            if stream.at == stream.spectrogram.shape[1]:
-                stream.spectrogram = None
+    def _spoken(self, stream: FastPitchStream, samples: Samples) -> bytes:
+        """Return what is heard of the window that these samples are, and go on to the next one."""
+        pause = self._pause() if stream.begun and stream.at == 0 else b""
+        stream.at, stream.begun = self._window(stream).end, True
+        if stream.at == stream.spectrogram.shape[1]:
+            stream.spectrogram = None
+        return pause + to_int16(samples).tobytes()
 
     def _pause(self) -> bytes:
         return bytes(2 * (self.info.sample_rate * PAUSE_MS // 1000))

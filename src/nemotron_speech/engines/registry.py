@@ -31,6 +31,7 @@ _TTS = {
     "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
+    "tacotron2": "nemotron_speech.engines.tacotron2_tts:Tacotron2Engine",
 }
 
 

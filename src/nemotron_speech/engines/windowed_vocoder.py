@@ -6,19 +6,20 @@ again. At the ends of the spectrogram there is nothing to add, so the generator'
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.engines.isolation import BatchLimit
+from nemotron_speech.errors import ConfigurationError, EngineError
 
 Samples = npt.NDArray[np.float32]
+Stream = TypeVar("Stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,19 @@ class WindowedVocoder:
     """Vocode spectrograms in windows.
 
     Args:
-        model: A loaded NeMo vocoder with a HiFi-GAN generator, in eval mode; it becomes the vocoder's own.
+        generator: A loaded HiFi-GAN generator, in eval mode and without weight normalisation.
+        sample_rate: Of its audio, in Hz.
 
     Raises ConfigurationError for a vocoder whose samples depend on more than the frames nearby.
     """
 
-    def __init__(self, model: Any) -> None:
-        generator: Any = getattr(model, "generator", None)
+    def __init__(self, generator: Any, sample_rate: int) -> None:
         if not all(hasattr(generator, part) for part in ("conv_pre", "ups", "resblocks", "conv_post")):
-            raise ConfigurationError(f"hifigan_model: {type(model).__name__} is no HiFi-GAN vocoder")
-        self.sample_rate = int(model.cfg.preprocessor.sample_rate)
+            raise ConfigurationError(f"hifigan_model: {type(generator).__name__} is no HiFi-GAN vocoder")
+        self.sample_rate = sample_rate
         self.mels = int(generator.conv_pre.in_channels)
         self.samples_per_frame = prod(up.stride[0] for up in generator.ups)
         self.context = context_frames(generator)
-        with redirect_stdout(io.StringIO()):  # it prints
-            generator.remove_weight_norm()
         self._generator = generator
 
     def window(self, frames: int, start: int, size: int) -> Window:
@@ -76,11 +75,39 @@ class WindowedVocoder:
         return audio[:, begin : begin + length].float().cpu().numpy()
 
 
+def vocode_all(
+    vocoder: WindowedVocoder,
+    limit: BatchLimit[Stream],
+    windows: Mapping[Stream, tuple[Any, Window]],
+) -> tuple[dict[Stream, Samples], dict[Stream, EngineError]]:
+    """Vocode a window of the spectrogram of each stream, those of one shape together.
+
+    Returns the samples of those that could be vocoded, and the errors of the others.
+    """
+    groups: defaultdict[tuple[int, int, int], list[Stream]] = defaultdict(list)
+    for stream, (_, window) in windows.items():
+        groups[window.shape].append(stream)
+    audio: dict[Stream, Samples] = {}
+    failed: dict[Stream, EngineError] = {}
+
+    def vocode(streams: Sequence[Stream]) -> None:
+        mels, spans = zip(*(windows[stream] for stream in streams), strict=True)
+        audio.update(zip(streams, vocoder.vocode(mels, spans), strict=True))
+
+    for group in groups.values():
+        failed.update(limit.run(vocode, group))
+    return audio, failed
+
+
 def context_frames(generator: Any) -> int:
     """Return how many frames to each side of a sample it depends on, from the kernels of the generator."""
+    blocks = list(generator.resblocks)
+    if len(blocks) > len(generator.ups):  # one list for all stages
+        each = len(blocks) // len(generator.ups)
+        blocks = [blocks[i : i + each] for i in range(0, len(blocks), each)]
     reach = _reach(generator.conv_post)
-    for up, blocks in zip(reversed(generator.ups), reversed(generator.resblocks), strict=True):
-        reach += max(sum(map(_reach, _convolutions(block))) for block in blocks)
+    for up, stage in zip(reversed(generator.ups), reversed(blocks), strict=True):
+        reach += max(sum(map(_reach, _convolutions(block))) for block in stage)
         reach = ceil((reach + up.kernel_size[0] - 1) / up.stride[0])
     return reach + _reach(generator.conv_pre)
 
