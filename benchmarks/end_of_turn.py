@@ -32,7 +32,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.end_of_turn_cases import PAUSES_S, RATE, Case, corpus
-from benchmarks.machine import circumstances, quantile, save
+from benchmarks.machine import circumstances, panels, quantile, save
 from pipecat_bots.turns.turn_detector import WINDOW_S, Samples, SmartTurnModel
 from pipecat_bots.turns.turn_end import Patience, TurnEnd
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
@@ -390,23 +390,16 @@ def show(figures: dict[str, Figures], console: Console) -> None:
 
 
 def plot(figures: dict[str, Figures], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (delays, cuts) = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
-    for name, found in figures.items():
-        ordered = sorted(found.delays_ms)
-        delays.plot(ordered, np.linspace(0, 1, len(ordered)), label=name)
-        cuts.plot(*zip(*found.by_pause().items(), strict=True), "o-", label=name)
-    delays.set(
-        title="share of turns known to be over within", xlabel="ms from the last sound", xlim=(0, 3500)
-    )
-    delays.legend(fontsize="small")
-    cuts.set(title="share of turns cut off at their pause", xlabel="seconds of pause", ylim=(0, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with panels(path, 2, width=13, height=4.5) as (delays, cuts):
+        for name, found in figures.items():
+            ordered = sorted(found.delays_ms)
+            delays.plot(ordered, np.linspace(0, 1, len(ordered)), label=name)
+            cuts.plot(*zip(*found.by_pause().items(), strict=True), "o-", label=name)
+        delays.set(
+            title="share of turns known to be over within", xlabel="ms from the last sound", xlim=(0, 3500)
+        )
+        delays.legend(fontsize="small")
+        cuts.set(title="share of turns cut off at their pause", xlabel="seconds of pause", ylim=(0, 1))
 
 
 def main() -> None:

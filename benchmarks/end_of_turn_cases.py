@@ -26,14 +26,27 @@ WHOLE = {
     "question": ("what time is it", "can you help me with my order", "is there a train to Paris today"),
     "statement": ("I would like to book a table for two", "my brother lives in London", "it does not work"),
     "statement like an open one": ("that is all I need", "I do not know what it is"),
-    "number": ("five five five one two three four", "my code is four nine two one"),
+    "number": (
+        *("five five five one two three four", "my code is four nine two one", "twenty three"),
+        *("room two zero seven", "my number is five five five one two three four five six seven"),
+    ),
+    "spelling": ("B O B", "it is N A N C Y", "my name is Bob B O B"),
 }
 BROKEN = {
     "number": (
         ("my number is five five five", "one two three four"),
         ("it is two zero seven", "nine four six", "one eight"),
+        ("five five five", "one two three", "four five six seven"),
+        ("the code is four nine two", "one eight three"),
+        (
+            "my card number is four two four two",
+            "one two one two",
+            "three four three four",
+            "five six five six",
+        ),
+        ("oh seven nine", "double one two", "three four five six"),
     ),
-    "spelling": (("my name is spelled S M", "I T H"), ("it is B R", "O W N")),
+    "spelling": (("my name is spelled S M", "I T H"), ("it is B R", "O W N"), ("Smith S M", "I T H")),
     "trailing word": (
         ("I would like a pizza and", "a glass of water"),
         ("we should go to the", "station tomorrow"),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat_bots.turns.turn_text import Cue, cue
+from pipecat_bots.turns.dictation import resumes
+from pipecat_bots.turns.turn_text import cue
+from pipecat_bots.turns.turn_words import Cue
 
 WHOLE_COUNTS = 0.3
 """What words that could end here add to the probability that they do."""
@@ -32,10 +34,15 @@ class Patience:
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
-    def wait_ms(self, text: str, probability: float | None, language: str = "en") -> float:
-        """Return the silence after which a turn with this text, complete with this probability, is over."""
+    def wait_ms(
+        self, text: str, probability: float | None, language: str = "en", resumed: bool = False
+    ) -> float:
+        """Return the silence after which a turn with this text, complete with this probability, is over.
+
+        `resumed`: it goes on with a dictation that was paused in before.
+        """
         sounds = 0.0 if probability is None else probability
-        match cue(text, language):
+        match cue(text, language, resumed):
             case Cue.OVER:
                 return self.sure_ms
             case Cue.GOES_ON:
@@ -67,6 +74,7 @@ class TurnEnd:
     def begin(self) -> None:
         """A turn begins, perhaps with what was said a moment ago: speech and silence are left as they are."""
         self._segments: list[str] = []
+        self._resumed = False
         self._probability: float | None = None
 
     def end(self) -> None:
@@ -108,6 +116,7 @@ class TurnEnd:
 
         Speech too soft for the detector has no pauses: its silence begins with its latest transcript.
         """
+        self._resumed = bool(self._segments) and resumes(self._segments[-1], text, self.language)
         self._segments.append(text.strip())
         self._final_due = self._final_due and not is_last
         if not self._paused:
@@ -154,4 +163,5 @@ class TurnEnd:
             return False
         if self._final_due:
             return self._silence_ms >= self._patience.sure_ms + self._patience.final_ms
-        return self._silence_ms >= self._patience.wait_ms(self.text, self._probability, self.language)
+        wait = self._patience.wait_ms(self.text, self._probability, self.language, self._resumed)
+        return self._silence_ms >= wait

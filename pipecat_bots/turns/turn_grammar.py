@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipecat_bots.turns.dictation import is_number
 from pipecat_bots.turns.turn_words import ENGLISH, listed
 
 Clause = Sequence[str]
@@ -97,7 +98,6 @@ _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")
 _TENS = listed("twenty thirty")
-_NUMBERS = ENGLISH.digits | ENGLISH.numbers
 
 _NO_NOUN = (
     _AUXILIARY
@@ -185,10 +185,14 @@ def _ends_in_number_without_unit(words: Clause) -> bool:
     if len(words) < 2:
         return False
     before, last = words[-2], words[-1]
-    if last in _NUMBERS or last.isdigit():
+    if _is_numeral(last):
         spans = before in ("within", "every", "another") or words[-3:-1] in (["the", "next"], ["the", "past"])
         return spans or (before == "the" and last in _TENS)
-    return (before in ("half", "quarter") and last == "past") or (before in _NUMBERS and last == "point")
+    return (before in ("half", "quarter") and last == "past") or (_is_numeral(before) and last == "point")
+
+
+def _is_numeral(word: str) -> bool:
+    return is_number(word, "en")
 
 
 def _begins_only_a_condition(clause: Clause) -> bool:

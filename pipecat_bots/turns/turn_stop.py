@@ -22,7 +22,8 @@ from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, Waste
 from pipecat_bots.turns.turn_detector import TurnAudio, TurnDetector
 from pipecat_bots.turns.turn_end import Patience, TurnEnd
-from pipecat_bots.turns.turn_text import LEFT_OPEN, cue, same_words
+from pipecat_bots.turns.turn_text import cue, same_words
+from pipecat_bots.turns.turn_words import LEFT_OPEN
 
 
 class TurnEndStrategy(BaseUserTurnStopStrategy):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from functools import lru_cache
 
+from pipecat_bots.turns.dictation import cue_of, dictated, is_number
 from pipecat_bots.turns.turn_grammar import breaks_off, lacks_something
-from pipecat_bots.turns.turn_words import ENGLISH, Words, words_of
+from pipecat_bots.turns.turn_words import ENGLISH, Cue, Words, words_of
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")
@@ -16,34 +16,13 @@ _TRAILS_OFF = re.compile(r"(?:[,:;–—-]|\.\.\.|…|\b(?:[cdjlmnst]|qu|un|[dns
 """A comma, dots; an elided article: *j'aime l'*."""
 _LONGEST_OPENING = 5
 
-_WHOLE_NUMBERS = (7, 10, 11, 16)
-WHOLE_NUMBER = 7
-"""Digits a dictated number has at least; with fewer, a pause is taken for one between its groups."""
-WHOLE_NAME = 4
-"""Letters a spelled name has at least."""
-
-
-class Cue(Enum):
-    """What the text lets one expect."""
-
-    OVER = auto()
-    """A whole answer, however short."""
-    WHOLE = auto()
-    """It could end here: a question, a request, a number in full."""
-    PLAIN = auto()
-    """Nothing either way."""
-    OPEN = auto()
-    """More is to be expected: a sentence that lacks something, a number too short to be one."""
-    GOES_ON = auto()
-    """Nobody ends like this."""
-
-
-LEFT_OPEN = frozenset({Cue.OPEN, Cue.GOES_ON})
-
 
 @lru_cache(maxsize=256)
-def cue(text: str, language: str = "en") -> Cue:
-    """Say what the words so far lead one to expect; mostly nothing in a language that is not known."""
+def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
+    """Say what the words so far lead one to expect; mostly nothing in a language that is not known.
+
+    `resumed`: what is dictated at the end was paused in before (`dictation.resumes`).
+    """
     table, words = words_of(language), _words(text)
     if not words:
         return Cue.PLAIN
@@ -51,15 +30,14 @@ def cue(text: str, language: str = "en") -> Cue:
         return Cue.GOES_ON
     if " ".join(words) in table.answers:
         return Cue.OVER
-    digits, letters = _dictated(words, table)
-    if _goes_on_dictating(digits, letters):
-        return Cue.OPEN if table.announces.isdisjoint(words) else Cue.GOES_ON
+    plain = _without_case(text)
+    if dictation := dictated(plain, language):
+        return cue_of(dictation, language, resumed)
     if left_open := _left_open(_last_sentence(text), table):
         return left_open
-    if text.rstrip().endswith("?") or len(words) == len(words[0]) == 1 or _are_a_number(words, table):
+    if text.rstrip().endswith("?") or len(words) == len(words[0]) == 1 or is_number(plain, language):
         return Cue.OVER
-    whole = digits in _WHOLE_NUMBERS or words[-1] in table.last or _asks(words, table)
-    return Cue.WHOLE if whole else Cue.PLAIN
+    return Cue.WHOLE if words[-1] in table.last or _asks(words, table) else Cue.PLAIN
 
 
 def same_words(one: str, other: str) -> bool:
@@ -73,7 +51,11 @@ def normalised(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(_ABBREVIATION.sub(r"\1\2", text.casefold().replace("’", "'")))
+    return _WORD.findall(_without_case(text))
+
+
+def _without_case(text: str) -> str:
+    return _ABBREVIATION.sub(r"\1\2", text.casefold().replace("’", "'"))
 
 
 def _last_sentence(text: str) -> list[str]:
@@ -107,34 +89,3 @@ def _asks(words: list[str], table: Words) -> bool:
         return False
     inverted = question[0] in table.asking and (not table.subjects or question[1] in table.subjects)
     return question[0] in table.question or inverted
-
-
-def _dictated(words: list[str], table: Words) -> tuple[int, int]:
-    """How many digits, and how many letters, end the text: a telephone number, or a name being spelled."""
-    digits = letters = 0
-    for word in reversed(words):
-        if word.isdigit() and len(word) != 2:  # with two it is a number more often than a group of one
-            digits += len(word)
-        elif word in table.digits:
-            digits += 1
-        elif len(word) == 1 and word.isalpha():
-            letters += 1
-        else:
-            break
-    if digits == 0 and letters == 2 and words[-2] in table.letter_words:
-        letters = 1
-    return digits, letters
-
-
-def _goes_on_dictating(digits: int, letters: int) -> bool:
-    return 1 < digits + letters < (WHOLE_NAME if letters > digits else WHOLE_NUMBER)
-
-
-def _are_a_number(words: list[str], table: Words) -> bool:
-    """Whether the words are one number: *seven*, *twenty five*. With more digits one is dictated."""
-    digits = sum(word.isdigit() or word in table.digits for word in words)
-    return all(_is_number(word, table) for word in words) and (len(words) == 1 or 2 * digits <= len(words))
-
-
-def _is_number(word: str, table: Words) -> bool:
-    return word.isdigit() or word in table.digits or word in table.numbers

@@ -6,8 +6,27 @@ written as `turn_text.normalised` writes it: without case, and without punctuati
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+
+class Cue(Enum):
+    """What the text lets one expect."""
+
+    OVER = auto()
+    """A whole answer, however short."""
+    WHOLE = auto()
+    """It could end here: a question, a request, a number in full."""
+    PLAIN = auto()
+    """Nothing either way."""
+    OPEN = auto()
+    """More is to be expected: a sentence that lacks something, a number too short to be one."""
+    GOES_ON = auto()
+    """Nobody ends like this."""
+
+
+LEFT_OPEN = frozenset({Cue.OPEN, Cue.GOES_ON})
 
 
 def listed(words: str, separator: str | None = None) -> frozenset[str]:
@@ -16,6 +35,14 @@ def listed(words: str, separator: str | None = None) -> frozenset[str]:
 
 
 _NONE: frozenset[str] = frozenset()
+
+Lengths = tuple[int, ...]
+
+_PIN: Lengths = (4,)
+_CODE: Lengths = (4, 5, 6, 8)
+_CARD: Lengths = (15, 16)
+_REFERENCE: Lengths = tuple(range(6, 13))
+_PLACE: Lengths = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +68,19 @@ class Words:
     letter_words: frozenset[str] = _NONE
     """Words of one letter, that are no letter being spelled."""
     announces: frozenset[str] = _NONE
-    """What tells that the digits to come are no code, and the letters no initials."""
-    digits: frozenset[str] = _NONE
-    numbers: frozenset[str] = _NONE
-    """Other number words."""
+    """What tells that the digits to come are a telephone number, and the letters no initials."""
+    named: Mapping[str, Lengths] = field(default_factory=dict)
+    """How many digits a number of another name has: *pin*, *room*."""
+    phone: Lengths = (7, 9, 10, 11)
+    """How many digits a telephone number has."""
+    digits: Mapping[str, str] = field(default_factory=dict)
+    """What a digit is called besides its name."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """*double*."""
 
 
-def _compounds(units: str, tens: str, joint: str) -> Iterable[str]:
-    """Numerals written as one word, units before tens."""
-    return (f"{unit}{joint}{ten}".casefold() for unit in units.split() for ten in tens.split())
+def _named(lengths: Mapping[Lengths, str]) -> Mapping[str, Lengths]:
+    return {word: digits for digits, words in lengths.items() for word in words.split()}
 
 
 ENGLISH = Words(
@@ -89,11 +120,21 @@ ENGLISH = Words(
     ),
     letter_words=listed("a i"),
     announces=listed("number phone telephone mobile cell spelled spelt spell spelling"),
-    digits=listed("zero oh one two three four five six seven eight nine double triple"),
-    numbers=listed(
-        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
-        "forty fifty sixty seventy eighty ninety hundred thousand million first second third"
+    named=_named(
+        {
+            _PIN: "pin year",
+            _CODE: "code",
+            (5, 9): "zip",
+            (3, 4): "cvv cvc",
+            (11, 12, 13): "plus",
+            _CARD: "card credit debit",
+            _REFERENCE: "order booking reference confirmation ticket tracking case customer member account",
+            _PLACE: "room gate platform flight bus line floor flat apartment extension page route house",
+        }
     ),
+    phone=(7, 10, 11),
+    digits={"oh": "0"},
+    repeats={"double": 2, "triple": 3},
 )
 
 GERMAN = Words(
@@ -139,18 +180,19 @@ GERMAN = Words(
         "aber naja dann genau"
     ),
     announces=listed("nummer telefonnummer handynummer telefon handy buchstabiert buchstabiere"),
-    digits=listed("null eins ein zwei zwo drei vier fünf sechs sieben acht neun"),
-    numbers=listed(
-        "zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreißig "
-        "vierzig fünfzig sechzig siebzig achtzig neunzig hundert tausend million erste zweite dritte"
-    )
-    | frozenset(
-        _compounds(
-            "ein zwei drei vier fünf sechs sieben acht neun",
-            "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
-            "und",
-        )
+    named=_named(
+        {
+            _PIN: "pin",
+            _CODE: "code",
+            (5,): "postleitzahl plz",
+            (11, 12, 13): "plus",
+            _CARD: "karte kreditkarte kartennummer",
+            _REFERENCE: "bestellung bestellnummer auftragsnummer buchungsnummer kundennummer",
+            _PLACE: "zimmer gleis flug bus linie stock hausnummer zimmernummer durchwahl seite",
+        }
     ),
+    phone=(7, 10, 11, 12),
+    repeats={"doppel": 2},
 )
 
 SPANISH = Words(
@@ -186,13 +228,19 @@ SPANISH = Words(
     ),
     letter_words=listed("a e o u y"),
     announces=listed("número teléfono móvil celular deletrea escribe"),
-    digits=listed("cero uno un dos tres cuatro cinco seis siete ocho nueve"),
-    numbers=listed(
-        "diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno "
-        "veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete veintiocho veintinueve "
-        "treinta cuarenta cincuenta sesenta setenta ochenta noventa cien ciento mil millón primero segundo "
-        "tercero"
+    named=_named(
+        {
+            _PIN: "pin",
+            _CODE: "código",
+            (5,): "postal",
+            (11, 12, 13): "más",
+            _CARD: "tarjeta",
+            _REFERENCE: "pedido reserva referencia cliente",
+            _PLACE: "habitación puerta andén vuelo línea autobús piso página extensión",
+        }
     ),
+    phone=(9, 10),
+    repeats={"doble": 2},
 )
 
 FRENCH = Words(
@@ -228,11 +276,19 @@ FRENCH = Words(
     ),
     letter_words=listed("a à y"),
     announces=listed("numéro téléphone portable épelle écrit"),
-    digits=listed("zéro un deux trois quatre cinq six sept huit neuf"),
-    numbers=listed(
-        "dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante septante "
-        "huitante octante nonante cent mille million premier première deuxième second troisième"
+    named=_named(
+        {
+            _PIN: "pin",
+            _CODE: "code",
+            (5,): "postal",
+            (11, 12, 13): "plus",
+            _CARD: "carte",
+            _REFERENCE: "commande réservation référence dossier client",
+            _PLACE: "chambre porte quai voie vol bus ligne étage page poste",
+        }
     ),
+    phone=(10,),
+    repeats={"double": 2},
 )
 
 ITALIAN = Words(
@@ -262,11 +318,19 @@ ITALIAN = Words(
     ),
     letter_words=listed("a e i o è"),
     announces=listed("numero telefono cellulare scrive"),
-    digits=listed("zero uno un due tre quattro cinque sei sette otto nove"),
-    numbers=listed(
-        "dieci undici dodici tredici quattordici quindici sedici diciassette diciotto diciannove venti "
-        "trenta quaranta cinquanta sessanta settanta ottanta novanta cento mille primo secondo terzo"
+    named=_named(
+        {
+            _PIN: "pin",
+            _CODE: "codice",
+            (5,): "cap postale",
+            (11, 12, 13): "più",
+            _CARD: "carta",
+            _REFERENCE: "ordine prenotazione riferimento cliente",
+            _PLACE: "camera stanza binario porta volo linea autobus piano pagina interno",
+        }
     ),
+    phone=(9, 10),
+    repeats={"doppio": 2},
 )
 
 PORTUGUESE = Words(
@@ -296,12 +360,20 @@ PORTUGUESE = Words(
     ),
     letter_words=listed("a e o à é"),
     announces=listed("número telefone telemóvel celular escreve soletra"),
-    digits=listed("zero um dois três quatro cinco seis sete oito nove meia"),
-    numbers=listed(
-        "dez onze doze treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete dezoito "
-        "dezenove dezanove vinte trinta quarenta cinquenta sessenta setenta oitenta noventa cem cento mil "
-        "primeiro segundo terceiro"
+    named=_named(
+        {
+            _PIN: "pin",
+            _CODE: "código",
+            (7, 8): "postal cep",
+            (11, 12, 13): "mais",
+            _CARD: "cartão",
+            _REFERENCE: "pedido reserva referência cliente",
+            _PLACE: "quarto porta plataforma voo linha ônibus autocarro andar página ramal",
+        }
     ),
+    phone=(9, 10, 11),
+    digits={"meia": "6"},
+    repeats={"duplo": 2},
 )
 
 LANGUAGES = {
@@ -314,6 +386,11 @@ LANGUAGES = {
 }
 
 
+def base_of(language: str) -> str:
+    """Return `de` of `de-AT`."""
+    return language.lower().replace("_", "-").split("-")[0]
+
+
 def words_of(language: str) -> Words:
     """Return the words of a language (`en`, `de-AT`); of one that is not known, none."""
-    return LANGUAGES.get(language.lower().replace("_", "-").split("-")[0], Words())
+    return LANGUAGES.get(base_of(language), Words())

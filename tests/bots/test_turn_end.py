@@ -64,6 +64,13 @@ def test_a_pause_in_the_middle_is_waited_out_however_complete_it_sounds(text: st
     assert over_after(paused(text, probability=0.95)) >= 1000
 
 
+def test_a_number_that_was_paused_in_is_given_time_for_another_pause() -> None:
+    in_one_breath = paused("it is four nine two one", probability=0.95)
+    in_groups = paused("it is four nine", "two one", probability=0.95)
+    assert over_after(in_one_breath) < over_after(in_groups)
+    assert over_after(paused("it is four nine", "seven six five four three", probability=0.95)) == 0
+
+
 def test_prosody_that_is_not_known_yet_is_waited_for_a_while() -> None:
     turn = paused("tell me a story", probability=None)
     assert not turn.over
@@ -126,12 +133,15 @@ def test_speech_too_soft_for_the_detector_ends_a_while_after_its_last_transcript
     assert over_after(turn) == PATIENCE.most_ms
 
 
+NUMBERS = ("seven", "zero", "oh", "double", "twenty", "hundred", "vingt", "sept", "zwei", "treinta", "meia")
 WORDS = sorted(
-    {word for table in LANGUAGES.values() for word in table.goes_on | table.digits | table.starters}
+    {word for table in LANGUAGES.values() for word in table.goes_on | table.starters | set(table.named)}
 )
 TEXTS = st.one_of(
     st.text(max_size=40),
-    st.lists(st.sampled_from([*WORDS, "table", "want", "5", ",", "?", "l'"])).map(" ".join),
+    st.lists(st.sampled_from([*WORDS, *NUMBERS, "table", "want", "5", "05", "x", ",", "?", "l'"])).map(
+        " ".join
+    ),
 )
 LANGUAGE = st.sampled_from([*LANGUAGES, "ja", ""])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.turns.turn_text import LEFT_OPEN, Cue, cue, same_words
+from pipecat_bots.turns.dictation import resumes
+from pipecat_bots.turns.turn_text import cue, same_words
+from pipecat_bots.turns.turn_words import LEFT_OPEN, Cue
 from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 
 
@@ -51,7 +53,12 @@ def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["I think so", "the answer is seven", "five five twenty", "", "give me a B", "it is 5 p.m."]
+    "text",
+    [
+        *("I think so", "the answer is seven", "", "give me a B", "it is 5 p.m.", "it was in 2026"),
+        *("we meet at seven thirty", "it was nineteen eighty four", "it costs two hundred and five"),
+        *("B O B", "I B M", "N A N C Y", "it is spelled N A N C Y", "S W one A"),
+    ],
 )
 def test_other_words_say_nothing_either_way(text: str) -> None:
     assert cue(text) is Cue.PLAIN
@@ -80,9 +87,92 @@ def test_sentences_that_no_rule_was_made_for_are_told_apart() -> None:
     assert len(found) / len(UNSEEN_OPEN) >= 0.8
 
 
-@pytest.mark.parametrize("text", ["A B C", "my code is four nine two one", "555", "it is 5 5"])
+@pytest.mark.parametrize(
+    "text", ["S M", "it is four nine two one", "555", "it is 5 5", "five five twenty", "S 1"]
+)
 def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
     assert cue(text) is Cue.OPEN
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("en", text)
+            for text in (
+                *("five five five", "it is two zero seven", "oh seven seven", "double five oh", "05"),
+                *("my phone number is four nine two one", "my card is four two four two four two four two"),
+                *("my pin is four nine", "the code is four nine two", "Smith, S M I", "plus four four two"),
+                *("my booking reference is four nine two one",),
+            )
+        ),
+        ("de", "null eins sieben"),
+        ("de", "meine Kundennummer ist vier neun"),
+        ("es", "mi número es seis cero cinco, doce"),
+        ("fr", "zéro six"),
+        ("fr", "zéro six, douze, trente quatre, quatre vingt dix sept"),
+        ("it", "tre tre otto"),
+        ("pt", "meu telefone é nove meia dois"),
+        ("nl", "nul zes"),
+    ],
+)
+def test_a_number_or_a_name_that_is_known_to_be_longer_goes_on(language: str, text: str) -> None:
+    assert cue(text, language) is Cue.GOES_ON
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        *(
+            ("en", text)
+            for text in (
+                *("my code is four nine two one", "my pin is oh nine two one", "room two zero seven"),
+                *(
+                    "555-1234",
+                    "double five five one two three four",
+                    "five five one two three forty five",
+                ),
+                *("card: four two four two four two four two four two four two four two four two",),
+                "plus four four two zero seven nine four six zero one eight",
+            )
+        ),
+        ("de", "null eins sieben zwölf vierunddreißig sechsundfünfzig drei"),
+        ("de", "Zimmer zwei null sieben"),
+        ("es", "seis cero cinco doce treinta y cuatro cincuenta y seis"),
+        ("fr", "zéro six, douze, trente quatre, cinquante six, quatre vingt dix sept"),
+        ("it", "tre tre otto dodici trentaquattro cinquantasei sette"),
+        ("pt", "nove um dois trinta e quatro meia dois sete oito"),
+    ],
+)
+def test_a_number_in_full_could_end_here(language: str, text: str) -> None:
+    assert cue(text, language) is Cue.WHOLE
+
+
+def test_a_name_that_was_said_and_is_spelled_to_its_end_is_over() -> None:
+    assert cue("my name is Bob, B O B") is Cue.OVER
+    assert cue("Smith, S M I T") is Cue.GOES_ON
+    assert cue("Smith, S M I T H") is Cue.OVER
+
+
+def test_a_number_that_was_paused_in_is_expected_to_go_on() -> None:
+    assert cue("it is four nine two one") is Cue.OPEN
+    assert cue("it is four nine two one", resumed=True) is Cue.GOES_ON
+    assert cue("my code is four nine two one eight three", resumed=True) is Cue.WHOLE
+
+
+@pytest.mark.parametrize(
+    ("before", "newest", "does"),
+    [
+        ("it is four nine", "two one", True),
+        ("zéro six", "douze", True),
+        ("it is four nine", "thank you", False),
+        ("hello there", "four nine", False),
+        ("", "four nine", False),
+        ("it is four", "", False),
+    ],
+)
+def test_a_dictation_goes_on_with_digits_behind_digits(before: str, newest: str, does: bool) -> None:
+    assert resumes(before, newest, "fr" if "zéro" in before else "en") is does
 
 
 @pytest.mark.parametrize(

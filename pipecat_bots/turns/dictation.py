@@ -1,0 +1,143 @@
+"""Digits said in groups, and letters being spelled: what a text ends with, and whether it is whole.
+
+Number words are told by text2num, in the languages it knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from text_to_num import alpha2digit
+
+from pipecat_bots.turns.turn_words import Cue, Words, base_of, words_of
+
+_TOKEN = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*|[^\W_]+(?:'[^\W_]+)?")
+_COUNTED = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})
+"""Languages of text2num."""
+_ANNOUNCED_WITHIN = 8
+"""Words before the digits among which their name is looked for."""
+_AREA_CODE = 3
+_SHORTEST_NAME = 3
+"""Letters of a name, or of an abbreviation."""
+_SHORTEST_PLATE = 4
+"""Of letters and digits mixed."""
+_HOURS = 24
+_LONGEST_CARD = 16
+_YEARS = range(1900, 2100)
+
+
+@dataclass(frozen=True, slots=True)
+class Dictation:
+    """How a text ends."""
+
+    groups: tuple[str, ...]
+    """What is dictated, as it was grouped: `("06", "12", "34")`, `("b", "o", "b")`."""
+    before: tuple[str, ...]
+    """The words before it."""
+
+    @property
+    def characters(self) -> str:
+        return "".join(self.groups)
+
+
+def numerals(text: str, language: str) -> list[str]:
+    """Return the words of a text in small letters, with its numbers in digits: `["at", "7", "30"]`."""
+    base = base_of(language)
+    return _TOKEN.findall(alpha2digit(text, base, 0) if base in _COUNTED else text)
+
+
+def is_number(text: str, language: str) -> bool:
+    """Whether a text is one number and no more: *seven*, *twenty five*, *seven thirty*."""
+    words = numerals(text, language)
+    return bool(words) and words[0][0].isdecimal() and (len(words) == 1 or _is_time_or_year(words))
+
+
+@lru_cache(maxsize=256)
+def dictated(text: str, language: str) -> Dictation | None:
+    """Return what is dictated at the end of a text in small letters; None if it ends with other words."""
+    table, words = words_of(language), numerals(text, language)
+    written = set(_TOKEN.findall(text))
+    groups, start = list[str](), len(words)
+    for word in reversed(words):
+        group = table.digits.get(word, word)
+        if group.isdecimal():
+            if len(group) > 2 and group[0] != "0" and word not in written:
+                break  # an amount
+        elif word in table.repeats and groups:
+            group = groups.pop() * table.repeats[word]
+        elif len(word) > 1 or word.lower() == word.upper():
+            break  # no letter of an alphabet
+        groups.append(group)
+        start -= 1
+    groups.reverse()
+    if len(groups) > 1 and groups[0] in table.letter_words and (len(groups) == 2 or groups[1].isdecimal()):
+        groups, start = groups[1:], start + 1  # an article
+    if not groups or _is_time_or_year(groups) or (len(groups) == 1 and not _is_a_series(groups[0])):
+        return None
+    return Dictation(tuple(groups), tuple(words[:start]))
+
+
+def resumes(before: str, newest: str, language: str) -> bool:
+    """Whether the words after a pause only go on with what was dictated before it."""
+    numbers = numerals(newest, language)
+    goes_on = bool(numbers) and all(_is_group(word, words_of(language)) for word in numbers)
+    return goes_on and bool(ended := numerals(before, language)) and _is_group(ended[-1], words_of(language))
+
+
+def cue_of(dictation: Dictation, language: str, resumed: bool = False) -> Cue:
+    """Say whether more is to be expected.
+
+    `resumed`: there was a pause in it already, so that another one is likely.
+    """
+    characters, table = dictation.characters, words_of(language)
+    if characters.isalpha():
+        return _of_spelling(dictation, table)
+    if not characters.isdecimal():
+        return Cue.OPEN if len(characters) < _SHORTEST_PLATE else Cue.PLAIN
+    return _of_digits(dictation, table, resumed)
+
+
+def _of_spelling(dictation: Dictation, table: Words) -> Cue:
+    """A name that was said, and is spelled now, has a known end; another one has not."""
+    letters, said = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
+    if letters in said:
+        return Cue.OVER
+    announced = not table.announces.isdisjoint(said)
+    if any(word.startswith(letters) for word in said) or (announced and len(letters) < _SHORTEST_NAME):
+        return Cue.GOES_ON
+    return Cue.OPEN if len(letters) < _SHORTEST_NAME else Cue.PLAIN
+
+
+def _of_digits(dictation: Dictation, table: Words, resumed: bool) -> Cue:
+    digits, near = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
+    named = next((table.named[word] for word in reversed(near) if word in table.named), None)
+    whole = named or table.phone
+    announced = bool(named) or digits[0] == "0" or not table.announces.isdisjoint(near)
+    if len(digits) in whole:
+        return Cue.WHOLE
+    if len(digits) > max(whole):
+        return Cue.OPEN if resumed and len(digits) < _LONGEST_CARD else Cue.PLAIN
+    if len(digits) > min(whole):
+        return Cue.OPEN if announced else Cue.PLAIN
+    is_area_code = len(digits) == _AREA_CODE and len(dictation.groups) > 1
+    return Cue.GOES_ON if announced or resumed or is_area_code else Cue.OPEN
+
+
+def _is_group(word: str, table: Words) -> bool:
+    return word.isdecimal() or word in table.digits or word in table.repeats
+
+
+def _is_a_series(group: str) -> bool:
+    """Whether digits written as one word may have been said one by one: *555*, *06*; but not *2026*."""
+    return len(group) > 1 and (group[0] == "0" or (len(group) > 2 and int(group) not in _YEARS))
+
+
+def _is_time_or_year(numbers: Sequence[str]) -> bool:
+    """*seven thirty*, *nineteen eighty four*."""
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        return False
+    first, second = numbers
+    return first[0] != "0" and int(first) <= _HOURS and second[0] != "0" and len(second) == 2
