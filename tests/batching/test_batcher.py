@@ -94,7 +94,7 @@ async def until(condition: Callable[[], object]) -> None:
     leaving=st.sets(st.integers(0, 7)),
     failing=st.sets(st.integers(0, 20), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_work_item_taken_is_applied_once_to_its_owner(
     amounts: list[int], max_batch: int, leaving: set[int], failing: set[int]
 ) -> None:

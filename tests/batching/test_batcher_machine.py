@@ -244,5 +244,5 @@ class BatcherMachine(RuleBasedStateMachine):
             assert caller.finals == caller.expected
 
 
-BatcherMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+BatcherMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40)
 TestBatcherMachine = BatcherMachine.TestCase

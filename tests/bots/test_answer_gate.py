@@ -260,4 +260,4 @@ class Doors(RuleBasedStateMachine):
 
 
 TestDoors = Doors.TestCase
-TestDoors.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDoors.settings = settings(max_examples=60, stateful_step_count=30)

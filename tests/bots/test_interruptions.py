@@ -216,7 +216,7 @@ VOICE = st.sampled_from(
 GAP_S = st.floats(0.1, 3.0)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(GAP_S, VOICE), max_size=4))
 def test_whatever_happens_what_is_written_is_what_was_heard(script: list[tuple[float, Voice]]) -> None:
     moments, at = [], 0.0

@@ -152,7 +152,7 @@ SETTINGS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(scripts(), SETTINGS)
 def test_whatever_happens_the_conversation_is_what_a_perfect_listener_would_write_down(
     script: list[Spoken], setting: Setting

@@ -76,7 +76,7 @@ def spoken(levels: Sequence[int]) -> bytes:
 UTTERANCE = st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(0, 40 * WORD))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(UTTERANCE, min_size=1, max_size=3))
 def test_a_final_holds_every_word_before_its_cut_once_and_none_after_it(
     utterances: list[tuple[list[int], int]],

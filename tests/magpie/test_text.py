@@ -155,7 +155,7 @@ def test_a_tokenizer_that_raises_is_survived(engine: MagpieEngine, monkeypatch: 
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60))
 def test_no_text_is_an_error(phonetic: MagpieEngine, language: str, text: str) -> None:
     plan = phonetic.plan(text, language)

@@ -48,7 +48,6 @@ def test_the_encoder_hears_the_same_frame_by_frame(
 
 @settings(
     max_examples=4,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )

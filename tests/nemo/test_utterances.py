@@ -21,7 +21,6 @@ SPEECH = babble(3.2, 7)
 CUTS = strategies.integers(160, len(SPEECH) - 160)
 any_cut = settings(
     max_examples=10,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.generate],
 )

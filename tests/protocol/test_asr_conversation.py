@@ -120,7 +120,7 @@ class Recognition(RuleBasedStateMachine):
         assert self.client.pending == ()
 
 
-Recognition.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Recognition.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestRecognition = Recognition.TestCase
 
 

@@ -16,7 +16,6 @@ from tests.protocol.tts_conversation import UTTERANCES, Conversation, PlainServe
 THOROUGH = settings(
     max_examples=200,
     stateful_step_count=50,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 UNTIL_FOUND = settings(

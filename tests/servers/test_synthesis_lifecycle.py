@@ -94,7 +94,7 @@ async def act(caller: MemoryChannel, engine: LetterTts, todo: list[tuple[Any, ..
 @example(
     [("text", 5, "u", "stream"), ("text", 5, "v", "batch"), ("init", "john"), ("text", 2, None, "stream")]
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_caller_hears_all_that_it_asked_for_and_nothing_after_a_cancel(todo: list[tuple[Any, ...]]) -> None:
     async def scenario() -> None:
         engine = LetterTts()

@@ -138,7 +138,7 @@ def test_a_language_without_rules_keeps_what_is_written() -> None:
     )
 )
 @example("1.2.")
-@settings(max_examples=14, deadline=None)
+@settings(max_examples=14)
 def test_long_repetitions_take_no_longer_than_their_length(piece: str) -> None:
     """Counts the work instead of the time: twice the text makes about twice the edits, and it ends."""
     assert len(say(piece * 2000, "en").text) <= 2 * len(say(piece * 1000, "en").text) + 1000
