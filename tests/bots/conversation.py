@@ -44,6 +44,7 @@ from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.model.handshake import Strategy, streamed
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.speculation import Waste
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
@@ -227,6 +228,21 @@ def number_of(text: str) -> int:
     return int(found[1]) if found else 0
 
 
+def is_valid(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether OpenAI's server takes them: each tool call has its result, right behind it, and no other."""
+    due: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in due:
+                return False
+            due.remove(message["tool_call_id"])
+        elif due:
+            return False
+        else:
+            due = [call["id"] for call in message.get("tool_calls") or ()]
+    return not due and messages[-1]["role"] in ("user", "tool")
+
+
 def numbers_of(segments: Iterable[str]) -> list[int]:
     """The answer that each segment is of: only the first one of an answer tells its number."""
     return list(accumulate(map(number_of, segments), lambda before, number: number or before))
@@ -244,6 +260,8 @@ class Setting:
     tool_s: float = 0.0
     speculation: float = 1.0
     strategy: Strategy = field(default_factory=streamed)
+    plain: bool = False
+    """Whether the model's server is not llama.cpp."""
     extra: list[FrameProcessor] = field(default_factory=list)
 
 
@@ -277,7 +295,11 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
-        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
+        service = (
+            NvidiaOpenAILLMService(base_url=llm.url, model="m", strategy=setting.strategy)
+            if setting.plain
+            else LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
+        )
         service.register_function("look", look)
         processors = [
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
