@@ -109,6 +109,8 @@ class NumberedLlm(FakeLlm):
         self.first_token_s = first_token_s
         self.asked: list[list[dict[str, Any]]] = []
         """The conversation each number answers."""
+        self.before_tool = ""
+        """What it says before it calls a tool."""
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
         if not body.get("continue_final_message"):
@@ -122,6 +124,9 @@ class NumberedLlm(FakeLlm):
             await super()._stream(response, body)
 
     async def _call_tool(self, response: web.StreamResponse, text: str) -> None:
+        if self.before_tool:
+            said = {"index": 0, "delta": {"content": self.before_tool}}
+            await self._event(response, {"choices": [said]})
         function = {"name": "look", "arguments": json.dumps({"text": text})}
         call = {"index": 0, "id": f"c{len(self.asked)}", "type": "function", "function": function}
         await self._event(response, {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
@@ -260,6 +265,7 @@ class Setting:
     tool_s: float = 0.0
     speculation: float = 1.0
     strategy: Strategy = field(default_factory=streamed)
+    before_tool: str = ""
     plain: bool = False
     """Whether the model's server is not llama.cpp."""
     extra: list[FrameProcessor] = field(default_factory=list)
@@ -295,6 +301,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
+        llm.before_tool = setting.before_tool
         service = (
             NvidiaOpenAILLMService(base_url=llm.url, model="m", strategy=setting.strategy)
             if setting.plain

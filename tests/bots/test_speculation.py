@@ -118,6 +118,15 @@ def test_speculation_rests_when_too_much_of_it_was_for_nothing() -> None:
     assert outcome.heard == [len(outcome.asked)]
 
 
+@pytest.mark.parametrize("tool_s", [0.1, 3.0])
+def test_what_is_said_before_a_tool_is_written_before_its_call(tool_s: float) -> None:
+    setting = Setting(tool_s=tool_s, before_tool="Let me look that up for you now.")
+    outcome = hold([("alpha", 400), (TOOL_WORD, 400)], setting)
+    assert outcome.roles == "uaata"
+    assert outcome.messages[1]["content"] == setting.before_tool
+    assert all(map(is_valid, outcome.asked))
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["llama.cpp", "openai"])
 @pytest.mark.parametrize("tool_s", [2.0, 1000.0], ids=["late", "never"])
 @pytest.mark.parametrize("pause_ms", [600, 900, 1300, 1700])
