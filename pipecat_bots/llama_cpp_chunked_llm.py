@@ -44,6 +44,7 @@ from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.model.reply import Refused, Reply
+from pipecat_bots.model.tools import TOOL_TIMEOUT_S
 from pipecat_bots.peers.dependence import HttpDependent, Server
 from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
@@ -109,6 +110,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             server=Server("llm", "language model", endpoints.root),
             health_url=endpoints.health,
             settings=_complete(settings, model),
+            # Tools of MCP servers name no time of their own.
+            function_call_timeout_secs=TOOL_TIMEOUT_S,
             **kwargs,
         )
         self._model = ModelServer(endpoints, slots or SingleSlot())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipecat.frames.frames import InterruptionFrame
+from pipecat.frames.frames import FunctionCallInProgressFrame, InterruptionFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.utils.string import TextPartForConcatenation
@@ -34,3 +34,8 @@ class Speaker(LLMAssistantAggregator):
         await super()._handle_interruptions(frame)
         if isinstance(self._context, Conversation):
             self._context.committed.set()
+
+    async def _handle_function_call_in_progress(self, frame: FunctionCallInProgressFrame) -> None:
+        """Write what was said before a tool was called before the call, as the model wrote it."""
+        await self._add_aggregation_to_context()
+        await super()._handle_function_call_in_progress(frame)

@@ -44,6 +44,7 @@ from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.model.handshake import Strategy, streamed
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.speculation import Waste
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
@@ -108,6 +109,8 @@ class NumberedLlm(FakeLlm):
         self.first_token_s = first_token_s
         self.asked: list[list[dict[str, Any]]] = []
         """The conversation each number answers."""
+        self.before_tool = ""
+        """What it says before it calls a tool."""
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
         if not body.get("continue_final_message"):
@@ -121,6 +124,9 @@ class NumberedLlm(FakeLlm):
             await super()._stream(response, body)
 
     async def _call_tool(self, response: web.StreamResponse, text: str) -> None:
+        if self.before_tool:
+            said = {"index": 0, "delta": {"content": self.before_tool}}
+            await self._event(response, {"choices": [said]})
         function = {"name": "look", "arguments": json.dumps({"text": text})}
         call = {"index": 0, "id": f"c{len(self.asked)}", "type": "function", "function": function}
         await self._event(response, {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
@@ -227,6 +233,21 @@ def number_of(text: str) -> int:
     return int(found[1]) if found else 0
 
 
+def is_valid(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether OpenAI's server takes them: each tool call has its result, right behind it, and no other."""
+    due: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in due:
+                return False
+            due.remove(message["tool_call_id"])
+        elif due:
+            return False
+        else:
+            due = [call["id"] for call in message.get("tool_calls") or ()]
+    return not due and messages[-1]["role"] in ("user", "tool")
+
+
 def numbers_of(segments: Iterable[str]) -> list[int]:
     """The answer that each segment is of: only the first one of an answer tells its number."""
     return list(accumulate(map(number_of, segments), lambda before, number: number or before))
@@ -244,6 +265,9 @@ class Setting:
     tool_s: float = 0.0
     speculation: float = 1.0
     strategy: Strategy = field(default_factory=streamed)
+    before_tool: str = ""
+    plain: bool = False
+    """Whether the model's server is not llama.cpp."""
     extra: list[FrameProcessor] = field(default_factory=list)
 
 
@@ -277,7 +301,12 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
-        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
+        llm.before_tool = setting.before_tool
+        service = (
+            NvidiaOpenAILLMService(base_url=llm.url, model="m", strategy=setting.strategy)
+            if setting.plain
+            else LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
+        )
         service.register_function("look", look)
         processors = [
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipecat_bots.model.handshake import CHUNKED, streamed
-from tests.bots.conversation import NAMES, TOOL_WORD, Outcome, Setting, Spoken, converse, number_of
+from tests.bots.conversation import NAMES, TOOL_WORD, Outcome, Setting, Spoken, converse, is_valid, number_of
 from tests.virtual_time import VirtualTimeLoop
 
 
@@ -118,6 +118,32 @@ def test_speculation_rests_when_too_much_of_it_was_for_nothing() -> None:
     assert outcome.heard == [len(outcome.asked)]
 
 
+@pytest.mark.parametrize("tool_s", [0.1, 3.0])
+def test_what_is_said_before_a_tool_is_written_before_its_call(tool_s: float) -> None:
+    setting = Setting(tool_s=tool_s, before_tool="Let me look that up for you now.")
+    outcome = hold([("alpha", 400), (TOOL_WORD, 400)], setting)
+    assert outcome.roles == "uaata"
+    assert outcome.messages[1]["content"] == setting.before_tool
+    assert all(map(is_valid, outcome.asked))
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["llama.cpp", "openai"])
+@pytest.mark.parametrize("tool_s", [2.0, 1000.0], ids=["late", "never"])
+@pytest.mark.parametrize("pause_ms", [600, 900, 1300, 1700])
+def test_words_during_a_tool_cancel_it_and_the_next_request_is_valid(
+    pause_ms: int, tool_s: float, plain: bool
+) -> None:
+    script: list[Spoken] = [("alpha", 400), (TOOL_WORD, 400), ("", pause_ms), ("charlie", 500)]
+    outcome = hold(script, Setting(tool_s=tool_s, plain=plain))
+    assert len(outcome.tools) == 1, "it was at work when the user went on"
+    assert all(map(is_valid, outcome.asked))
+    results = [m["content"] for m in outcome.asked[-1] if m["role"] == "tool"]
+    assert results == ["CANCELLED"]
+    assert outcome.messages[:-1] == outcome.asked[-1]
+    assert outcome.user_said == f"alpha {TOOL_WORD} charlie"
+    assert outcome.answers == outcome.heard == [len(outcome.asked)]
+
+
 # ------------------------------------------------------------------------------ a perfect listener
 
 PAUSES_MS = (40, 80, 140, 180, 220, 260, 300, 360, 420, 500, 700, 1000, 1500, 2200)
@@ -146,7 +172,8 @@ SETTINGS = st.builds(
     final_s=st.sampled_from((0.001, 0.024, 0.1, 0.3)),
     first_token_s=st.sampled_from((0.001, 0.09, 0.3, 1.0)),
     voice_s=st.sampled_from((0.001, 0.11, 0.5)),
-    tool_s=st.sampled_from((0.0, 0.3, 1.0)),
+    tool_s=st.sampled_from((0.0, 0.3, 1.0, 3.0)),
+    plain=st.booleans(),
     strategy=st.sampled_from((streamed(), streamed(), CHUNKED)),
     speculation=st.sampled_from((0.0, 0.5, 1.0, 1.0)),
 )
@@ -161,6 +188,8 @@ def test_whatever_happens_the_conversation_is_what_a_perfect_listener_would_writ
     said = [word for word, _ in script if word]
 
     assert outcome.user_said.split() == said, "every word once, in order"
+    assert all(map(is_valid, outcome.asked))
+    assert "IN_PROGRESS" not in [message.get("content") for message in outcome.messages]
     assert "uu" not in outcome.roles, "what nothing was answered to is one message"
     assert outcome.answers, "there is an answer"
     assert outcome.answers == sorted(set(outcome.answers)), "no answer is given twice"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import InterruptionFrame, LLMContextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
@@ -19,13 +21,15 @@ from pipecat.tests.utils import SleepFrame
 from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.tools import BUILT_IN, checked, converted, toolbox
-from tests.bots.fakes import FakeLlm, FakeTts, Step, through
+from pipecat_bots.model.tools import BUILT_IN, TOOL_TIMEOUT_S, checked, converted, toolbox
+from tests.bots.fakes import FakeLlm, FakeTts, Step, free_port, through
 from tests.llama.server import running_llama_server
 from tests.llama.tiny_gguf import build
 from tests.virtual_time import virtual_time
 
 MCP_SERVER = """
+import sys
+
 from mcp.server import MCPServer
 
 server = MCPServer("weights")
@@ -37,7 +41,7 @@ def weigh(thing: str) -> str:
     return f"A {thing} weighs five pounds."
 
 
-server.run("stdio")
+server.run(*sys.argv[1:2] or ["stdio"], **({"port": int(sys.argv[2])} if sys.argv[2:] else {}))
 """
 
 
@@ -183,14 +187,66 @@ async def test_a_tool_that_does_not_exist_is_told_to_the_model() -> None:
     assert said == ["I cannot do that."]
 
 
+@virtual_time
+@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "raises"])
+async def test_a_tool_that_hangs_or_raises_is_told_to_the_model_which_goes_on(hangs: bool) -> None:
+    async def look_up(params: FunctionCallParams) -> None:
+        await asyncio.sleep(1000.0 if hangs else 0.1)
+        raise RuntimeError("the dictionary burns")
+
+    schema = FunctionSchema("look_up", "Look up.", {}, [], handler=look_up)
+    async with FakeLlm("I could not find it.") as llm:
+        llm.tool_call = ("look_up", "{}")
+        context = asked("What is love?", schema)
+        said = await converse(llm.url, context, [SleepFrame(TOOL_TIMEOUT_S + 5)])
+        [answer] = [m for m in llm.requests[-1]["messages"] if m["role"] == "tool"]
+    assert said == ["I could not find it."]
+    assert len(llm.requests) == 2
+    assert answer["content"] not in ("IN_PROGRESS", "COMPLETED")
+
+
 # -------------------------------------------------------------------------------------------- MCP
 
 
-async def test_tools_of_an_mcp_server_are_used_like_any_other(tmp_path: Path) -> None:
+@asynccontextmanager
+async def over_http(script: Path) -> AsyncIterator[dict[str, Any]]:
+    """The script's server, as a process on loopback."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), "streamable-http", str(port), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    break
+        yield {"url": f"http://127.0.0.1:{port}/mcp"}
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def over_stdio(script: Path) -> AsyncIterator[dict[str, Any]]:
+    yield {"command": sys.executable, "args": [str(script)]}
+
+
+@pytest.mark.parametrize("way", [over_stdio, over_http])
+async def test_tools_of_an_mcp_server_are_used_like_any_other(
+    tmp_path: Path, way: Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
+) -> None:
     script = tmp_path / "weights.py"
     script.write_text(MCP_SERVER)
-    servers = {"weights": {"command": sys.executable, "args": [str(script)]}}
-    async with toolbox(["units"], servers) as tools, FakeLlm("Five pounds.") as llm:
+    async with (
+        way(script) as server,
+        toolbox(["units"], {"weights": server}) as tools,
+        FakeLlm("Five pounds.") as llm,
+    ):
         assert len(tools) == 2
         llm.tool_call = ("weigh", '{"thing": "cat"}')
         context = asked("How heavy is a cat?", *tools)
