@@ -253,7 +253,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             async with aclosing(self._model.events(reply.next_request())) as reads:
                 async for events in reads:
                     await self._report_recovery()
-                    if any(isinstance(event, TextDelta) for event in events):
+                    if any(isinstance(event, TextDelta) and event.generated for event in events):
                         await self.stop_ttfb_metrics()
                     reply.take(events, in_haste=self._is_in_haste(reply))
                     ended = reply.finished

@@ -120,8 +120,8 @@ class Reply:
         chunks: list[str] = []
         for event in events:
             match event:
-                case TextDelta(text=text):
-                    self._tokens += 1
+                case TextDelta(text=text, generated=generated):
+                    self._tokens += generated
                     chunks += self._chunker.feed(self._tags.feed(text)[1], in_haste=in_haste and not chunks)
                 case ToolCallDelta():
                     self._add_call(event)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,14 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.tests.utils import SleepFrame
 
-from benchmarks.kv_reuse import after_interruption, longer_turn, talk, turns
-from nemotron_speech.protocol.slots import AlternatingSlots
+from benchmarks.kv_reuse import after_interruption, longer_turn, turns
+from benchmarks.llm_talk import talk
+from nemotron_speech.protocol.llama import ChatRequest
+from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.model.handshake import streamed
+from pipecat_bots.model.model_server import Endpoints, ModelServer
 from pipecat_bots.model.tools import BUILT_IN
 from tests.bots.fakes import FakeTts, answered, of_type, through
 from tests.llama.conftest import (  # noqa: F401 - fixtures
@@ -96,6 +102,25 @@ async def test_the_responder_goes_on_where_it_was_stopped(responder: str) -> Non
     assert len(expected) > 200
 
 
+async def test_requests_may_follow_at_once(llama_server: str) -> None:  # noqa: F811
+    """The server closes its connection behind each answer, when the next request may be on it already."""
+    async with model_server(llama_server) as model:
+        request = ChatRequest([{"role": "user", "content": "hi"}], max_tokens=2)
+        for _ in range(20):
+            async with aclosing(model.events(request)) as reads:
+                assert [events async for events in reads]
+
+
+@asynccontextmanager
+async def model_server(url: str) -> AsyncIterator[ModelServer]:
+    model = ModelServer(Endpoints(url), SingleSlot())
+    model.open()
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
 async def test_chunks_cost_no_more_than_a_token_each_to_go_on(either_llama_server: str) -> None:  # noqa: F811
     await answer(either_llama_server, asked(QUESTION))
     [usage] = await answer(either_llama_server, asked(QUESTION))
@@ -168,6 +193,15 @@ async def served(url: str) -> str:
     """The name of the model at `url`."""
     async with aiohttp.ClientSession() as http, http.get(f"{url}/props") as response:
         return (await response.json())["model_path"]
+
+
+async def test_the_first_token_is_one_the_model_made(slow_llama_server: str) -> None:  # noqa: F811
+    """The line breaks that end a prompt come before it is evaluated."""
+    async with talk(slow_llama_server, streamed(), warm=False) as one:
+        one.context.add_message({"role": "user", "content": "a story: " + "word " * 500})
+        began = time.perf_counter()
+        first = await one.hear() - began
+        assert first > (time.perf_counter() - began) / 2
 
 
 async def test_a_warm_up_gives_way_to_an_answer(slow_llama_server: str) -> None:  # noqa: F811

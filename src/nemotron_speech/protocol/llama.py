@@ -181,6 +181,8 @@ class TextDelta:
     """More text of the answer."""
 
     text: str
+    generated: bool = True
+    """Whether it is a token of the model's: line breaks that the template puts first come before any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +295,7 @@ class ChatAnswer:
         if chunk.prompt_progress is not None:
             events.append(_progress(chunk.prompt_progress))
         for choice in chunk.choices:
-            events += _delta_events(choice.delta)
+            events += _delta_events(choice.delta, generated=chunk.prompt_progress is None)
             if choice.finish_reason is not None:
                 self._reason = _finish_reason(choice.finish_reason)
         return events
@@ -354,12 +356,12 @@ def _whole_characters(text: str | None) -> str:
     return text.replace("\ufffd", "") if text else ""
 
 
-def _delta_events(delta: Delta) -> list[Event]:
+def _delta_events(delta: Delta, generated: bool) -> list[Event]:
     events: list[Event] = []
     if thought := _whole_characters(delta.reasoning_content or delta.reasoning):
         events.append(ThoughtDelta(thought))
     if text := _whole_characters(delta.content):
-        events.append(TextDelta(text))
+        events.append(TextDelta(text, generated))
     for call in delta.tool_calls or ():
         function = call.function
         events.append(ToolCallDelta(call.index, call.id or "", function.name or "", function.arguments or ""))
