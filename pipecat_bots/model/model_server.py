@@ -159,6 +159,10 @@ class ModelServer:
                     stated = parse_context_tokens(body) if self._at.plain else parse_props(body).n_ctx
                     self.context_tokens = stated or None
 
+    def learn_context(self, tokens: int | None) -> None:
+        """Note how long a conversation may be, as an answer showed it, unless the server has said so."""
+        self.context_tokens = self.context_tokens or tokens or None
+
     async def _slot(self) -> int:
         lease = self._slots.acquire(asyncio.get_running_loop().time())
         if lease.wait_s:

@@ -41,6 +41,9 @@ MODELS_PATH = "/v1/models"
 Message: TypeAlias = Mapping[str, Any]
 """A chat message in OpenAI's shape: `role`, `content`, and for tools `tool_calls`, `tool_call_id`."""
 
+_OVERFLOW = ("context length", "context size", "context window", "maximum model length")
+"""One of these is in what OpenAI's, vLLM's, SGLang's and others' servers say of a prompt that is too long."""
+
 _CHAT_CHUNK = msgspec.json.Decoder(ChatChunk)
 _COMPLETION_CHUNK = msgspec.json.Decoder(CompletionChunk)
 _MODELS = msgspec.json.Decoder(ModelsBody)
@@ -248,7 +251,8 @@ class ServerError:
     @property
     def is_context_overflow(self) -> bool:
         """Whether the prompt is longer than a slot: send less."""
-        return self.type == "exceed_context_size_error" or "context length" in self.message.lower()
+        message = self.message.lower()
+        return self.type == "exceed_context_size_error" or any(words in message for words in _OVERFLOW)
 
     @property
     def is_of_the_request(self) -> bool:
