@@ -10,169 +10,33 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from loguru import logger
-from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame, LLMFullResponseEndFrame
-from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.workers.runner import WorkerRunner
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.machine import circumstances, quantile, save
-from pipecat_bots.conversation.listener import Conversation
-from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from benchmarks.llm_talk import Talk, talk
+from benchmarks.machine import circumstances, panels, quantile, save
 from pipecat_bots.model.handshake import CHUNKED, Strategy, streamed
 
-SYSTEM = "You are a helpful voice assistant. " * 12
+if TYPE_CHECKING:
+    from tests.llama.tiny_gguf import Architecture
+
+MODELS: tuple[Architecture, ...] = ("llama", "nemotron_h_moe")
+LAYERS = (10, 22)
+"""Of the models that take time: the larger ones are about as slow as a large one on a GPU."""
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")
 STRATEGIES: dict[str, Strategy] = {"chunked": CHUNKED, "streamed": streamed()}
 HYBRID_STEP = 4
 """Tokens before the end of a prompt that the last checkpoint of a recurrent state lies."""
-
-
-class Voice(FrameProcessor):
-    """Speaks every chunk in no time, or never: `mute` leaves an answer where its first chunk ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mute = False
-        self.text = ""
-        self.first_at = 0.0
-        self.over = asyncio.Event()
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if isinstance(frame, LLMChunkFrame):
-            self.first_at = self.first_at or time.perf_counter()
-            self.text += frame.text
-            if not self.mute:
-                await self.push_frame(ChunkedLLMContinueGenerationFrame(frame.id), FrameDirection.UPSTREAM)
-        elif isinstance(frame, LLMFullResponseEndFrame):
-            self.over.set()
-        await self.push_frame(frame, direction)
-
-
-class Counted(LlamaCppChunkedLLMService):
-    """Keeps what each answer cost."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.evaluated: list[int] = []
-
-    async def start_llm_usage_metrics(self, tokens: Any) -> None:
-        self.evaluated.append(tokens.prompt_tokens - (tokens.cache_read_input_tokens or 0))
-
-
-@dataclass
-class Talk:
-    """A conversation whose other side is this benchmark."""
-
-    url: str
-    llm: Counted
-    voice: Voice
-    worker: PipelineWorker
-    context: Conversation
-    http: aiohttp.ClientSession
-    costs: dict[str, list[int]] = field(default_factory=dict)
-
-    async def ask(self, question: str, *, heard: float = 1.0) -> str:
-        """Ask, let the answer come, and note as much of it as was heard; return what was generated."""
-        self.context.add_message({"role": "user", "content": question})
-        text = await self.answer()
-        self.note(text[: round(len(text) * heard)])
-        return text
-
-    def note(self, text: str) -> None:
-        if text.strip():
-            self.context.add_message({"role": "assistant", "content": text.strip()})
-
-    async def answer(self) -> str:
-        self.voice.text, self.voice.first_at = "", 0.0
-        self.voice.over.clear()
-        await self.worker.queue_frame(LLMContextFrame(self.context))
-        async with asyncio.timeout(60):
-            await self.voice.over.wait()
-        return self.voice.text
-
-    async def begin(self, after_s: float) -> str:
-        """Let an answer begin, interrupt it; return what came of it."""
-        self.voice.text, self.voice.first_at = "", 0.0
-        await self.worker.queue_frame(LLMContextFrame(self.context))
-        await asyncio.sleep(after_s)
-        await self.worker.queue_frame(InterruptionFrame())
-        await self.quiet()
-        return self.voice.text
-
-    async def quiet(self) -> None:
-        """Wait until the server works on nothing and a warm-up, if there is one, is over."""
-        async with asyncio.timeout(20):
-            while await self.busy() or (self.llm._warming is not None and not self.llm._warming.done()):
-                await asyncio.sleep(0.005)
-
-    async def busy(self) -> bool:
-        async with self.http.get(f"{self.url}/slots") as response:
-            return any(slot["is_processing"] for slot in await response.json())
-
-    async def decoded(self) -> int:
-        """Return how many tokens of the answer in progress there are."""
-        async with self.http.get(f"{self.url}/slots") as response:
-            return sum(t["n_decoded"] for slot in await response.json() for t in slot.get("next_token", ()))
-
-    async def tokens(self, messages: Sequence[Any], open_end: bool = True) -> int:
-        """Return how many tokens the server makes of messages."""
-        body = {
-            "messages": [{"role": "system", "content": SYSTEM}, *messages],
-            "add_generation_prompt": open_end,
-            "chat_template_kwargs": {"enable_thinking": False},
-        }
-        async with self.http.post(f"{self.url}/apply-template", json=body) as response:
-            prompt = (await response.json())["prompt"]
-        return await self.text_tokens(prompt)
-
-    async def ended(self, messages: Sequence[Any]) -> int:
-        """Return the same with the end of the last message, which the server takes for open."""
-        return await self.tokens(messages, open_end=False) + await self.text_tokens("<|im_end|>\n")
-
-    async def text_tokens(self, text: str) -> int:
-        body = {"content": text, "parse_special": True}
-        async with self.http.post(f"{self.url}/tokenize", json=body) as response:
-            return len((await response.json())["tokens"])
-
-
-@asynccontextmanager
-async def talk(url: str, strategy: Strategy, warm: bool) -> AsyncIterator[Talk]:
-    settings = Counted.Settings(system_instruction=SYSTEM, temperature=0.0, max_tokens=200)
-    llm, voice = Counted(base_url=url, settings=settings, strategy=strategy), Voice()
-    context = Conversation()
-    if warm:
-        llm.keep_warm(context)
-    params = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
-    worker = PipelineWorker(Pipeline([llm, voice]), params=params, enable_rtvi=False, idle_timeout_secs=None)
-    runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(worker)
-    running = asyncio.create_task(runner.run())
-    async with aiohttp.ClientSession(raise_for_status=True) as http:
-        one = Talk(url, llm, voice, worker, context, http)
-        await asyncio.sleep(0.5)
-        await one.quiet()
-        try:
-            yield one
-        finally:
-            await runner.cancel()
-            await running
 
 
 # ---------------------------------------------------------------------------------------- the cases
@@ -243,80 +107,131 @@ async def _common(one: Talk, messages: Sequence[Any]) -> int:
 # ----------------------------------------------------------------------------------------- the times
 
 
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """How an answer ended, milliseconds from where the bot was told."""
+
+    token: float
+    """What the answer's tokens took, one by one."""
+    closed: float
+    """When the request was closed."""
+    idle: float
+    """When the server was found to work on nothing."""
+
+
 async def times(url: str, strategy: Strategy, rounds: int) -> dict[str, float | None]:
-    """First chunk after an interruption against one without, and how soon the server is idle.
+    """First word after an interruption against one without, and how soon the server is idle.
 
     The model of these times never ends an answer by itself, so an interruption always finds it at work.
     """
-    alone, after, idle, token = [], [], [], []
+    alone, after, ends = [], [], []
     async with talk(url, strategy, warm=True) as one:
         one.voice.mute = strategy.read_ahead_s == 0
+        asking = await asked(one)
         for n in range(rounds):
             for sink, interrupted in ((alone, False), (after, True)):
                 one.context.set_messages([])
                 await one.quiet()
                 one.context.add_message({"role": "user", "content": f"Tell me a story, number {n}"})
                 if interrupted:
-                    idle.append(await interrupt(one, token))
+                    ends.append(await interrupt(one))
                 one.note("Once upon an evening")
                 await one.quiet()
                 one.context.add_message({"role": "user", "content": "what is your name"})
                 started = time.perf_counter()
-                await one.begin(after_s=1.0)
-                sink.append((one.voice.first_at - started) * 1000)
+                sink.append((await one.hear() - started) * 1000)
+                await one.interrupt()
+                await one.quiet()
+    first, first_after = quantile(alone, 0.5), quantile(after, 0.5)
+    figures: dict[str, float | None] = {
+        "first_token_ms": round(first, 1),
+        "first_token_after_interruption_ms": round(first_after, 1),
+        "ratio": round(first_after / first, 2),
+        "asking_ms": round(asking, 2),
+    }
+    # a request that is closed after each chunk makes no tokens while it is waited
+    return figures | (idleness(ends, asking) if strategy.read_ahead_s else {})
+
+
+def idleness(ends: list[Interruption], asking: float) -> dict[str, float | None]:
+    """How soon the server was idle, without what finding that out takes."""
+    token = quantile([end.token for end in ends], 0.5)
+    idle = [end.idle - asking for end in ends]
     return {
-        "first_chunk_ms": round(quantile(alone, 0.5), 1),
-        "first_chunk_after_interruption_ms": round(quantile(after, 0.5), 1),
-        "ratio": round(quantile(after, 0.5) / quantile(alone, 0.5), 2),
-        # a request that is closed after each chunk makes no tokens while it is waited
-        "token_ms": round(quantile(token, 0.5), 1) if strategy.read_ahead_s else None,
-        "idle_after_ms": round(quantile(idle, 0.5), 1),
+        "token_ms": round(token, 2),
+        "closed_after_ms": round(quantile([end.closed for end in ends], 0.5), 2),
+        "idle_after_ms": round(quantile(idle, 0.5), 2),
+        "idle_after_p90_ms": round(quantile(idle, 0.9), 2),
+        "idle_after_token_times": round(quantile(idle, 0.5) / token, 2),
+        "idle_after_p90_token_times": round(quantile(idle, 0.9) / token, 2),
     }
 
 
-async def interrupt(one: Talk, token: list[float]) -> float:
-    """Interrupt an answer; return after how many milliseconds the server was idle."""
-    one.voice.text, one.voice.first_at = "", 0.0
-    await one.worker.queue_frame(LLMContextFrame(one.context))
-    while not one.voice.first_at:
-        await asyncio.sleep(0.005)
-    began, before = time.perf_counter(), await one.decoded()
+async def asked(one: Talk, count: int = 50) -> float:
+    """Return what it takes to ask an idle server whether it is idle, in milliseconds."""
+    spans = []
+    for _ in range(count):
+        began = time.perf_counter()
+        assert not await one.busy()
+        spans.append((time.perf_counter() - began) * 1000)
+    return quantile(spans, 0.5)
+
+
+async def interrupt(one: Talk) -> Interruption:
+    """Interrupt an answer that is being generated."""
+    await one.hear()
+    before, began = await one.decoded(), time.perf_counter()
     await asyncio.sleep(0.2)
-    token.append((time.perf_counter() - began) * 1000 / max(1, await one.decoded() - before))
+    decoded = await one.decoded() - before
+    token = (time.perf_counter() - began) * 1000 / max(1, decoded)
     stopped = time.perf_counter()
-    await one.worker.queue_frame(InterruptionFrame())
+    await one.interrupt()
     while await one.busy():
         await asyncio.sleep(0)
-    return (time.perf_counter() - stopped) * 1000
+    idle = time.perf_counter()
+    return Interruption(token, (one.llm.closed_at - stopped) * 1000, (idle - stopped) * 1000)
 
 
 # ---------------------------------------------------------------------------------------- the report
 
 
-async def measure(count: int, rounds: int) -> list[dict[str, Any]]:
+async def measure(count: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    with tempfile.TemporaryDirectory() as folder, Progress(transient=True) as bar:
+        return {
+            "conversations": await conversations(Path(folder), count, bar),
+            "times": await all_times(Path(folder), rounds, bar),
+        }
+
+
+async def conversations(folder: Path, count: int, bar: Progress) -> list[dict[str, Any]]:
+    """What turns cost: each model, strategy, with and without a warm-up."""
+    from tests.llama.server import running_llama_server
+    from tests.llama.tiny_gguf import build
+
+    rows: list[dict[str, Any]] = []
+    for architecture in bar.track(MODELS, description="tokens"):
+        model = build(folder / f"{architecture}.gguf", architecture)
+        with running_llama_server(model, "--ctx", "16384") as url:
+            for name, strategy in STRATEGIES.items():
+                for warm in (False, True):
+                    hybrid = architecture != "llama"
+                    rows.append(await row(url, architecture, name, strategy, warm, count, hybrid))
+    return rows
+
+
+async def all_times(folder: Path, rounds: int, bar: Progress) -> list[dict[str, Any]]:
+    """How long an interruption takes: each model in two sizes, each strategy."""
     from tests.llama.server import running_llama_server
     from tests.llama.tiny_gguf import Shape, build
 
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, Progress(transient=True) as bar:
-        task = bar.add_task("conversations", total=2 * len(STRATEGIES) * 2)
-        for architecture in ("llama", "nemotron_h_moe"):
-            hybrid = architecture != "llama"
-            model = build(Path(folder) / f"{architecture}.gguf", architecture)  # type: ignore[arg-type]
-            with running_llama_server(model, "--ctx", "16384") as url:
-                for name, strategy in STRATEGIES.items():
-                    for warm in (False, True):
-                        rows.append(await row(url, architecture, name, strategy, warm, count, hybrid))
-                        bar.advance(task)
-        model = build(
-            Path(folder) / "mid.gguf", kind="random", shape=Shape(dim=512, ff=1024, layers=10, heads=8)
-        )
+    for layers, architecture in bar.track(list(product(LAYERS, MODELS)), description="times"):
+        shape = Shape(dim=512, ff=1024, layers=layers, heads=8)
+        model = build(folder / f"{architecture}-{layers}.gguf", architecture, kind="random", shape=shape)
         with running_llama_server(model, "--ctx", "16384") as url:
             for name, strategy in STRATEGIES.items():
                 figures = await times(url, strategy, rounds)
-                for one in rows:
-                    if one["strategy"] == name and one["model"] == "llama" and one["warm_up"]:
-                        one["times"] = figures
+                rows.append({"model": architecture, "layers": layers, "strategy": name, **figures})
     return rows
 
 
@@ -368,21 +283,46 @@ def report(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw what each turn of a long conversation cost."""
-    import matplotlib
+def report_times(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Interruptions, ms (token times)")
+    columns = {
+        "a token": "token_ms",
+        "closed": "closed_after_ms",
+        "idle p50": "idle_after_ms",
+        "idle p90": "idle_after_p90_ms",
+        "first token": "first_token_ms",
+        "after an interruption": "first_token_after_interruption_ms",
+        "ratio": "ratio",
+        "asking": "asking_ms",
+    }
+    for name in ("model", "layers", "strategy", *columns):
+        table.add_column(name)
+    for one in rows:
+        cells = {name: str(one.get(key, "-")) for name, key in columns.items()}
+        for name, key in (("idle p50", "idle_after"), ("idle p90", "idle_after_p90")):
+            if f"{key}_token_times" in one:
+                cells[name] += f" ({one[f'{key}_token_times']})"
+        table.add_row(one["model"], str(one["layers"]), one["strategy"], *cells.values())
+    return table
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
-    for axis, model in zip(axes, ("llama", "nemotron_h_moe"), strict=True):
-        for one in (one for one in rows if one["model"] == model):
-            label = f"{one['strategy']}, {'warm' if one['warm_up'] else 'cold'}"
-            axis.plot(one["turns"]["evaluated"][1:], label=label)
-        axis.set(title=model, xlabel="turn", ylabel="prompt tokens evaluated", ylim=(0, None))
-        axis.legend()
-    figure.savefig(path, dpi=110)
+def plot(rows: list[dict[str, Any]], times: list[dict[str, Any]], path: Path) -> None:
+    """Draw what each turn of a long conversation cost, and how soon an interrupted server is idle."""
+    with panels(path, 3, width=15) as (*axes, idle):
+        for axis, model in zip(axes, MODELS, strict=True):
+            for one in (one for one in rows if one["model"] == model):
+                label = f"{one['strategy']}, {'warm' if one['warm_up'] else 'cold'}"
+                axis.plot(one["turns"]["evaluated"][1:], label=label)
+            axis.set(title=model, xlabel="turn", ylabel="prompt tokens evaluated", ylim=(0, None))
+            axis.legend()
+        measured = [one for one in times if "token_ms" in one]
+        labels = [f"{one['model']}\n{one['token_ms']} ms a token" for one in measured]
+        idle.bar(labels, [one["idle_after_p90_token_times"] for one in measured], label="p90")
+        idle.bar(labels, [one["idle_after_token_times"] for one in measured], label="p50")
+        idle.axhline(2, color="black", linewidth=0.8)
+        idle.set(title="idle after an interruption", ylabel="token times")
+        idle.tick_params(axis="x", labelsize=7)
+        idle.legend()
 
 
 def main() -> None:
@@ -394,15 +334,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     logger.remove()
-    rows = asyncio.run(measure(arguments.turns, arguments.rounds))
+    result = asyncio.run(measure(arguments.turns, arguments.rounds))
     console = Console()
-    console.print(report(rows))
-    for one in rows:
-        if "times" in one:
-            console.print(f"{one['strategy']}: {json.dumps(one['times'])}")
+    console.print(report(result["conversations"]))
+    console.print(report_times(result["times"]))
     if arguments.json:
-        save({**circumstances(), "conversations": rows}, arguments.json)
-        plot(rows, arguments.json.with_suffix(".png"))
+        save({**circumstances(), **result}, arguments.json)
+        plot(result["conversations"], result["times"], arguments.json.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,9 @@ VOICE_TIMEOUT_S = 30.0
 TOOL_PATIENCE_S = 0.6
 """How long a tool may take before the user is told that it is at work."""
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
+INSTRUCTIONS_TOO_LONG = (
+    "Sorry, my instructions are too long for my language model. Whoever set me up must shorten them."
+)
 TOO_LONG = "Sorry, that was more than I can take in at once. Please say it in fewer words."
 
 
@@ -187,19 +190,33 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             await self._lost(error or type(error).__name__)
             await self._apologise(f"{self._server.name} lost: {error or type(error).__name__}")
         except Refused as refusal:
-            if refusal.error.code == 503:
-                await self._lost(refusal)
-            apology = TOO_LONG if refusal.error.is_context_overflow else APOLOGY
-            await self._apologise(f"the {self._server.name} refused: {refusal}", apology)
+            await self._refused(refusal, context)
         finally:
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
 
-    async def _apologise(self, reason: str, apology: str = APOLOGY) -> None:
-        """Fail aloud: the next turn may work, so this is no more than an error of this one."""
+    async def _refused(self, refusal: Refused, context: LLMContext) -> None:
+        reason = f"the {self._server.name} refused: {refusal}"
+        if refusal.error.code == 503:
+            await self._lost(refusal)
+        if not refusal.error.is_context_overflow:
+            await self._apologise(reason)
+        elif self._window.is_full_of_instructions((await self._whole(context))[0]):
+            await self._apologise(f"{reason}; instructions and tools are most of it", INSTRUCTIONS_TOO_LONG)
+        else:
+            await self._apologise(reason, TOO_LONG, answers=True)
+
+    async def _apologise(self, reason: str, apology: str = APOLOGY, *, answers: bool = False) -> None:
+        """Fail aloud: the next turn may work, so this is no more than an error of this one.
+
+        Args:
+            reason: For the log.
+            apology: What is said.
+            answers: Whether it is an answer to what the user said, which then is not part of the next turn.
+        """
         await self.push_error(reason, category=ErrorCategory.SERVER)
         if not self._skip_tts:
-            await self.push_frame(TTSSpeakFrame(apology, append_to_context=False))
+            await self.push_frame(TTSSpeakFrame(apology, append_to_context=answers))
 
     @traced_llm
     async def _process_context(self, context: LLMContext) -> None:
@@ -210,6 +227,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         finally:
             self._verbatim.generated(reply.text)
             self._window.counted(reply.request.messages, reply.prompt_tokens)
+            self._model.learn_context(reply.ran_out_at)
             await self.start_llm_usage_metrics(reply.usage)
         await self._call_tools(reply, context)
         await self._model.learn_context_tokens()
@@ -223,6 +241,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             except Refused as refusal:
                 if reply.begun or not refusal.error.is_context_overflow:
                     raise
+                self._model.learn_context(refusal.error.context_tokens)
                 whole, _ = await self._whole(context)
                 if not self._window.shrink(whole, *_too_much(refusal.error, reply)):
                     raise
@@ -256,13 +275,20 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             async with aclosing(self._model.events(reply.next_request())) as reads:
                 async for events in reads:
                     await self._report_recovery()
-                    if any(isinstance(event, TextDelta) for event in events):
+                    if any(isinstance(event, TextDelta) and event.generated for event in events):
                         await self.stop_ttfb_metrics()
                     reply.take(events, in_haste=self._is_in_haste(reply))
                     ended = reply.finished
                     await self._say_ready(reply)
                     if ended or self._has_enough(reply):
                         return
+        except Refused as refusal:
+            if not (reply.begun and refusal.error.is_context_overflow):
+                raise
+            logger.info(f"{self}: the server has no room for the rest of the answer")
+            self._model.learn_context(refusal.error.context_tokens)
+            reply.cut_short()
+            ended = True
         finally:
             if not ended:
                 reply.abandon_request()
@@ -355,9 +381,10 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         messages, tools = await self._whole(context, system)
         thinking, max_tokens = _given(settings.thinking_tokens) or 0, _given(settings.max_tokens)
         room = self._model.context_tokens
-        reserve = min(max_tokens or 1024, room // 4) if room else 0
+        if room:
+            max_tokens = min(max_tokens or 1024, room // 4)
         return ChatRequest(
-            messages=self._window.fit(messages, room, reserve),
+            messages=self._window.fit(messages, room, max_tokens if room else 0, tools),
             model=_given(settings.model) or "default",
             max_tokens=max_tokens + thinking if max_tokens else None,
             temperature=_given(settings.temperature),

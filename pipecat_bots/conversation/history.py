@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from nemotron_speech.protocol.llama import Message
 
@@ -25,10 +26,16 @@ class Window:
     def __init__(self) -> None:
         self._dropped = 0
         """Messages left out, behind the instructions at the head."""
+        self._beside = 0
+        """Characters sent beside the messages: what the tools are."""
         self._tokens_per_character = 0.25
 
     def fit(
-        self, messages: Sequence[Message], context_tokens: int | None = None, reserve: int = 0
+        self,
+        messages: Sequence[Message],
+        context_tokens: int | None = None,
+        reserve: int = 0,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> list[Message]:
         """Return the messages to send.
 
@@ -36,7 +43,9 @@ class Window:
             messages: The whole conversation, instructions first.
             context_tokens: What the server can hold; None when that is not known.
             reserve: Of that, what the answer may need.
+            tools: Sent with the messages.
         """
+        self._beside = sum(map(_characters, tools))
         sent = self._sent(messages)
         if context_tokens is None or self._tokens(sent) + reserve <= context_tokens:
             return sent
@@ -55,19 +64,26 @@ class Window:
             Whether there was anything to leave out.
         """
         sent = self._sent(messages)
-        head, characters = _head(sent), sum(map(_characters, sent))
+        head, characters = _head(sent), self._characters(sent)
         per_character = (tokens or self._tokens(sent)) / max(1, characters)
         starts = [i for i, message in enumerate(sent) if message.get("role") == "user" and i > head]
         for start in starts:
-            characters = sum(map(_characters, [*sent[:head], *sent[start:]]))
+            characters = self._characters([*sent[:head], *sent[start:]])
             if characters * per_character <= target or start == starts[-1]:
                 self._dropped += start - head
                 return True
         return False
 
+    def is_full_of_instructions(self, messages: Sequence[Message]) -> bool:
+        """Whether instructions and tools are more than the newest exchange: nothing shorter can be said."""
+        sent = self._sent(messages)
+        head = _head(sent)
+        newest = max((i for i, message in enumerate(sent) if message.get("role") == "user"), default=head)
+        return self._characters(sent[:head]) > sum(map(_characters, sent[newest:]))
+
     def counted(self, messages: Sequence[Message], tokens: int) -> None:
         """Learn what messages that were sent came to."""
-        if tokens and (characters := sum(map(_characters, messages))):
+        if tokens and (characters := self._characters(messages)):
             self._tokens_per_character = tokens / characters
 
     def _sent(self, messages: Sequence[Message]) -> list[Message]:
@@ -77,7 +93,10 @@ class Window:
         return [*messages[:head], *messages[head + self._dropped :]]
 
     def _tokens(self, messages: Sequence[Message]) -> float:
-        return self._tokens_per_character * sum(map(_characters, messages))
+        return self._tokens_per_character * self._characters(messages)
+
+    def _characters(self, messages: Sequence[Message]) -> int:
+        return self._beside + sum(map(_characters, messages))
 
 
 def _head(messages: Sequence[Message]) -> int:
@@ -85,7 +104,7 @@ def _head(messages: Sequence[Message]) -> int:
     return next((i for i, role in enumerate(roles) if role not in ("system", "developer")), len(messages))
 
 
-def _characters(message: Message) -> int:
+def _characters(message: Mapping[str, Any]) -> int:
     return len(json.dumps(message, ensure_ascii=False, default=str))
 
 

@@ -121,12 +121,21 @@ class ModelServer:
         return response
 
     async def _post(self, request: ChatRequest) -> aiohttp.ClientResponse:
-        assert self._http is not None
-        response = await self._http.post(self._at.chat, json=request.body())
+        try:
+            response = await self._send(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            # the connection was a kept one, which the server had given up: llama.cpp does after each answer
+            response = await self._send(request)
         if response.status == 200:
             return response
         async with response:
             raise Refused(parse_error(response.status, await response.read()))
+
+    async def _send(self, request: ChatRequest) -> aiohttp.ClientResponse:
+        assert self._http is not None
+        return await self._http.post(self._at.chat, json=request.body())
 
     async def warm(self, request: ChatRequest) -> int:
         """Have the request's messages evaluated into the cache; return how many tokens that took."""
@@ -149,6 +158,10 @@ class ModelServer:
                 if response.status == 200:
                     stated = parse_context_tokens(body) if self._at.plain else parse_props(body).n_ctx
                     self.context_tokens = stated or None
+
+    def learn_context(self, tokens: int | None) -> None:
+        """Note how long a conversation may be, as an answer showed it, unless the server has said so."""
+        self.context_tokens = self.context_tokens or tokens or None
 
     async def _slot(self) -> int:
         lease = self._slots.acquire(asyncio.get_running_loop().time())

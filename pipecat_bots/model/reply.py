@@ -14,6 +14,7 @@ from nemotron_speech.protocol.llama import (
     ChatRequest,
     Event,
     Finish,
+    FinishReason,
     Progress,
     ServerError,
     TextDelta,
@@ -65,6 +66,8 @@ class Reply:
         self._progress: Progress | None = None
         self.prompt_tokens = 0
         """Of the first request; 0 while that is not known."""
+        self.ran_out_at: int | None = None
+        """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
         self._calls: dict[int, ToolCall] = {}
         self.chunks: deque[str] = deque()
         """Complete, and not spoken yet: one read may complete several."""
@@ -120,8 +123,8 @@ class Reply:
         chunks: list[str] = []
         for event in events:
             match event:
-                case TextDelta(text=text):
-                    self._tokens += 1
+                case TextDelta(text=text, generated=generated):
+                    self._tokens += generated
                     chunks += self._chunker.feed(self._tags.feed(text)[1], in_haste=in_haste and not chunks)
                 case ToolCallDelta():
                     self._add_call(event)
@@ -140,6 +143,14 @@ class Reply:
         ):
             self.finished = True
             chunks += self._last_chunks()
+        self._give(chunks)
+
+    def cut_short(self) -> None:
+        """Take what there is for the whole."""
+        self.finished = True
+        self._give(self._last_chunks())
+
+    def _give(self, chunks: Iterable[str]) -> None:
         self.chunks.extend(chunk for chunk in chunks if chunk)
 
     def abandon_request(self) -> None:
@@ -160,6 +171,9 @@ class Reply:
         self.finished = True
         self.prompt_tokens = self.prompt_tokens or finish.prompt_tokens
         completion = finish.completion_tokens or self._tokens - self._counted
+        limit = self.request.max_tokens
+        if finish.reason is FinishReason.LENGTH and (limit is None or completion < limit - self._counted):
+            self.ran_out_at = finish.prompt_tokens + completion or None
         self._count(finish.prompt_tokens, finish.cached_tokens, completion)
 
     def _count(self, prompt: int, cached: int, completion: int) -> None:

@@ -299,6 +299,17 @@ async def test_a_conversation_that_is_too_long_is_shortened_and_answered() -> No
 
 
 @virtual_time
+async def test_an_answer_that_has_no_room_to_go_on_ends_with_what_was_said() -> None:
+    async with FakeLlm(LONG) as llm, FakeTts(delay_s=1.0) as tts:
+        llm.max_messages = 1
+        await converse(llm, tts, [question(), SleepFrame(30)], strategy=CHUNKED)
+    spoken = " ".join(text for text, _ in tts.segments)
+    assert len(llm.requests) == 2
+    assert spoken
+    assert LONG.startswith(spoken)
+
+
+@virtual_time
 async def test_inference_outside_the_conversation_returns_the_whole_text() -> None:
     async with FakeLlm(LONG[:300]) as llm:
         service = LlamaCppChunkedLLMService(base_url=llm.url)

@@ -78,6 +78,17 @@ def test_what_messages_cost_is_learned_from_the_server() -> None:
     assert len(window.fit(exchanges(10), context_tokens=9000)) < len(exchanges(10))
 
 
+def test_tools_take_room_but_make_no_message_longer() -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"tool {n}", "description": "x" * 300}} for n in range(20)
+    ]
+    window = Window()
+    window.fit(exchanges(1), 4000, tools=tools)
+    window.counted(exchanges(1), tokens=2000)
+    assert window.fit(exchanges(10), 4000, tools=tools) == exchanges(10)
+    assert len(window.fit(exchanges(60), 4000, tools=tools)) < len(exchanges(60))
+
+
 def test_another_conversation_begins_whole() -> None:
     window = Window()
     window.fit(exchanges(50), context_tokens=1000)

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, MetricsFrame
+from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, MetricsFrame, TTSSpeakFrame
 from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.tests.utils import SleepFrame
 
-from benchmarks.kv_reuse import after_interruption, longer_turn, talk, turns
-from nemotron_speech.protocol.slots import AlternatingSlots
-from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from benchmarks.kv_reuse import after_interruption, longer_turn, turns
+from benchmarks.llm_talk import talk
+from nemotron_speech.protocol.llama import ChatRequest
+from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from pipecat_bots.conversation.listener import Conversation
+from pipecat_bots.llama_cpp_chunked_llm import (
+    INSTRUCTIONS_TOO_LONG,
+    TOO_LONG,
+    LlamaCppChunkedLLMService,
+)
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import streamed
+from pipecat_bots.model.handshake import CHUNKED, streamed
+from pipecat_bots.model.model_server import Endpoints, ModelServer
 from pipecat_bots.model.tools import BUILT_IN
-from tests.bots.fakes import FakeTts, answered, of_type, through
+from pipecat_bots.openai_llm import NvidiaOpenAILLMService
+from tests.bots.fakes import FakeTts, Step, answered, of_type, through
 from tests.llama.conftest import (  # noqa: F401 - fixtures
     either_llama_server,
     llama_server,
@@ -33,7 +46,7 @@ from tests.llama.conftest import (  # noqa: F401 - fixtures
     slow_responder,
 )
 from tests.llama.server import running_llama_server
-from tests.llama.tiny_gguf import GREETING, Architecture, build
+from tests.llama.tiny_gguf import GREETING, STORY, Architecture, build
 
 QUESTION = "Tell me a story"
 PARAMS = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
@@ -94,6 +107,25 @@ async def test_the_responder_goes_on_where_it_was_stopped(responder: str) -> Non
     await answer(responder, context)
     assert context.get_messages()[-1] == {"role": "assistant", "content": expected.strip()}
     assert len(expected) > 200
+
+
+async def test_requests_may_follow_at_once(llama_server: str) -> None:  # noqa: F811
+    """The server closes its connection behind each answer, when the next request may be on it already."""
+    async with model_server(llama_server) as model:
+        request = ChatRequest([{"role": "user", "content": "hi"}], max_tokens=2)
+        for _ in range(20):
+            async with aclosing(model.events(request)) as reads:
+                assert [events async for events in reads]
+
+
+@asynccontextmanager
+async def model_server(url: str) -> AsyncIterator[ModelServer]:
+    model = ModelServer(Endpoints(url), SingleSlot())
+    model.open()
+    try:
+        yield model
+    finally:
+        await model.close()
 
 
 async def test_chunks_cost_no_more_than_a_token_each_to_go_on(either_llama_server: str) -> None:  # noqa: F811
@@ -175,6 +207,91 @@ async def test_a_warm_up_gives_way_to_an_answer(slow_llama_server: str) -> None:
         one.context.add_message({"role": "user", "content": "word " * 500})
         one.context.add_message({"role": "assistant", "content": "Yes."})
         assert one.llm._warming is not None
-        one.context.add_message({"role": "user", "content": "And?"})
+        one.context.add_message({"role": "user", "content": "And a story?"})
+        began = time.perf_counter()
         text = await one.begin(after_s=1.0)
+        first_s = one.llm.first_token_at - began
     assert text
+    assert first_s > 0.05, "not the line breaks that end the prompt, before it is evaluated"
+
+
+# ------------------------------------------------------------------------- a slot that is too small
+
+
+@pytest.fixture(scope="module")
+def small_server(model_folder: Path) -> Iterator[str]:  # noqa: F811
+    """Slots of 256 tokens: some four exchanges."""
+    with running_llama_server(build(model_folder / "small.gguf"), "--ctx", "512") as url:
+        yield url
+
+
+@pytest.fixture(params=["llama.cpp", "other"])
+def service(request: pytest.FixtureRequest, small_server: str) -> Callable[..., LlamaCppChunkedLLMService]:
+    """Either service, at a server with small slots; the second does not know how small."""
+    if request.param == "llama.cpp":
+        return partial(LlamaCppChunkedLLMService, base_url=small_server, strategy=CHUNKED)
+    return partial(NvidiaOpenAILLMService, base_url=f"{small_server}/v1", model="m")
+
+
+async def said_by(llm: LlamaCppChunkedLLMService, context: LLMContext, *questions: str) -> list[str]:
+    """What is said to each question, one after the other; it all goes into the context."""
+    user, assistant = LLMContextAggregatorPair(context)
+    asked_at: list[int] = []
+
+    def ask(question: str) -> Step:
+        async def step() -> None:
+            asked_at.append(len(context.messages))
+            context.add_message({"role": "user", "content": question})
+            await user.push_frame(LLMContextFrame(context))
+            async with asyncio.timeout(20):
+                while len(context.messages) == asked_at[-1] + 1:
+                    await asyncio.sleep(0.01)
+
+        return step
+
+    async with FakeTts(delay_s=0.01, ms_per_character=1) as tts:
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        await through([user, llm, voice, assistant], [SleepFrame(0.1), *map(ask, questions)])
+    return [str(context.get_messages()[n + 1]["content"]) for n in asked_at]  # type: ignore[index]
+
+
+async def test_a_conversation_longer_than_a_slot_goes_on_and_tools_leave_with_what_they_were_for(
+    service: Callable[..., LlamaCppChunkedLLMService],
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    tool_used: list[Any] = [
+        {"role": "user", "content": "And the weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+        {"role": "assistant", "content": "Great, it is bright outside."},
+    ]
+    name, context = "They call me Nemo. Pleased to meet you!", Conversation([*tool_used, *tool_used])
+    answers = await said_by(service(), context, *["what is your name"] * 5)
+    assert [answer for answer in answers if answer != name] == [], "every answer has room"
+
+
+async def test_a_message_longer_than_a_slot_is_answered_and_not_said_again_with_the_next_one(
+    service: Callable[..., LlamaCppChunkedLLMService],
+) -> None:
+    too_long, name = await said_by(service(), Conversation(), "word " * 400, "what is your name")
+    assert too_long == TOO_LONG
+    assert name == "They call me Nemo. Pleased to meet you!"
+
+
+async def test_instructions_longer_than_a_slot_are_not_blamed_on_the_user(
+    service: Callable[..., LlamaCppChunkedLLMService],
+) -> None:
+    settings = LlamaCppChunkedLLMService.Settings(system_instruction="Be brief. " * 200)
+    down, _ = await through([service(settings=settings)], [SleepFrame(0.2), LLMContextFrame(asked("hi"))])
+    assert [frame.text for frame in of_type(down, TTSSpeakFrame)] == [INSTRUCTIONS_TOO_LONG]
+
+
+async def test_an_answer_that_fills_its_slot_ends_there(
+    service: Callable[..., LlamaCppChunkedLLMService],
+) -> None:
+    settings = LlamaCppChunkedLLMService.Settings(max_tokens=1000)
+    llm = service(settings=settings)
+    [answer] = await said_by(llm, Conversation(), "blah " * 43 + "a story")
+    assert STORY.startswith(answer)
+    assert 0 < len(answer) < len(STORY)
+    assert llm._model.context_tokens == 256, "the next one has room"

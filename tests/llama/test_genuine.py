@@ -11,6 +11,7 @@ from nemotron_speech.protocol.llama import (
     CompletionRequest,
     Finish,
     FinishReason,
+    Progress,
     TextDelta,
     ThoughtDelta,
     ToolCallDelta,
@@ -45,6 +46,17 @@ def chat(text: str, **options: object) -> ChatRequest:
 )
 async def test_a_scripted_model_says_its_script(either_llama_server: str, asked: str, reply: str) -> None:
     assert text_of(await ask(either_llama_server, chat(asked))).strip() == reply
+
+
+async def test_the_line_breaks_that_a_template_puts_first_are_told_from_the_models_words(
+    either_llama_server: str,
+) -> None:
+    events = await ask(either_llama_server, chat("Tell me a story"))
+    evaluated = max(n for n, event in enumerate(events) if isinstance(event, Progress))
+    texts = [(n, event) for n, event in enumerate(events) if isinstance(event, TextDelta)]
+    assert all(event.generated == (n > evaluated) for n, event in texts)
+    assert "".join(event.text for _, event in texts if event.generated) == STORY
+    assert text_of(events).strip() == STORY
 
 
 async def test_thoughts_come_apart_from_the_answer_or_not_at_all(either_llama_server: str) -> None:

@@ -41,6 +41,9 @@ MODELS_PATH = "/v1/models"
 Message: TypeAlias = Mapping[str, Any]
 """A chat message in OpenAI's shape: `role`, `content`, and for tools `tool_calls`, `tool_call_id`."""
 
+_OVERFLOW = ("context length", "context size", "context window", "maximum model length")
+"""One of these is in what OpenAI's, vLLM's, SGLang's and others' servers say of a prompt that is too long."""
+
 _CHAT_CHUNK = msgspec.json.Decoder(ChatChunk)
 _COMPLETION_CHUNK = msgspec.json.Decoder(CompletionChunk)
 _MODELS = msgspec.json.Decoder(ModelsBody)
@@ -181,6 +184,8 @@ class TextDelta:
     """More text of the answer."""
 
     text: str
+    generated: bool = True
+    """Whether it is a token of the model's: line breaks that the template puts first come before any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +251,8 @@ class ServerError:
     @property
     def is_context_overflow(self) -> bool:
         """Whether the prompt is longer than a slot: send less."""
-        return self.type == "exceed_context_size_error" or "context length" in self.message.lower()
+        message = self.message.lower()
+        return self.type == "exceed_context_size_error" or any(words in message for words in _OVERFLOW)
 
     @property
     def is_of_the_request(self) -> bool:
@@ -293,7 +299,7 @@ class ChatAnswer:
         if chunk.prompt_progress is not None:
             events.append(_progress(chunk.prompt_progress))
         for choice in chunk.choices:
-            events += _delta_events(choice.delta)
+            events += _delta_events(choice.delta, generated=chunk.prompt_progress is None)
             if choice.finish_reason is not None:
                 self._reason = _finish_reason(choice.finish_reason)
         return events
@@ -354,12 +360,12 @@ def _whole_characters(text: str | None) -> str:
     return text.replace("\ufffd", "") if text else ""
 
 
-def _delta_events(delta: Delta) -> list[Event]:
+def _delta_events(delta: Delta, generated: bool) -> list[Event]:
     events: list[Event] = []
     if thought := _whole_characters(delta.reasoning_content or delta.reasoning):
         events.append(ThoughtDelta(thought))
     if text := _whole_characters(delta.content):
-        events.append(TextDelta(text))
+        events.append(TextDelta(text, generated))
     for call in delta.tool_calls or ():
         function = call.function
         events.append(ToolCallDelta(call.index, call.id or "", function.name or "", function.arguments or ""))
