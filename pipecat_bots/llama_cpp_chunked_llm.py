@@ -36,7 +36,7 @@ from pipecat.utils.tracing.service_decorators import traced_llm
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 
 from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
-from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
+from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.conversation.listener import Conversation
@@ -117,7 +117,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             function_call_timeout_secs=TOOL_TIMEOUT_S,
             **kwargs,
         )
-        self._model = ModelServer(endpoints, slots or SingleSlot())
+        self._model = ModelServer(endpoints, slots or OwnSlot())
         self._strategy = strategy
         self._budgets = first_chunk, later_chunks
         self._handshake = Handshake(run_ahead, voice_timeout_s)

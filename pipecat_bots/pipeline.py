@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from loguru import logger
@@ -24,7 +25,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
-from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from nemotron_speech.text import Budget
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
@@ -85,9 +86,21 @@ def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
 def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
     return LlamaCppChunkedLLMService(
         base_url=settings.nvidia_llama_cpp_url,
-        slots=SingleSlot() if settings.bot_slot_policy == "single" else AlternatingSlots(),
+        slots=_slots(settings),
         **llm_options(settings),
     )
+
+
+def _slots(settings: BotSettings) -> SlotPolicy:
+    if settings.bot_slot_policy == "alternate":
+        return AlternatingSlots()
+    return OwnSlot(_shared_slots(settings.nvidia_llama_cpp_url))
+
+
+@cache
+def _shared_slots(server: str) -> SharedSlots:
+    """The slots of a server, for all conversations of this process."""
+    return SharedSlots()
 
 
 def llm_options(settings: BotSettings) -> dict[str, Any]:

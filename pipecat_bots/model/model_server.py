@@ -24,7 +24,7 @@ from nemotron_speech.protocol.llama import (
     parse_error,
     parse_props,
 )
-from nemotron_speech.protocol.slots import SingleSlot, SlotPolicy
+from nemotron_speech.protocol.slots import SlotPolicy
 from pipecat_bots.model.reply import Refused
 
 CONNECT_TIMEOUT_S = 3.0
@@ -79,6 +79,7 @@ class ModelServer:
 
     async def close(self) -> None:
         http, self._http = self._http, None
+        self._slots.leave()
         if http is not None:
             await http.close()
 
@@ -89,7 +90,7 @@ class ModelServer:
     @property
     def keeps_one_cache(self) -> bool:
         """Whether every request meets the same cache, so that warming it serves the next one."""
-        return isinstance(self._slots, SingleSlot)
+        return self._slots.keeps_one_cache
 
     async def events(self, request: ChatRequest) -> AsyncGenerator[list[Event], None]:
         """Give what is received, read by read; closing the generator closes the request.
@@ -156,14 +157,20 @@ class ModelServer:
             async with self._http.get(self._at.root + path) as response:
                 body = await response.read()
                 if response.status == 200:
-                    stated = parse_context_tokens(body) if self._at.plain else parse_props(body).n_ctx
-                    self.context_tokens = stated or None
+                    self.context_tokens = self._stated(body) or None
+
+    def _stated(self, body: bytes) -> int | None:
+        if self._at.plain:
+            return parse_context_tokens(body)
+        props = parse_props(body)
+        self._slots.learn(props.total_slots)
+        return props.n_ctx
 
     def learn_context(self, tokens: int | None) -> None:
         """Note how long a conversation may be, as an answer showed it, unless the server has said so."""
         self.context_tokens = self.context_tokens or tokens or None
 
-    async def _slot(self) -> int:
+    async def _slot(self) -> int | None:
         lease = self._slots.acquire(asyncio.get_running_loop().time())
         if lease.wait_s:
             await asyncio.sleep(lease.wait_s)

@@ -66,7 +66,7 @@ class Outcome:
     blocked_frames: int = 0
     """Frames that waited because the server did not read."""
     peak: int = 0
-    """Most calls at one time."""
+    """Most calls at one time, of those that were not refused."""
 
 
 def frames_of(clip: Clip, sample_rate: int = 16000) -> list[bytes]:
@@ -75,6 +75,12 @@ def frames_of(clip: Clip, sample_rate: int = 16000) -> list[bytes]:
     size = sample_rate * FRAME_MS // 1000 * 2
     pcm += bytes(-len(pcm) % size)
     return [masked_frame(pcm[start : start + size]) for start in range(0, len(pcm), size)]
+
+
+def most_at_once(calls: Sequence[tuple[float, float]]) -> int:
+    """Return how many of the calls, given by begin and end, were going on together at most."""
+    ends = sorted((when, change) for call in calls for when, change in zip(call, (1, -1), strict=True))
+    return max(itertools.accumulate(change for _, change in ends), default=0)
 
 
 async def call_all(load: Load) -> Outcome:
@@ -92,6 +98,8 @@ class _Run:
         self._numbers = iter(range(load.calls))
         self.origin = 0.0
         self._active = 0
+        self._calls: list[tuple[float, float]] = []
+        """When each call that was not refused began and ended."""
 
     @property
     def over(self) -> bool:
@@ -114,6 +122,7 @@ class _Run:
             raise group.exceptions[0] from None
         finally:
             pacing.cancel()
+        self.outcome.peak = most_at_once(self._calls)
         return self.outcome
 
     async def _lane(self, start: float) -> None:
@@ -134,12 +143,14 @@ class _Run:
                 raise PeerError(f"nothing answers at {self.load.url}: {error}") from None
             self.outcome.failures.append(f"cannot connect: {error}")
             return
+        began = self.now()
         self._active += 1
-        self.outcome.peak = max(self.outcome.peak, self._active)
         try:
             await caller.ended
         finally:
             self._active -= 1
+        if not caller.refused:
+            self._calls.append((began, self.now()))
         self._count(caller)
 
     def _count(self, caller: _Caller) -> None:

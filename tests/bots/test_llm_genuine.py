@@ -21,8 +21,8 @@ from pipecat.tests.utils import SleepFrame
 
 from benchmarks.kv_reuse import after_interruption, longer_turn, turns
 from benchmarks.llm_talk import talk
-from nemotron_speech.protocol.llama import ChatRequest
-from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot
+from nemotron_speech.protocol.llama import ChatRequest, Finish, TextDelta
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import (
     INSTRUCTIONS_TOO_LONG,
@@ -118,9 +118,32 @@ async def test_requests_may_follow_at_once(llama_server: str) -> None:  # noqa: 
                 assert [events async for events in reads]
 
 
+async def test_conversations_of_one_bot_answer_side_by_side_and_keep_their_caches(llama_server: str) -> None:  # noqa: F811
+    shared = SharedSlots()
+
+    async def converse(url: str, name: str) -> list[float]:
+        """Tell the model more and more; which share of the prompt each turn evaluated."""
+        shares, messages = [], list[dict[str, Any]]()
+        async with model_server(url, OwnSlot(shared)) as model:
+            await model.learn_context_tokens()
+            for _ in range(4):
+                messages.append({"role": "user", "content": f"{name} says {name} is here"})
+                async with aclosing(model.events(ChatRequest(messages, max_tokens=4))) as reads:
+                    events = [event async for read in reads for event in read]
+                finish = next(event for event in events if isinstance(event, Finish))
+                text = "".join(event.text for event in events if isinstance(event, TextDelta))
+                messages.append({"role": "assistant", "content": text})
+                shares.append(1 - finish.cached_tokens / finish.prompt_tokens)
+        return shares
+
+    for shares in await asyncio.gather(converse(llama_server, "Anna"), converse(llama_server, "Bertram")):
+        assert shares == sorted(shares, reverse=True)
+        assert shares[-1] < 0.5
+
+
 @asynccontextmanager
-async def model_server(url: str) -> AsyncIterator[ModelServer]:
-    model = ModelServer(Endpoints(url), SingleSlot())
+async def model_server(url: str, slots: SlotPolicy | None = None) -> AsyncIterator[ModelServer]:
+    model = ModelServer(Endpoints(url), slots or OwnSlot())
     model.open()
     try:
         yield model

@@ -73,6 +73,7 @@ async def test_callers_beyond_the_capacity_are_counted_as_refused(
 ) -> None:
     outcome = await call_all(load(ports, protocol, recording, calls=9, concurrency=9))
     assert (outcome.held, outcome.refused, outcome.failures) == (CAPACITY, 9 - CAPACITY, [])
+    assert outcome.peak == CAPACITY, "those that were refused do not count"
 
 
 async def test_with_less_concurrency_calls_follow_each_other(ports: dict[int, int], recording: Path) -> None:

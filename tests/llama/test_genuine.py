@@ -16,7 +16,7 @@ from nemotron_speech.protocol.llama import (
     ThoughtDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot, SlotPolicy
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SlotPolicy
 from tests.llama.client import ask, events_of, finish_of, open_answer, text_of
 from tests.llama.tiny_gguf import GREETING, SCRIPTS, STORY, THOUGHT
 
@@ -191,7 +191,7 @@ async def in_chunks(url: str, policy: SlotPolicy) -> tuple[str, list[int]]:
 
 
 async def test_alternating_slots_say_the_same_and_evaluate_more(either_llama_server: str) -> None:
-    single, once = await in_chunks(either_llama_server, SingleSlot())
+    single, once = await in_chunks(either_llama_server, OwnSlot())
     alternating, twice = await in_chunks(either_llama_server, AlternatingSlots())
     assert single == alternating
     assert single.strip() == STORY

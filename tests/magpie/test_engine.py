@@ -304,6 +304,17 @@ def test_a_text_without_a_sound_is_done_at_once_and_reported(engine: MagpieEngin
     assert bool(unspoken) == (text in ("🎉", "日本"))
 
 
+def test_what_there_are_no_steps_left_for_is_reported(
+    engine: MagpieEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine._decoder is not None
+    monkeypatch.setattr(engine._decoder, "_max_steps", 3)
+    results = speak(engine, Segment(TEXT, "aria"))
+    assert results[-1].unspoken
+    assert TEXT.endswith(" ".join(results[-1].unspoken))
+    assert pcm(results), "what was made is heard"
+
+
 @pytest.mark.parametrize(
     "wrong", [{"voice": "nobody"}, {"language": "tlh"}, {"preset": "reckless"}, {"speed": 2.0}]
 )

@@ -5,20 +5,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import ConfigurationError, Full
-from nemotron_speech.protocol.slots import AlternatingSlots, SingleSlot, SlotLease, SlotPolicy
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotLease, SlotPolicy
 
 
-def test_a_single_slot_is_always_ready() -> None:
-    policy: SlotPolicy = SingleSlot(3)
-    assert policy.slots_needed == 4
-    assert policy.acquire(0.0) == SlotLease(3, 0.0)
-    policy.release(3, 1.0)
-    assert policy.acquire(1.0) == SlotLease(3, 0.0)
+def test_a_conversation_keeps_its_slot() -> None:
+    policy: SlotPolicy = OwnSlot()
+    assert policy.acquire(0.0) == SlotLease(0, 0.0)
+    policy.release(0, 1.0)
+    assert policy.acquire(1.0) == SlotLease(0, 0.0)
+    assert policy.keeps_one_cache
+
+
+def test_conversations_have_a_slot_each_until_there_are_no_more() -> None:
+    server = SharedSlots()
+    first, second, third = OwnSlot(server), OwnSlot(server), OwnSlot(server)
+    first.learn(2)
+    assert [policy.acquire(0.0).slot for policy in (first, second, third)] == [0, 1, None]
+    assert not third.keeps_one_cache
+    first.leave()
+    first.leave()
+    assert [policy.acquire(1.0).slot for policy in (second, third, first)] == [1, 0, None]
+
+
+def test_as_long_as_a_server_has_not_said_how_many_slots_it_has_one_is_known() -> None:
+    server = SharedSlots()
+    first, second = OwnSlot(server), OwnSlot(server)
+    assert [policy.acquire(0.0).slot for policy in (first, second)] == [0, None]
+    second.learn(4)
+    assert second.acquire(0.0).slot == 1
 
 
 def test_alternating_slots_take_turns_and_rest_two_seconds_after_use() -> None:
     policy: SlotPolicy = AlternatingSlots()
-    assert policy.slots_needed == 2
     assert policy.acquire(10.0) == SlotLease(0, 0.0)
     policy.release(0, 11.0)
     assert policy.acquire(11.0) == SlotLease(1, 0.0)
@@ -47,7 +65,7 @@ def test_releasing_twice_does_not_prolong_the_rest() -> None:
 
 
 def test_settings_that_cannot_work_are_refused() -> None:
-    for make in (lambda: SingleSlot(-1), lambda: AlternatingSlots(1), lambda: AlternatingSlots(2, -0.1)):
+    for make in (lambda: AlternatingSlots(1), lambda: AlternatingSlots(2, -0.1)):
         with pytest.raises(ConfigurationError):
             make()
 
@@ -62,6 +80,7 @@ def test_a_slot_is_never_lent_twice_nor_used_within_its_guard(
         now += passed
         if acquires and len(held) < count:
             lease = policy.acquire(now)
+            assert lease.slot is not None
             assert lease.slot not in held
             assert now + lease.wait_s >= rested_at.get(lease.slot, now) - 1e-9
             held.append(lease.slot)

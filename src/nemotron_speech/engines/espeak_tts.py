@@ -30,9 +30,11 @@ SENTENCE_PAUSE_MS, CLAUSE_PAUSE_MS = 250, 110
 _SILENCE = 160
 """Samples of smaller magnitude are silence (-46 dBFS)."""
 
+_LARGEST_BATCH = 32
+"""Clauses in one step; a step of more would keep a newcomer waiting."""
 _WORDS_PER_MINUTE = 165
-_SLOWEST, _FASTEST = 80, 450
-"""Words per minute that espeak-ng can do."""
+_SPEEDS = (0.5, 2.7)
+"""espeak-ng can do 80 to 450 words per minute."""
 
 _PEAK = 0.89
 
@@ -74,7 +76,7 @@ class EspeakEngine:
     Voices are variants of espeak-ng's voice for the language of the segment.
     """
 
-    def __init__(self, capacity: int = 32) -> None:
+    def __init__(self, capacity: int = 64) -> None:
         self._capacity = capacity
 
     @property
@@ -87,9 +89,9 @@ class EspeakEngine:
             voices=tuple(_SPEAKERS),
             languages=("en", *sorted({*library.languages, *_ALIASES} - {"en"})),
             capacity=self._capacity,
-            max_batch=self._capacity,
+            max_batch=min(self._capacity, _LARGEST_BATCH),
             max_text=20_000,
-            speeds=(_SLOWEST / _WORDS_PER_MINUTE, _FASTEST / _WORDS_PER_MINUTE),
+            speeds=_SPEEDS,
         )
 
     def load(self) -> None:

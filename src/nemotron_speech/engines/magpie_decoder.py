@@ -59,6 +59,8 @@ class Frames:
     chunk: int
     token: int
     """The token of that chunk that was being spoken; negative: of the chunk before."""
+    cut: bool = False
+    """Whether the chunk ended for want of steps, not because it was over."""
 
 
 class MagpieDecoder:
@@ -142,12 +144,13 @@ class MagpieDecoder:
         utterance.alignment, utterance.codes = alignment, codes
         utterance.step += 1
         utterance.steps += 1
-        over = any(ends) or alignment.must_end or utterance.step >= self._max_steps
+        ended = any(ends) or alignment.must_end
+        over = ended or utterance.step >= self._max_steps
         heard = codes[:, : ends.index(True)] if any(ends) else codes
         done = over and chunk == len(utterance.chunks) - 1
         if over and not done:
             self._begin_chunk(utterance)
-        return Frames(heard, done, chunk, alignment.attended - history)
+        return Frames(heard, done, chunk, alignment.attended - history, cut=over and not ended)
 
     def _may_end(self, utterance: Utterance, alignment: Alignment) -> bool:
         stack = self._model.frame_stacking_factor

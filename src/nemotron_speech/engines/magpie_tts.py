@@ -59,6 +59,8 @@ class MagpieStream:
         self.waiting.append(made.codes)
         self.frames += made.codes.shape[1]
         self.finished = made.done
+        if made.cut:
+            self.unspoken = (*self.unspoken, *(self.words.after(made.chunk) or (self.segment.text,)))
 
     @property
     def waiting_frames(self) -> int:
@@ -90,7 +92,7 @@ class MagpieEngine:
         codec: str | None = None,
         device: str = "auto",
         precision: str = "auto",
-        capacity: int = 16,
+        capacity: int = 64,
         max_batch: int = 0,
         guidance: bool = True,
         seed: int | None = None,

@@ -26,6 +26,11 @@ class SpokenWords:
             if word > max(self._begun):
                 self._begun[word] = frame
 
+    def after(self, chunk: int) -> tuple[str, ...]:
+        """Return the words of `chunk` that have not begun; none where tokens do not tell words."""
+        begun = max(self._begun) + 1 - self._before[chunk]
+        return self._chunks[chunk].words[max(begun, 0) :]
+
     def times(self, frames: int, ms_per_frame: float) -> tuple[Word, ...]:
         """Return the words of a segment of `frames` frames; none where tokens do not tell words.
 

@@ -15,9 +15,9 @@ from nemotron_speech.errors import ConfigurationError, Full
 
 @dataclass(frozen=True, slots=True)
 class SlotLease:
-    """A slot to use after waiting `wait_s` seconds."""
+    """A slot to use after waiting `wait_s` seconds; None: whichever the server chooses."""
 
-    slot: int
+    slot: int | None
     wait_s: float = 0.0
 
 
@@ -25,39 +25,89 @@ class SlotPolicy(Protocol):
     """How a conversation uses the server's slots."""
 
     @property
-    def slots_needed(self) -> int:
-        """The server must have at least this many: llama.cpp silently replaces a number out of range."""
+    def keeps_one_cache(self) -> bool:
+        """Whether the next request meets the cache of the last one, so that warming it serves that one."""
+        ...
+
+    def learn(self, total: int) -> None:
+        """Note how many slots the server has: llama.cpp silently replaces a number out of range."""
         ...
 
     def acquire(self, now: float) -> SlotLease:
         """Choose the slot of the next request. Raises Full when none may be used before a release."""
         ...
 
-    def release(self, slot: int, now: float) -> None:
+    def release(self, slot: int | None, now: float) -> None:
         """Say that the request on this slot has ended or was closed. Releasing twice is harmless."""
         ...
 
+    def leave(self) -> None:
+        """Say that the conversation is over. Leaving twice is harmless."""
+        ...
 
-class SingleSlot:
-    """Every request on one slot, at once: the prompt cache is always where the conversation is.
 
-    A request that arrives while the former one is being given up waits in the server for one or two tokens.
-    """
+class SharedSlots:
+    """The slots of one server: each conversation has one of its own, as long as there are enough."""
 
-    def __init__(self, slot: int = 0) -> None:
-        if slot < 0:
-            raise ConfigurationError(f"a slot's number is 0 or more, not {slot}")
-        self._slot = slot
+    def __init__(self) -> None:
+        self._total = 1
+        self._taken: set[int] = set()
+
+    def learn(self, total: int) -> None:
+        self._total = max(1, total)
 
     @property
-    def slots_needed(self) -> int:
-        return self._slot + 1
+    def has_room(self) -> bool:
+        return self._free() is not None
+
+    def take(self) -> int | None:
+        """Return a slot that no conversation has; None if there is none."""
+        slot = self._free()
+        if slot is not None:
+            self._taken.add(slot)
+        return slot
+
+    def give_back(self, slot: int) -> None:
+        self._taken.discard(slot)
+
+    def _free(self) -> int | None:
+        return next((slot for slot in range(self._total) if slot not in self._taken), None)
+
+
+class OwnSlot:
+    """Every request on one slot, at once: the prompt cache is always where the conversation is.
+
+    A request that arrives while the former one is being given up waits in the server for one or two tokens. A
+    conversation for which there is no slot leaves the choice to the server, and takes the next one that comes
+    free.
+
+    Args:
+        shared: The slots of the server, for all conversations of this process; its own if not given.
+    """
+
+    def __init__(self, shared: SharedSlots | None = None) -> None:
+        self._shared = shared or SharedSlots()
+        self._slot: int | None = None
+
+    @property
+    def keeps_one_cache(self) -> bool:
+        return self._slot is not None or self._shared.has_room
+
+    def learn(self, total: int) -> None:
+        self._shared.learn(total)
 
     def acquire(self, now: float) -> SlotLease:
+        if self._slot is None:
+            self._slot = self._shared.take()
         return SlotLease(self._slot)
 
-    def release(self, slot: int, now: float) -> None:
-        """Nothing to do."""
+    def release(self, slot: int | None, now: float) -> None:
+        """Nothing to do: the slot is the conversation's until it is over."""
+
+    def leave(self) -> None:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._shared.give_back(slot)
 
 
 class AlternatingSlots:
@@ -77,9 +127,13 @@ class AlternatingSlots:
         self._in_use: set[int] = set()
         self._rested_at: dict[int, float] = {}
 
-    @property
-    def slots_needed(self) -> int:
-        return self._count
+    keeps_one_cache = False
+
+    def learn(self, total: int) -> None:
+        """Nothing to do: the server was started with as many as are wanted."""
+
+    def leave(self) -> None:
+        """Nothing to do."""
 
     def acquire(self, now: float) -> SlotLease:
         turn = [(self._next + step) % self._count for step in range(self._count)]
@@ -90,7 +144,7 @@ class AlternatingSlots:
         self._in_use.add(slot)
         return SlotLease(slot, max(0.0, self._rested_at.get(slot, now) - now))
 
-    def release(self, slot: int, now: float) -> None:
-        if slot in self._in_use:
+    def release(self, slot: int | None, now: float) -> None:
+        if slot is not None and slot in self._in_use:
             self._in_use.remove(slot)
             self._rested_at[slot] = now + self._guard_s
