@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pipecat.frames.frames import AggregatedTextFrame, DataFrame, SystemFrame
+from pipecat.frames.frames import AggregatedTextFrame, DataFrame, SystemFrame, TTSSpeakFrame
 
 
 @dataclass
@@ -24,6 +24,16 @@ class ChunkedLLMContinueGenerationFrame(SystemFrame):
     """
 
     chunk_id: int | None = None
+
+
+@dataclass
+class AnnouncementFrame(TTSSpeakFrame):
+    """Downstream: something the bot says of its own accord, whatever becomes of an answer being made.
+
+    On its way it is not dropped; once the voice has it, it may be interrupted.
+    """
+
+    interruptible: bool = field(default=False, init=False)
 
 
 @dataclass

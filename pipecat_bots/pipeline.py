@@ -10,7 +10,7 @@ from typing import Any
 
 from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
-from pipecat.frames.frames import TTSSpeakFrame, UserIdleTimeoutUpdateFrame
+from pipecat.frames.frames import UserIdleTimeoutUpdateFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
@@ -29,6 +29,7 @@ from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlot
 from nemotron_speech.text import Budget
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
+from pipecat_bots.frames import AnnouncementFrame
 from pipecat_bots.interruptions.playout import PIECE_S, Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
@@ -329,7 +330,7 @@ class Session:
         await self._idle_user.silent()
 
     async def _say(self, text: str) -> None:
-        await self._worker.queue_frame(TTSSpeakFrame(text))
+        await self._worker.queue_frame(AnnouncementFrame(text))
 
     async def _wait_for_user(self, seconds: float) -> None:
         await self._worker.queue_frame(UserIdleTimeoutUpdateFrame(seconds))
@@ -340,7 +341,7 @@ class Session:
 
     async def _apologise(self, text: str) -> None:
         if self._present:
-            await self._worker.queue_frame(TTSSpeakFrame(text, append_to_context=False))
+            await self._worker.queue_frame(AnnouncementFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
         await self._tell(metrics.message())

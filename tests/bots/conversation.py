@@ -36,7 +36,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
-from pipecat_bots.frames import VoiceActivityFrame
+from pipecat_bots.frames import AnnouncementFrame, VoiceActivityFrame
 from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.interruptions.phrases import ASSENT, STOP, Phrases
 from pipecat_bots.interruptions.playout import Playout
@@ -58,7 +58,7 @@ TOOL_WORD = "india"
 """Whoever says it wants a tool used."""
 
 Spoken = tuple[str, int]
-"""A word, or silence, and its milliseconds."""
+"""A word, or silence, and its milliseconds; in brackets something that the bot says of its own accord."""
 
 
 def user(script: Iterable[Spoken]) -> list[Step]:
@@ -67,6 +67,9 @@ def user(script: Iterable[Spoken]) -> list[Step]:
     voiced = speaking = False
     voice_ms = quiet_ms = 0
     for word, ms in script:
+        if word.startswith("("):
+            steps.append(AnnouncementFrame(word[1:-1], append_to_context=False))
+            continue
         for frame in spoken(word, ms=ms, vocabulary=NAMES):
             steps += [frame, SleepFrame(0.02)]
             if word:

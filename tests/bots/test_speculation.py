@@ -54,6 +54,23 @@ def test_a_voice_that_was_at_work_for_a_withdrawn_answer_is_told_to_stop() -> No
     assert outcome.cancels >= 1
 
 
+@pytest.mark.parametrize("at_ms", [0, 60, 120, 200])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_the_bot_says_of_its_own_accord_survives_an_answer_that_is_withdrawn(
+    at_ms: int, goes_on: bool
+) -> None:
+    pause_ms = 240
+    rest = [("charlie", 400)] if goes_on else []
+    announced = ("(Answer 99 is that the server is away.)", 0)
+    outcome = hold(
+        [*QUESTION, ("", at_ms), announced, ("", pause_ms - at_ms), *rest], Setting(verdicts=(0.3, 0.9))
+    )
+    answer = len(outcome.asked)
+    assert (outcome.waste.withdrawn > 0) is goes_on
+    assert sorted(outcome.heard) == [answer, 99]
+    assert outcome.answers == [answer]
+
+
 @pytest.mark.parametrize("pause_ms", [140, 300, 400, 700, 1000, 1500, 2000])
 @pytest.mark.parametrize("sounds_complete", [True, False])
 def test_an_utterance_split_by_a_pause_ends_in_one_right_answer(pause_ms: int, sounds_complete: bool) -> None:
