@@ -25,6 +25,7 @@ from pipecat.frames.frames import (
     LLMTextFrame,
     TTSSpeakFrame,
     UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
@@ -129,6 +130,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         self._verbatim = Verbatim()
         self._conversation: Conversation | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._user_speaks = False
+        """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
         self._warmed: Sequence[Message] = ()
         self.warmed_tokens = 0
         """Tokens evaluated while nobody waited for them."""
@@ -162,7 +165,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             if self._reply is not None:
                 await self._say_ready(self._reply)
         elif isinstance(frame, LLMContextFrame):
-            if not self.is_withdrawn(frame):
+            superseded = direction is FrameDirection.UPSTREAM and self._user_speaks
+            if not superseded and not self.is_withdrawn(frame):
                 await self._respond(frame.context)
         else:
             await self._note(frame)
@@ -171,7 +175,10 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def _note(self, frame: Frame) -> None:
         if isinstance(frame, InterruptionFrame):
             await self._stop_filler()
+        elif isinstance(frame, UserStoppedSpeakingFrame):
+            self._user_speaks = False
         elif isinstance(frame, UserStartedSpeakingFrame):
+            self._user_speaks = True
             self._warmed = ()  # another conversation may have taken the slot's place meanwhile
             self._warm_soon()
 

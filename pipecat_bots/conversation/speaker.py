@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipecat.frames.frames import FunctionCallInProgressFrame, InterruptionFrame
+from pipecat.frames.frames import FunctionCallCancelFrame, FunctionCallInProgressFrame, InterruptionFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.utils.string import TextPartForConcatenation
@@ -24,6 +24,8 @@ class Speaker(LLMAssistantAggregator):
     def __init__(self, context: LLMContext, *, mark: str = CUT_OFF, **kwargs: Any) -> None:
         super().__init__(context, **kwargs)
         self._mark = mark
+        self._cancelled: dict[str, FunctionCallCancelFrame] = {}
+        """Calls cancelled while what was said before them still played: they come here behind it."""
 
     async def _handle_interruptions(self, frame: InterruptionFrame) -> None:
         heard = self.aggregation_string()
@@ -31,6 +33,8 @@ class Speaker(LLMAssistantAggregator):
             await self.reset()
             parts = heard.rstrip() + self._mark
             self._aggregation.append(TextPartForConcatenation(parts, includes_inter_part_spaces=True))
+        # What the user says now is answered, and a tool's result with it: not each on its own.
+        self._push_context_on_bot_stopped_speaking = self._context_push_owed = False
         await super()._handle_interruptions(frame)
         if isinstance(self._context, Conversation):
             self._context.committed.set()
@@ -39,3 +43,11 @@ class Speaker(LLMAssistantAggregator):
         """Write what was said before a tool was called before the call, as the model wrote it."""
         await self._add_aggregation_to_context()
         await super()._handle_function_call_in_progress(frame)
+        if cancel := self._cancelled.pop(frame.tool_call_id, None):
+            await super()._handle_function_call_cancel(cancel)
+
+    async def _handle_function_call_cancel(self, frame: FunctionCallCancelFrame) -> None:
+        if self._function_calls_in_progress.get(frame.tool_call_id) is None:
+            self._cancelled[frame.tool_call_id] = frame
+        else:
+            await super()._handle_function_call_cancel(frame)

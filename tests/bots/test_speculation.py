@@ -161,6 +161,22 @@ def test_words_during_a_tool_cancel_it_and_the_next_request_is_valid(
     assert outcome.answers == outcome.heard == [len(outcome.asked)]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["llama.cpp", "openai"])
+@pytest.mark.parametrize("tool_s", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("pause_ms", [500, 700, 900, 1100])
+def test_words_over_what_is_said_before_a_tool_leave_one_right_answer(
+    pause_ms: int, tool_s: float, plain: bool
+) -> None:
+    """The call, its result and its cancellation come to the conversation behind that, or overtake it."""
+    before = "Just a moment please I look that up for you. "
+    script: list[Spoken] = [("alpha", 400), (TOOL_WORD, 400), ("", pause_ms), ("charlie", 700)]
+    outcome = hold(script, Setting(before_tool=before, tool_s=tool_s, plain=plain))
+    assert all(map(is_valid, outcome.asked))
+    assert "IN_PROGRESS" not in [message.get("content") for message in outcome.messages]
+    assert outcome.asked[-1][-1]["content"] == "charlie"
+    assert outcome.answers == [len(outcome.asked)]
+
+
 # ------------------------------------------------------------------------------ a perfect listener
 
 PAUSES_MS = (40, 80, 140, 180, 220, 260, 300, 360, 420, 500, 700, 1000, 1500, 2200)
@@ -190,6 +206,7 @@ SETTINGS = st.builds(
     first_token_s=st.sampled_from((0.001, 0.09, 0.3, 1.0)),
     voice_s=st.sampled_from((0.001, 0.11, 0.5)),
     tool_s=st.sampled_from((0.0, 0.3, 1.0, 3.0)),
+    before_tool=st.sampled_from(("", "Just a moment please.")),
     plain=st.booleans(),
     strategy=st.sampled_from((streamed(), streamed(), CHUNKED)),
     speculation=st.sampled_from((0.0, 0.5, 1.0, 1.0)),
