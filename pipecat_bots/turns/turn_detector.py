@@ -18,7 +18,7 @@ from nemotron_speech.errors import ConfigurationError
 MODEL_RATE = 16000
 WINDOW_S = 8.0
 LEAD_S = 0.7
-"""Of audio before the turn began that belongs to it: a detector of speech is late by 0.2 s."""
+"""Of audio before speech is noticed that belongs to it: a detector of speech is late by 0.2 s."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -53,28 +53,52 @@ class SmartTurnModel:
 
 
 class TurnAudio:
-    """The audio of a turn, bounded by the model's window."""
+    """The audio of a turn, PCM16LE, bounded by the model's window.
+
+    A turn may be known as one long after it was begun to be spoken: what was said over the bot becomes one
+    with its transcript. So what is spoken is marked, and is the turn's if there is one.
+    """
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self._parts: deque[bytes] = deque()
         self._bytes = 0
+        self._spoken_bytes: int | None = None
+        """How much has been heard since somebody spoke of whom it is not known yet if it is a turn."""
 
     def add(self, pcm: bytes) -> None:
         self._parts.append(pcm)
         self._bytes += len(pcm)
-        self._keep(WINDOW_S)
+        if self._spoken_bytes is not None:
+            self._spoken_bytes += len(pcm)
+        self._keep(self._bytes_of(WINDOW_S))
+
+    def spoken(self) -> None:
+        """Somebody is noticed to speak: a turn perhaps, that begins here at the latest."""
+        if self._spoken_bytes is None:
+            self._spoken_bytes = self._bytes_of(LEAD_S)
+
+    def disregard(self) -> None:
+        """What was spoken was no turn."""
+        self._spoken_bytes = None
 
     def begin(self) -> None:
-        """Forget all but what may be the beginning of the next turn."""
-        self._keep(LEAD_S)
+        """There is a turn: forget all but what was spoken of it, and what may be its beginning."""
+        self._keep(self._bytes_of(LEAD_S) if self._spoken_bytes is None else self._spoken_bytes)
+        self._spoken_bytes = None
+
+    def end(self) -> None:
+        """The turn is over, and no part of the next one."""
+        self._keep(0)
 
     def window(self) -> bytes:
-        """Return what the model is to hear, PCM16LE."""
+        """Return what the model is to hear."""
         return b"".join(self._parts)
 
-    def _keep(self, seconds: float) -> None:
-        limit = int(2 * seconds * self.sample_rate)
+    def _bytes_of(self, seconds: float) -> int:
+        return 2 * int(seconds * self.sample_rate)
+
+    def _keep(self, limit: int) -> None:
         while self._bytes > limit:
             self._bytes -= len(self._parts.popleft())
 

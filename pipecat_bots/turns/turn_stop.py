@@ -66,6 +66,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def handle_user_turn_started(self) -> None:
         await self._clear()
+        self._audio.begin()
         self._turn.begin()
         self._active = True
         if self._turn.is_paused:
@@ -73,13 +74,13 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def handle_user_turn_stopped(self) -> None:
         await self._clear()
+        self._audio.end()
         self._turn.end()
         self._active = False
 
     async def _clear(self) -> None:
         await self._withdraw()
         await self._stop_judging()
-        self._audio.begin()
         self._refused = ""
 
     # ----------------------------------------------------------------------------- what happens
@@ -92,8 +93,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             case VoiceActivityFrame():
                 await self._on_voice(frame.voiced)
             case VADUserStartedSpeakingFrame():
-                self._turn.speaks()
-                await self._withdraw()
+                await self._on_speech()
             case VADUserStoppedSpeakingFrame():
                 await self._on_pause(frame.stop_secs)
             case EagerTranscriptionFrame():
@@ -125,6 +125,12 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         else:
             await self._judge()
 
+    async def _on_speech(self) -> None:
+        self._turn.speaks()
+        if not self._active:
+            self._audio.spoken()
+        await self._withdraw()
+
     async def _on_pause(self, stop_secs: float) -> None:
         unwatched = self._turn.is_voiced
         self._turn.pauses(stop_secs * 1000)
@@ -133,6 +139,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def _on_text(self, frame: TranscriptionFrame) -> None:
         self._turn.said(frame.text, frame.finalized)
+        self._disregard()
         speculation = self._speculation
         if speculation is not None and not same_words(speculation.text, self._turn.text):
             await self._withdraw()
@@ -141,8 +148,14 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def _on_nothing_said(self) -> None:
         self._turn.said_nothing()
+        self._disregard()
         if not self._turn.over:
             await self._speculate("")
+
+    def _disregard(self) -> None:
+        """What was spoken has come to no turn: assent, or a cough."""
+        if not (self._active or self._turn.is_speaking):
+            self._audio.disregard()
 
     # ----------------------------------------------------------------------------- prosody
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipecat_bots.conversation.speaker import CUT_OFF
 from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S
-from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Moment, Scene, Voice, scene
+from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Moment, Samples, Scene, Voice, scene
 from tests.virtual_time import VirtualTimeLoop
 
 WHOLE = " ".join(WORDS)
@@ -242,3 +243,27 @@ def _answers_heard(ticks: Sequence[int]) -> list[list[int]]:
     for tick in ticks:
         parts.setdefault((tick - 1) // len(TICKS), []).append(tick)
     return list(parts.values())
+
+
+# ----------------------------------------------------------------------------------- what is judged
+
+
+def voiced_s(samples: Samples) -> float:
+    return float(np.count_nonzero(samples)) / 16000
+
+
+@pytest.mark.parametrize("final_s", [0.024, 0.6])
+@pytest.mark.parametrize("interims", [True, False])
+def test_an_interruption_is_judged_by_all_that_was_said_of_it_and_nothing_before(
+    interims: bool, final_s: float
+) -> None:
+    interruption = Voice(1800, "what about Paris", interims, final_s)
+    outcome = act((0.5, MHM), (2.13, interruption))
+    assert outcome.said == ["What is it?", "what about Paris"]
+    assert voiced_s(outcome.ear.heard[-1]) == pytest.approx(1.8, abs=0.03)
+
+
+def test_a_turn_that_follows_another_at_once_is_judged_without_it() -> None:
+    outcome = act((-0.9, WORDS_OF_MINE), thinks_s=1.0)
+    assert outcome.said == ["What is it? what about Paris"]
+    assert list(map(voiced_s, outcome.ear.heard)) == pytest.approx([0.4, 0.9], abs=0.03)
