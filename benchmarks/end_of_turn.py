@@ -126,8 +126,8 @@ class Together:
 
     judges_at_onset = True
 
-    def __init__(self, patience: Patience | None = None, words: bool = True) -> None:
-        self._turn = TurnEnd(patience)
+    def __init__(self, language: str, patience: Patience | None = None, words: bool = True) -> None:
+        self._turn = TurnEnd(patience, language)
         self._words = words
 
     def voice(self, voiced: bool) -> None:
@@ -156,13 +156,14 @@ class Together:
         return self._turn.over
 
 
-DETECTORS: dict[str, Callable[[], Detector]] = {
-    "silence, 0.2 s": lambda: Silence(200),
-    "silence, 0.8 s": lambda: Silence(800),
-    "Smart Turn, 3 s fallback": Prosody,
-    "silence + prosody": lambda: Together(words=False),
+DETECTORS: dict[str, Callable[[str], Detector]] = {
+    "silence, 0.2 s": lambda _: Silence(200),
+    "silence, 0.8 s": lambda _: Silence(800),
+    "Smart Turn, 3 s fallback": lambda _: Prosody(),
+    "silence + prosody": lambda language: Together(language, words=False),
     "silence + prosody + words": Together,
 }
+"""By the language that is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +277,9 @@ def moments(case: Case, vad: WatchfulVADAnalyzer) -> list[Moment]:
 class Hearing:
     """A detector listening to a case, with what it has to wait for."""
 
-    def __init__(self, case: Case, make: Callable[[], Detector], judge: Judge) -> None:
+    def __init__(self, case: Case, make: Callable[[str], Detector], judge: Judge) -> None:
         self._case, self._make, self._judge = case, make, judge
-        self._detector = make()
+        self._detector = make(case.language)
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._judgement: tuple[float, Callable[[], None]] | None = None
         self._speaking = False
@@ -295,7 +296,7 @@ class Hearing:
             self._settle(tick)
             if self._detector.over:
                 self.ends_ms.append(tick)
-                self._detector = self._make()
+                self._detector = self._make(self._case.language)
         return self.ends_ms
 
     def _hear(self, moment: Moment, now: float) -> None:

@@ -29,6 +29,7 @@ WHOLE = {
     "number": (
         *("five five five one two three four", "my code is four nine two one", "twenty three"),
         *("room two zero seven", "my number is five five five one two three four five six seven"),
+        "the security code is one two three",
     ),
     "spelling": ("B O B", "it is N A N C Y", "my name is Bob B O B"),
 }
@@ -45,6 +46,9 @@ BROKEN = {
             "five six five six",
         ),
         ("oh seven nine", "double one two", "three four five six"),
+        ("it is four one one one", "two two two two", "three three three three", "four four four four"),
+        ("my booking reference is X Y Z", "one two three"),
+        ("it expires oh nine", "twenty eight"),
     ),
     "spelling": (("my name is spelled S M", "I T H"), ("it is B R", "O W N"), ("Smith S M", "I T H")),
     "trailing word": (
@@ -64,6 +68,16 @@ BROKEN = {
         ("please call me tomorrow", "after nine in the morning"),
     ),
 }
+NUMBERS = {
+    "de": ("meine Nummer ist null eins sieben", "zwölf", "vierunddreißig", "sechsundfünfzig", "achtzehn"),
+    "es": ("mi número es seis doce", "treinta y cuatro", "cincuenta y seis", "setenta y ocho"),
+    "fr": ("c'est le zéro six", "douze", "trente quatre", "cinquante six", "soixante dix huit"),
+    "it": ("il mio numero è tre tre otto", "dodici", "trentaquattro", "cinquantasei", "sette"),
+    "pt": ("meu telefone é nove um dois", "trinta e quatro", "cinquenta e seis", "setenta e oito"),
+}
+"""Telephone numbers in pairs, by language."""
+FLUENT_VOICES = 2
+"""Voices of the embedded engine that say them."""
 PAUSES_S = (0.4, 0.7, 1.0, 1.5, 2.0)
 
 
@@ -85,6 +99,7 @@ class Case:
     samples: Samples
     """At 16 kHz, with silence before and after."""
     words: tuple[Word, ...]
+    language: str = "en"
 
     @property
     def end_ms(self) -> float:
@@ -97,7 +112,7 @@ class Case:
 
 
 def corpus() -> Iterator[Case]:
-    """Say everything with every voice there is."""
+    """Say everything with every voice there is, and the numbers of other languages with some."""
     for voice, say in voices().items():
         for kind, texts in WHOLE.items():
             for text in texts:
@@ -106,6 +121,13 @@ def corpus() -> Iterator[Case]:
             for parts in requests:
                 for pause in PAUSES_S:
                     yield _case(f"{kind}, paused", voice, say, parts, pause)
+    for language, groups in NUMBERS.items():
+        for voice in tts_engine("espeak").info.voices[:FLUENT_VOICES]:
+            say = partial(_at_rate, partial(espeak, language=language), voice)
+            name = f"espeak {voice} {language}"
+            yield _case("number", name, say, (" ".join(groups),), 0.0, language)
+            for pause in PAUSES_S:
+                yield _case("number, paused", name, say, groups, pause, language)
 
 
 def voices() -> dict[str, Callable[[str], Samples]]:
@@ -125,7 +147,14 @@ def _at_rate(synthesise: Callable[[str, str], Clip], voice: str, text: str) -> S
     return synthesise(text, voice).at(RATE).samples
 
 
-def _case(kind: str, voice: str, say: Callable[[str], Samples], parts: Sequence[str], pause_s: float) -> Case:
+def _case(
+    kind: str,
+    voice: str,
+    say: Callable[[str], Samples],
+    parts: Sequence[str],
+    pause_s: float,
+    language: str = "en",
+) -> Case:
     pieces, words = [np.zeros(int(LEAD_S * RATE), np.int16)], list[Word]()
     for number, part in enumerate(parts):
         going_on = number < len(parts) - 1
@@ -135,7 +164,7 @@ def _case(kind: str, voice: str, say: Callable[[str], Samples], parts: Sequence[
     pieces.append(np.zeros(int(AFTER_S * RATE), np.int16))
     samples = np.concatenate(pieces)
     noise = np.random.default_rng(len(samples)).integers(-NOISE, NOISE + 1, len(samples))
-    return Case(kind, voice, pause_s, (samples + noise).astype(np.int16), tuple(words))
+    return Case(kind, voice, pause_s, (samples + noise).astype(np.int16), tuple(words), language)
 
 
 def _timed(text: str, start: int, samples: int) -> list[Word]:

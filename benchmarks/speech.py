@@ -18,11 +18,11 @@ _AUDIBLE = 300
 
 
 @cache
-def espeak(text: str, voice: str) -> Clip:
+def espeak(text: str, voice: str, language: str = "en") -> Clip:
     """Say a text with a voice of the embedded engine."""
     engine = tts_engine("espeak")
     engine.load()
-    stream, pcm, done = engine.open(Segment(text, voice)), b"", False
+    stream, pcm, done = engine.open(Segment(text, voice, language)), b"", False
     while not done:
         (result,) = engine.step([stream])
         assert not isinstance(result, EngineError)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from text_to_num import alpha2digit
 
-from pipecat_bots.turns.turn_words import Cue, Words, base_of, words_of
+from pipecat_bots.turns.turn_words import CARD, Cue, Lengths, Words, base_of, listed, words_of
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*|[^\W_]+(?:'[^\W_]+)?")
 _COUNTED = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})
@@ -25,7 +25,11 @@ _SHORTEST_NAME = 3
 _SHORTEST_PLATE = 4
 """Of letters and digits mixed."""
 _HOURS = 24
-_LONGEST_CARD = 16
+_SHORTEST_WITH_ZERO = 9
+"""Digits of a telephone number with the zero before its area code."""
+_IS = listed("is it's ist es est è é")
+_BEFORE_TIMES = listed("at by until till um ab bis à às las alle dalle alla")
+"""What tells a time from the first digits of a telephone number."""
 _YEARS = range(1900, 2100)
 
 
@@ -67,7 +71,8 @@ def dictated(text: str, language: str) -> Dictation | None:
             if len(group) > 2 and group[0] != "0" and word not in written:
                 break  # an amount
         elif word in table.repeats and groups:
-            group = groups.pop() * table.repeats[word]
+            repeated = groups.pop()
+            group = repeated[0] * table.repeats[word] + repeated[1:]
         elif len(word) > 1 or word.lower() == word.upper():
             break  # no letter of an alphabet
         groups.append(group)
@@ -75,9 +80,12 @@ def dictated(text: str, language: str) -> Dictation | None:
     groups.reverse()
     if len(groups) > 1 and groups[0] in table.letter_words and (len(groups) == 2 or groups[1].isdecimal()):
         groups, start = groups[1:], start + 1  # an article
-    if not groups or _is_time_or_year(groups) or (len(groups) == 1 and not _is_a_series(groups[0])):
+    before = words[:start]
+    if not groups or (len(groups) == 1 and not _is_a_series(groups[0])):
         return None
-    return Dictation(tuple(groups), tuple(words[:start]))
+    if _is_time_or_year(groups) and not _is_announced(before, table):
+        return None
+    return Dictation(tuple(groups), tuple(before))
 
 
 def resumes(before: str, newest: str, language: str) -> bool:
@@ -93,11 +101,30 @@ def cue_of(dictation: Dictation, language: str, resumed: bool = False) -> Cue:
     `resumed`: there was a pause in it already, so that another one is likely.
     """
     characters, table = dictation.characters, words_of(language)
+    near = dictation.before[-_ANNOUNCED_WITHIN:]
+    named = _named(near, table)
+    if characters.isdecimal():
+        return _of_digits(dictation, table, named, resumed)
+    if named and _is_reference(dictation, named, table):
+        return _of_reference(len(characters), named)
     if characters.isalpha():
         return _of_spelling(dictation, table)
-    if not characters.isdecimal():
-        return Cue.OPEN if len(characters) < _SHORTEST_PLATE else Cue.PLAIN
-    return _of_digits(dictation, table, resumed)
+    return Cue.OPEN if len(characters) < _SHORTEST_PLATE else Cue.PLAIN
+
+
+def _is_reference(dictation: Dictation, named: Lengths, table: Words) -> bool:
+    """*reference is X Y*, *gate B 12*; but not *order a B L T*, *the name on the booking is B O B*."""
+    near = dictation.before[-_ANNOUNCED_WITHIN:]
+    if not dictation.characters.isalpha():
+        return near[-1] in table.named or near[-1] in _IS
+    return near[-1] in _IS and min(named) > 1 and table.spells.isdisjoint(near)
+
+
+def _of_reference(length: int, whole: Lengths) -> Cue:
+    """Letters, or letters and digits, that have been called what has as many characters: *booking X Y Z*."""
+    if length < min(whole):
+        return Cue.GOES_ON
+    return Cue.WHOLE if length in whole else Cue.PLAIN
 
 
 def _of_spelling(dictation: Dictation, table: Words) -> Cue:
@@ -105,25 +132,47 @@ def _of_spelling(dictation: Dictation, table: Words) -> Cue:
     letters, said = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
     if letters in said:
         return Cue.OVER
-    announced = not table.announces.isdisjoint(said)
+    announced = not table.spells.isdisjoint(said)
     if any(word.startswith(letters) for word in said) or (announced and len(letters) < _SHORTEST_NAME):
         return Cue.GOES_ON
     return Cue.OPEN if len(letters) < _SHORTEST_NAME else Cue.PLAIN
 
 
-def _of_digits(dictation: Dictation, table: Words, resumed: bool) -> Cue:
+def _of_digits(dictation: Dictation, table: Words, named: Lengths, resumed: bool) -> Cue:
     digits, near = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
-    named = next((table.named[word] for word in reversed(near) if word in table.named), None)
-    whole = named or table.phone
+    least = _SHORTEST_WITH_ZERO if digits[0] == "0" else 1
+    whole = named or tuple(length for length in table.phone if length >= least)
     announced = bool(named) or digits[0] == "0" or not table.announces.isdisjoint(near)
-    if len(digits) in whole:
+    if len(digits) in whole or (not named and len(digits) in CARD):
         return Cue.WHOLE
+    if resumed and not named and _begins_a_card(digits):
+        return Cue.GOES_ON
     if len(digits) > max(whole):
-        return Cue.OPEN if resumed and len(digits) < _LONGEST_CARD else Cue.PLAIN
+        return Cue.OPEN if resumed and len(digits) < min(CARD) else Cue.PLAIN
     if len(digits) > min(whole):
-        return Cue.OPEN if announced else Cue.PLAIN
+        return (Cue.GOES_ON if resumed else Cue.OPEN) if announced else Cue.PLAIN
     is_area_code = len(digits) == _AREA_CODE and len(dictation.groups) > 1
     return Cue.GOES_ON if announced or resumed or is_area_code else Cue.OPEN
+
+
+def _begins_a_card(digits: str) -> bool:
+    """Whether these are two or three groups of four that begin as payment cards do (ISO/IEC 7812)."""
+    return len(digits) in (8, 12) and digits[0] in "3456"
+
+
+def _named(near: Sequence[str], table: Words) -> Lengths:
+    """How many digits what was named last has; none if nothing was: *security code* is no *code*."""
+    for at in range(len(near) - 1, -1, -1):
+        for name in (" ".join(near[max(0, at - 1) : at + 1]), near[at]):
+            if name in table.named:
+                return table.named[name]
+    return ()
+
+
+def _is_announced(before: Sequence[str], table: Words) -> bool:
+    """Whether a telephone number is to come, and no time of a call."""
+    near = before[-_ANNOUNCED_WITHIN:]
+    return bool(near) and not table.announces.isdisjoint(near) and near[-1] not in _BEFORE_TIMES
 
 
 def _is_group(word: str, table: Words) -> bool:

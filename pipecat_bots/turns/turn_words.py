@@ -40,7 +40,8 @@ Lengths = tuple[int, ...]
 
 _PIN: Lengths = (4,)
 _CODE: Lengths = (4, 5, 6, 8)
-_CARD: Lengths = (15, 16)
+CARD: Lengths = (15, 16)
+_EXPIRY: Lengths = (4, 6)
 _REFERENCE: Lengths = tuple(range(6, 13))
 _PLACE: Lengths = (1, 2, 3, 4)
 
@@ -68,9 +69,11 @@ class Words:
     letter_words: frozenset[str] = _NONE
     """Words of one letter, that are no letter being spelled."""
     announces: frozenset[str] = _NONE
-    """What tells that the digits to come are a telephone number, and the letters no initials."""
+    """What tells that the digits to come are a telephone number."""
+    spells: frozenset[str] = _NONE
+    """What tells that the letters to come are a name."""
     named: Mapping[str, Lengths] = field(default_factory=dict)
-    """How many digits a number of another name has: *pin*, *room*."""
+    """How many digits a number of another name, of one word or two, has: *pin*, *security code*."""
     phone: Lengths = (7, 9, 10, 11)
     """How many digits a telephone number has."""
     digits: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +83,7 @@ class Words:
 
 
 def _named(lengths: Mapping[Lengths, str]) -> Mapping[str, Lengths]:
-    return {word: digits for digits, words in lengths.items() for word in words.split()}
+    return {name.replace("_", " "): digits for digits, names in lengths.items() for name in names.split()}
 
 
 ENGLISH = Words(
@@ -119,15 +122,19 @@ ENGLISH = Words(
         "|",
     ),
     letter_words=listed("a i"),
-    announces=listed("number phone telephone mobile cell spelled spelt spell spelling"),
+    announces=listed("number phone telephone mobile cell"),
+    spells=listed("name surname spelled spelt spell spelling"),
     named=_named(
         {
             _PIN: "pin year",
             _CODE: "code",
+            (5, 6, 7): "postcode",
             (5, 9): "zip",
-            (3, 4): "cvv cvc",
+            (3, 4): "cvv cvc security_code",
+            (9,): "security_number",
+            _EXPIRY: "expires expiry expiration",
             (11, 12, 13): "plus",
-            _CARD: "card credit debit",
+            CARD: "card credit debit",
             _REFERENCE: "order booking reference confirmation ticket tracking case customer member account",
             _PLACE: "room gate platform flight bus line floor flat apartment extension page route house",
         }
@@ -179,14 +186,16 @@ GERMAN = Words(
         "ja nein okay ok gut also hallo hi guten tag morgen abend entschuldigung bitte danke äh ähm und "
         "aber naja dann genau"
     ),
-    announces=listed("nummer telefonnummer handynummer telefon handy buchstabiert buchstabiere"),
+    announces=listed("nummer telefonnummer handynummer telefon handy"),
+    spells=listed("name nachname heiße buchstabiert buchstabiere"),
     named=_named(
         {
             _PIN: "pin",
             _CODE: "code",
             (5,): "postleitzahl plz",
+            _EXPIRY: "gültig ablaufdatum",
             (11, 12, 13): "plus",
-            _CARD: "karte kreditkarte kartennummer",
+            CARD: "karte kreditkarte kartennummer",
             _REFERENCE: "bestellung bestellnummer auftragsnummer buchungsnummer kundennummer",
             _PLACE: "zimmer gleis flug bus linie stock hausnummer zimmernummer durchwahl seite",
         }
@@ -227,14 +236,16 @@ SPANISH = Words(
         "disculpe oiga oye eh y pero entonces claro"
     ),
     letter_words=listed("a e o u y"),
-    announces=listed("número teléfono móvil celular deletrea escribe"),
+    announces=listed("número teléfono móvil celular"),
+    spells=listed("nombre apellido llamo deletrea escribe"),
     named=_named(
         {
             _PIN: "pin",
             _CODE: "código",
             (5,): "postal",
+            _EXPIRY: "caduca vence vencimiento",
             (11, 12, 13): "más",
-            _CARD: "tarjeta",
+            CARD: "tarjeta",
             _REFERENCE: "pedido reserva referencia cliente",
             _PLACE: "habitación puerta andén vuelo línea autobús piso página extensión",
         }
@@ -275,14 +286,16 @@ FRENCH = Words(
         "oui non ok okay bon bonjour bonsoir salut merci alors pardon euh heu ben bah et mais voilà"
     ),
     letter_words=listed("a à y"),
-    announces=listed("numéro téléphone portable épelle écrit"),
+    announces=listed("numéro téléphone portable"),
+    spells=listed("nom prénom m'appelle épelle écrit"),
     named=_named(
         {
             _PIN: "pin",
             _CODE: "code",
             (5,): "postal",
+            _EXPIRY: "expire expiration",
             (11, 12, 13): "plus",
-            _CARD: "carte",
+            CARD: "carte",
             _REFERENCE: "commande réservation référence dossier client",
             _PLACE: "chambre porte quai voie vol bus ligne étage page poste",
         }
@@ -317,19 +330,21 @@ ITALIAN = Words(
         "sì si no ok okay allora ciao buongiorno buonasera grazie scusi scusa beh bene e ma certo eh"
     ),
     letter_words=listed("a e i o è"),
-    announces=listed("numero telefono cellulare scrive"),
+    announces=listed("numero telefono cellulare"),
+    spells=listed("nome cognome chiamo scrive"),
     named=_named(
         {
             _PIN: "pin",
             _CODE: "codice",
             (5,): "cap postale",
+            _EXPIRY: "scade scadenza",
             (11, 12, 13): "più",
-            _CARD: "carta",
+            CARD: "carta",
             _REFERENCE: "ordine prenotazione riferimento cliente",
             _PLACE: "camera stanza binario porta volo linea autobus piano pagina interno",
         }
     ),
-    phone=(9, 10),
+    phone=(10,),
     repeats={"doppio": 2},
 )
 
@@ -359,14 +374,16 @@ PORTUGUESE = Words(
         "sim não ok okay bom boa dia tarde noite olá oi obrigado obrigada desculpe então e mas claro"
     ),
     letter_words=listed("a e o à é"),
-    announces=listed("número telefone telemóvel celular escreve soletra"),
+    announces=listed("número telefone telemóvel celular"),
+    spells=listed("nome sobrenome apelido chamo escreve soletra"),
     named=_named(
         {
             _PIN: "pin",
             _CODE: "código",
             (7, 8): "postal cep",
+            _EXPIRY: "vence validade",
             (11, 12, 13): "mais",
-            _CARD: "cartão",
+            CARD: "cartão",
             _REFERENCE: "pedido reserva referência cliente",
             _PLACE: "quarto porta plataforma voo linha ônibus autocarro andar página ramal",
         }

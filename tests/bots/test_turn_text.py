@@ -57,6 +57,7 @@ def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
     [
         *("I think so", "the answer is seven", "", "give me a B", "it is 5 p.m.", "it was in 2026"),
         *("we meet at seven thirty", "it was nineteen eighty four", "it costs two hundred and five"),
+        *("call my mobile at seven thirty", "I want to order a B L T", "the name on the booking is B O B"),
         *("B O B", "I B M", "N A N C Y", "it is spelled N A N C Y", "S W one A"),
     ],
 )
@@ -103,15 +104,20 @@ def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
                 *("five five five", "it is two zero seven", "oh seven seven", "double five oh", "05"),
                 *("my phone number is four nine two one", "my card is four two four two four two four two"),
                 *("my pin is four nine", "the code is four nine two", "Smith, S M I", "plus four four two"),
-                *("my booking reference is four nine two one",),
+                *("my booking reference is four nine two one", "my booking reference is X Y Z"),
+                *("my postcode is S W one A", "it expires oh nine", "zero seven seven double zero nine"),
+                "my social security number is one two three four five",
             )
         ),
         ("de", "null eins sieben"),
+        ("de", "null eins sieben zwölf vierunddreißig"),
         ("de", "meine Kundennummer ist vier neun"),
+        ("es", "mi número es seis doce"),
         ("es", "mi número es seis cero cinco, doce"),
         ("fr", "zéro six"),
         ("fr", "zéro six, douze, trente quatre, quatre vingt dix sept"),
         ("it", "tre tre otto"),
+        ("it", "il mio numero è tre tre otto dodici trentaquattro cinquantasei"),
         ("pt", "meu telefone é nove meia dois"),
         ("nl", "nul zes"),
     ],
@@ -134,6 +140,9 @@ def test_a_number_or_a_name_that_is_known_to_be_longer_goes_on(language: str, te
                 ),
                 *("card: four two four two four two four two four two four two four two four two",),
                 "plus four four two zero seven nine four six zero one eight",
+                *("the security code is one two three", "it expires oh nine twenty eight"),
+                *("zero seven seven double zero nine one two three four five", "gate B twelve"),
+                "my booking reference is X Y Z one two three",
             )
         ),
         ("de", "null eins sieben zwölf vierunddreißig sechsundfünfzig drei"),
@@ -158,6 +167,13 @@ def test_a_number_that_was_paused_in_is_expected_to_go_on() -> None:
     assert cue("it is four nine two one") is Cue.OPEN
     assert cue("it is four nine two one", resumed=True) is Cue.GOES_ON
     assert cue("my code is four nine two one eight three", resumed=True) is Cue.WHOLE
+
+
+def test_groups_of_four_are_those_of_a_card_if_they_begin_like_one() -> None:
+    assert cue("four one one one two two two two", resumed=True) is Cue.GOES_ON
+    assert cue("two zero seven nine four six one eight", resumed=True) is Cue.PLAIN
+    assert cue("four one one one two two two two three three three three", resumed=True) is Cue.GOES_ON
+    assert cue("four one one one two two two two three three three three four four four four") is Cue.WHOLE
 
 
 @pytest.mark.parametrize(
