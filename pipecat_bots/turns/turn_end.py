@@ -20,8 +20,9 @@ class Patience:
     """Milliseconds of silence after which a turn is over.
 
     `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
-    `least_ms` to `most_ms`, one that lacks something `open_ms` to `open_most_ms`, and one that ends as nobody
-    does `trailing_ms` to `longest_ms`: the more the less it sounds complete.
+    `least_ms` to `most_ms`, a number that may be whole or not `open_ms` to `open_most_ms`, a sentence that
+    lacks something `lacking_ms` to `lacking_most_ms`, and one that ends as nobody does `trailing_ms` to
+    `longest_ms`: the more the less it sounds complete.
     """
 
     sure_ms: float = 200.0
@@ -29,6 +30,8 @@ class Patience:
     most_ms: float = 900.0
     open_ms: float = 1200.0
     open_most_ms: float = 1600.0
+    lacking_ms: float = 1800.0
+    lacking_most_ms: float = 2200.0
     trailing_ms: float = 2000.0
     longest_ms: float = 2400.0
     final_ms: float = 1000.0
@@ -49,6 +52,8 @@ class Patience:
                 wait = _between(self.trailing_ms, self.longest_ms, sounds)
             case Cue.OPEN:
                 wait = _between(self.open_ms, self.open_most_ms, sounds)
+            case Cue.LACKS:
+                wait = _between(self.lacking_ms, self.lacking_most_ms, sounds)
             case Cue.WHOLE | Cue.PLAIN as kind:
                 complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
                 wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)

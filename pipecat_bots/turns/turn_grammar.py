@@ -32,7 +32,8 @@ _RECIPIENT = listed("me us him her them you")
 _CONTRACTED = ("'m", "'re", "'ve", "'ll", "'d")
 _POINTING = _SUBJECT | ENGLISH.question | {"here"}
 """Before a contracted *is*; after another word 's may be a genitive."""
-_DETERMINER = listed("the a an my your our their his her this that these those")
+_ARTICLE = listed("the a an my your our their his her")
+_DETERMINER = _ARTICLE | listed("this that these those")
 
 _QUESTION = ENGLISH.question
 _ASKS_FOR_OBJECT = listed("what who whom which whose whatever whichever")
@@ -87,6 +88,8 @@ _SELECTS = {
     "on": listed("depend depends depending based rely relying focus focused"),
 }
 """Prepositions that may also belong to a verb (*log in*), and what they need an object with."""
+_LEFT_BY_NOUN = listed("like for from about with")
+"""Prepositions that a question with *is* leaves behind its noun."""
 _BEFORE_VERB = listed(
     "just only also really actually probably usually already still even often basically maybe please"
 )
@@ -166,12 +169,22 @@ def _ends_in_preposition(words: Clause) -> bool:
     wants_object = words[-1] in ENGLISH.stranded or (
         len(words) > 1 and words[-2] in _SELECTS.get(words[-1], ())
     )
-    return wants_object and not _fronts_object(words[:-1], strands=True)
+    return wants_object and (_ends_in_noun_of_question(words) or not _fronts_object(words[:-1], strands=True))
+
+
+def _ends_in_noun_of_question(words: Clause) -> bool:
+    """*what's the name of*, *what is the best way to*; but not *what's it like*, *what is the button for*."""
+    at = next((at for at, word in enumerate(words) if word.split("'")[0] in _QUESTION), len(words))
+    asked = words[at + 1 :] if words[at : at + 1] and words[at].endswith("'s") else words[at + 2 :]
+    is_copular = words[at : at + 1] and (words[at].endswith("'s") or words[at + 1] in _BE)
+    if not is_copular or len(asked) < 3 or asked[0] not in _ARTICLE or asked[-1] in _LEFT_BY_NOUN:
+        return False
+    return not asked[-2].endswith(("ing", "ed")) and not _has_verb(asked[1:])
 
 
 def _ends_in_question_word(words: Clause) -> bool:
-    """*can you tell me when*; but not *I don't know why*."""
-    if len(words) < 2 or words[-1] not in _QUESTION:
+    """*can you tell me when*; but not *I don't know when*, *she asked me why*."""
+    if len(words) < 2 or words[-1] not in _QUESTION or words[-1] == "why":
         return False
     return not (words[-2] in ("that's", "so", "but", "say", "since") or {"don't", "not"} & set(words[-4:-1]))
 
@@ -187,7 +200,7 @@ def _ends_in_number_without_unit(words: Clause) -> bool:
     before, last = words[-2], words[-1]
     if _is_numeral(last):
         spans = before in ("within", "every", "another") or words[-3:-1] in (["the", "next"], ["the", "past"])
-        return spans or (before == "the" and last in _TENS)
+        return (spans and last != "one") or (before == "the" and last in _TENS)
     return (before in ("half", "quarter") and last == "past") or (_is_numeral(before) and last == "point")
 
 
@@ -329,11 +342,12 @@ def _is_verb_after(before: Clause) -> bool:
 def _fronts_object(before: Clause, strands: bool = False) -> bool:
     """Whether the object of what follows has been said: *what would you …*, *the one I …*, *all I can …*.
 
-    A preposition is `strands`-ed only if there is a verb between the question word and it.
+    A preposition is `strands`-ed only if there is a verb between the question word and it: *what's it like*.
     """
     asked = _QUESTION if strands else _ASKS_FOR_OBJECT
     for at, word in enumerate(before):
-        if word in asked and (not strands or _has_verb(before[at + 1 :])):
+        question = word.split("'")[0]
+        if question in asked and (not strands or question != word or _has_verb(before[at + 1 :])):
             return True
         if word == "how" and before[at + 1 : at + 2] in (["much"], ["many"]):
             return True

@@ -69,7 +69,7 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
     is_english = table is ENGLISH
     if words[-1] in table.goes_on or _opens(words, table) or (is_english and breaks_off(words)):
         return Cue.GOES_ON
-    return Cue.OPEN if is_english and lacks_something(words) else None
+    return Cue.LACKS if is_english and lacks_something(words) else None
 
 
 def _opens(words: list[str], table: Words) -> bool:
@@ -88,4 +88,4 @@ def _asks(words: list[str], table: Words) -> bool:
     if len(question) < 4:
         return False
     inverted = question[0] in table.asking and (not table.subjects or question[1] in table.subjects)
-    return question[0] in table.question or inverted
+    return question[0].removesuffix("'s") in table.question or inverted

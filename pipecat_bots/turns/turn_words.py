@@ -21,12 +21,14 @@ class Cue(Enum):
     PLAIN = auto()
     """Nothing either way."""
     OPEN = auto()
-    """More is to be expected: a sentence that lacks something, a number too short to be one."""
+    """A number that may be whole, or not; letters that may be all."""
+    LACKS = auto()
+    """A sentence that lacks something."""
     GOES_ON = auto()
     """Nobody ends like this."""
 
 
-LEFT_OPEN = frozenset({Cue.OPEN, Cue.GOES_ON})
+LEFT_OPEN = frozenset({Cue.OPEN, Cue.LACKS, Cue.GOES_ON})
 
 
 def listed(words: str, separator: str | None = None) -> frozenset[str]:

@@ -64,6 +64,14 @@ def test_a_pause_in_the_middle_is_waited_out_however_complete_it_sounds(text: st
     assert over_after(paused(text, probability=0.95)) >= 1000
 
 
+def test_a_sentence_that_lacks_something_is_given_more_time_than_a_number_that_may_be_whole() -> None:
+    number, sentence, trailing = (
+        over_after(paused(text, probability=0.95))
+        for text in ("it is four nine two one", "can you tell me", "a table for two and")
+    )
+    assert number < 1200 < 1500 < sentence < trailing
+
+
 def test_a_number_that_was_paused_in_is_given_time_for_another_pause() -> None:
     in_one_breath = paused("it is four nine two one", probability=0.95)
     in_groups = paused("it is four nine", "two one", probability=0.95)

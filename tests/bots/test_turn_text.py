@@ -75,6 +75,22 @@ def test_a_sentence_that_lacks_something_is_left_open(text: str) -> None:
     assert cue(text) in LEFT_OPEN
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("what's it like", "what's that for", "where is this from", "where is the bus going to"),
+        *("play the next one", "I want another one", "she wants to know why"),
+    ],
+)
+def test_questions_and_pronouns_that_end_like_open_sentences_are_whole(text: str) -> None:
+    assert cue(text) not in LEFT_OPEN
+
+
+@pytest.mark.parametrize("text", ["what's the name of", "what is the best way to", "where's the bus to"])
+def test_a_preposition_of_the_noun_that_is_asked_for_wants_an_object(text: str) -> None:
+    assert cue(text) is Cue.GOES_ON
+
+
 @pytest.mark.parametrize("text", WHOLE)
 def test_a_whole_sentence_is_not_left_open(text: str) -> None:
     assert cue(text) not in LEFT_OPEN
