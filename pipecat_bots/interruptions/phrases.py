@@ -18,6 +18,7 @@ ASSENT = {
     "ho capito, d'accordo, già, perfetto",
     "pt": "mhm, hm, uhum, aham, ah, sim, ok, okay, tá, tá bom, claro, certo, exato, isso, bom, entendi, "
     "entendo, perfeito, com certeza",
+    "vi": "ừ, ừm, à, ồ, vâng, dạ, ok, okay, được, đúng, đúng rồi, tốt, hay quá, tôi hiểu, hiểu rồi",
 }
 """What a listener says without wanting the floor, by language."""
 STOP = {
@@ -29,6 +30,7 @@ STOP = {
     "it": "stop, fermo, ferma, fermati, si fermi, basta, basta così, zitto, zitta, silenzio, taci, smettila",
     "pt": "para, pare, parar, stop, chega, basta, silêncio, cala a boca, cale se, fica quieto, fique quieto, "
     "já chega",
+    "vi": "dừng, dừng lại, thôi, im, im lặng, im đi, đủ rồi, ngừng lại, stop",
 }
 """What tells the bot to be silent, and nothing else, by language."""
 

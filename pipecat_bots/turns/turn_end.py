@@ -32,7 +32,7 @@ class Patience:
     open_most_ms: float = 1600.0
     lacking_ms: float = 1800.0
     lacking_most_ms: float = 2200.0
-    trailing_ms: float = 2000.0
+    trailing_ms: float = 2200.0
     longest_ms: float = 2400.0
     final_ms: float = 1000.0
     """How long a transcript that does not come keeps a turn that has words."""

@@ -66,10 +66,14 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
     """How a sentence is left open, if it is."""
     if not words:
         return None
-    is_english = table is ENGLISH
-    if words[-1] in table.goes_on or _opens(words, table) or (is_english and breaks_off(words)):
+    if table is ENGLISH:
+        breaks, lacks = breaks_off(words), lacks_something(words)
+    else:
+        breaks, lacks = False, _lacks_verb(words, table) or _asks_for_more(words, table)
+    trails = words[-1] in table.goes_on and " ".join(words[-2:]) not in table.ends
+    if breaks or trails or _opens(words, table):
         return Cue.GOES_ON
-    return Cue.LACKS if is_english and lacks_something(words) else None
+    return Cue.LACKS if lacks else None
 
 
 def _opens(words: list[str], table: Words) -> bool:
@@ -79,6 +83,26 @@ def _opens(words: list[str], table: Words) -> bool:
         if begins and " ".join(words[start:]) in table.openings:
             return True
     return False
+
+
+def _lacks_verb(words: list[str], table: Words) -> bool:
+    """*weil ich*, *wenn das Wetter*, *meine Adresse ist*."""
+    if len(words) < 2:
+        return False
+    if words[-1] in table.nominatives and words[-2] in table.subordinators:
+        return True
+    if len(words) == 3 and words[0] in table.conditions and words[1] in table.articles:
+        return True
+    return 3 <= len(words) <= 4 and words[-1] in table.copulas and words[0] in table.articles
+
+
+def _asks_for_more(words: list[str], table: Words) -> bool:
+    """*können Sie mir bitte*, *sagen Sie mir wo*: a phrase that sentences begin with, and little more."""
+    asked = words[:-1] if words[-1] in table.question else words
+    kept = [word for word in asked if word not in table.polite]
+    if not kept or len(kept) == len(words) or kept[-1] in table.copulas:
+        return False
+    return _opens(kept, table)
 
 
 def _asks(words: list[str], table: Words) -> bool:

@@ -54,6 +54,8 @@ class Words:
 
     goes_on: frozenset[str] = _NONE
     """Nobody ends with these: conjunctions, articles, most prepositions, fillers."""
+    ends: frozenset[str] = _NONE
+    """Two words that sentences end with, though the second is listed above: *lade ihn ein*, *le son*."""
     openings: frozenset[str] = _NONE
     """Nobody says these and no more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
     stranded: frozenset[str] = _NONE
@@ -66,6 +68,16 @@ class Words:
     """Whole turns, however short."""
     last: frozenset[str] = _NONE
     """Words that requests like to end with."""
+    subordinators: frozenset[str] = _NONE
+    """Conjunctions of which, behind a subject, more is to follow: *weil ich*."""
+    nominatives: frozenset[str] = _NONE
+    conditions: frozenset[str] = _NONE
+    """What clauses begin with that are no sentence: *wenn das Wetter*."""
+    articles: frozenset[str] = _NONE
+    """What stands before a noun, possessives too."""
+    copulas: frozenset[str] = _NONE
+    polite: frozenset[str] = _NONE
+    """What may be said within an opening: *können Sie mir bitte*."""
     starters: frozenset[str] = _NONE
     """What is said before the sentence proper begins."""
     letter_words: frozenset[str] = _NONE
@@ -82,6 +94,10 @@ class Words:
     """What a digit is called besides its name."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """*double*."""
+
+
+def _pairs(firsts: str, seconds: str) -> frozenset[str]:
+    return frozenset(f"{first} {second}" for first in firsts.split() for second in seconds.split())
 
 
 def _named(lengths: Mapping[Lengths, str]) -> Mapping[str, Lengths]:
@@ -155,6 +171,8 @@ GERMAN = Words(
         "diesem für mit von bei nach ohne gegen um am im vom zum zur beim ins ans in zwischen wegen trotz "
         "seit bis hinter neben per pro äh ähm öh hm hmm ähem also naja tja"
     ),
+    ends=_pairs("es ihn sie mich dich uns euch das du alles", "ein mit um an bei nach")
+    | _pairs("von", "meinen deinen unseren ihren seinen"),
     openings=listed(
         "ich|ich möchte|ich will|ich würde|ich würde gern|ich würde gerne|ich hätte|ich hätte gern|"
         "ich hätte gerne|ich brauche|ich suche|ich habe|ich hab|ich bin|ich kann|ich muss|ich soll|"
@@ -164,7 +182,10 @@ GERMAN = Words(
         "könntest du mir|haben sie|hast du|gibt es|würden sie|würdest du|kann ich|könnte ich|darf ich|"
         "muss ich|soll ich|was ist|wo ist|wie ist|wann ist|wer ist|sagen sie mir|sag mir|gib mir|"
         "geben sie mir|zeig mir|zeigen sie mir|bring mir|bringen sie mir|ich glaube|ich denke|ich meine|"
-        "lass mich|moment|einen moment|warte|warten sie|mal sehen",
+        "lass mich|moment|einen moment|warte|warten sie|mal sehen|können sie bitte|kann man|kann man hier|"
+        "wo kann ich|wo kann man|wie kann ich|wann kann ich|wie lange dauert|wie viel kostet|wo gibt es|"
+        "gibt es noch|haben sie noch|ich würde gern wissen|ich würde gerne wissen|ich wüsste gern|und dann|"
+        "zum beispiel|einerseits|je mehr|es geht um|ich frage mich",
         "|",
     ),
     question=listed(
@@ -175,6 +196,14 @@ GERMAN = Words(
         "würde würden würdest soll sollen sollte darf dürfen muss müssen mag möchten möchtest wollen willst"
     ),
     subjects=listed("ich du er sie es wir ihr das der die ein eine mein meine dein deine dort hier"),
+    subordinators=listed(
+        "weil dass daß ob obwohl wenn falls damit sodass bevor nachdem aber denn der die das"
+    ),
+    nominatives=listed("ich du er wir man"),
+    conditions=listed("wenn falls weil obwohl bevor nachdem"),
+    articles=listed("der die das mein meine dein deine unser unsere ihr ihre sein seine"),
+    copulas=listed("ist sind war waren"),
+    polite=listed("bitte mal"),
     answers=listed(
         "ja|nein|doch|okay|ok|klar|genau|richtig|stimmt|vielleicht|bitte|danke|danke schön|vielen dank|"
         "stopp|stop|halt|weiter|natürlich|gerne|gern|sicher|nie|niemals|immer|hallo|hi|tschüss|"
@@ -218,7 +247,9 @@ SPANISH = Words(
         "me puede decir|me puedes decir|podría decirme|dígame|dime|deme|dame|envíame|envíeme|muéstrame|hay|"
         "es|está|soy|mi nombre es|me llamo|se llama|creo|quiero reservar|quiero pedir|quisiera reservar|"
         "quisiera pedir|dónde está|cuál es|qué es|cómo se|cuándo es|a ver|un momento|espera|espere|déjame|"
-        "déjeme",
+        "déjeme|me podría usted|podría usted|se puede|dónde puedo|dónde se puede|cómo puedo|cuándo puedo|"
+        "cuánto tarda|cuánto dura|hay algún|hay alguna|me gustaría saber|quisiera saber|quería saber|"
+        "me interesa|todavía tienen|y después|y luego|por un lado|por ejemplo|cuanto más|me pregunto",
         "|",
     ),
     question=listed("qué dónde quién quiénes cuál cuáles cuándo cómo cuánto cuánta cuántos cuántas adónde"),
@@ -237,6 +268,12 @@ SPANISH = Words(
         "sí si no vale ok okay bueno pues hola buenos días buenas tardes noches gracias perdón perdone "
         "disculpe oiga oye eh y pero entonces claro"
     ),
+    subordinators=listed("porque si aunque cuando pero mientras"),
+    nominatives=listed("yo tú él ella nosotros usted ellos"),
+    conditions=listed("si aunque cuando mientras"),
+    articles=listed("el la los las mi mis tu tus su sus nuestro nuestra"),
+    copulas=listed("es son era está están hay"),
+    polite=listed("por favor"),
     letter_words=listed("a e o u y"),
     announces=listed("número teléfono móvil celular"),
     spells=listed("nombre apellido llamo deletrea escribe"),
@@ -261,8 +298,11 @@ FRENCH = Words(
         "et ou mais donc or ni car que parce puisque quoique si lorsque quand comme dont le la les un une "
         "des du de au aux mon ma mes ton ta tes son sa ses notre nos votre vos leur leurs ce cet cette ces "
         "chaque à en dans par pour sur sous sans avec chez vers entre depuis pendant jusque jusqu'à très je "
-        "euh heu bah ben hum hm"
+        "qu'il qu'elle qu'on qu'ils qu'elles s'il s'ils lorsqu'il lorsqu'on euh heu bah ben hum hm"
     ),
+    ends=_pairs("le du de un bon", "son ton")
+    | _pairs("suis est es sommes êtes sont", "pour")
+    | _pairs("viens vient venez vas va allez fais faire vis vit", "avec sans"),
     openings=listed(
         "je voudrais|j'aimerais|je veux|je souhaite|je souhaiterais|j'ai|j'ai besoin|je cherche|je suis|"
         "je peux|je dois|je vais|nous voulons|nous voudrions|nous avons|nous sommes|il y a|est ce|"
@@ -270,12 +310,19 @@ FRENCH = Words(
         "pouvez vous me|pouvez vous me dire|pourriez vous me dire|peux tu me dire|dites moi|dis moi|"
         "donnez moi|donne moi|montrez moi|montre moi|envoyez moi|apportez moi|puis je|je m'appelle|"
         "mon nom est|je pense|je crois|où est|quel est|quelle est|qu'est ce|comment est|"
-        "je voudrais réserver|je voudrais commander|un moment|attendez|attends|voyons",
+        "je voudrais réserver|je voudrais commander|un moment|attendez|attends|voyons|est ce que je peux|"
+        "est ce qu'on peut|où est ce que je peux|comment est ce que je peux|est ce que vous avez|"
+        "où puis je|comment puis je|combien de temps dure|j'aimerais savoir|je voudrais savoir|et puis|"
+        "d'un côté|par exemple|plus je|je me demande|pourriez vous me|peux tu me",
         "|",
     ),
     question=listed("qui quoi quel quelle quels quelles où quand comment pourquoi combien"),
     asking=listed("est pouvez pourriez peux pourrais avez as êtes es voulez voulez"),
     subjects=listed("ce vous tu il elle on ils elles"),
+    conditions=listed("si quand lorsque"),
+    articles=listed("le la les mon ma mes ton ta tes son sa ses notre votre leur"),
+    copulas=listed("est sont était c'est c'était"),
+    polite=listed("s'il vous te plaît"),
     answers=listed(
         "oui|ouais|non|si|ok|okay|d'accord|bien sûr|exact|exactement|peut être|s'il vous plaît|"
         "s'il te plaît|merci|merci beaucoup|stop|arrête|arrêtez|continue|continuez|jamais|toujours|bonjour|"
@@ -310,14 +357,16 @@ ITALIAN = Words(
     goes_on=listed(
         "e ed o oppure ma però né che perché se quando mentre come il lo la i gli le un uno una mio mia "
         "miei mie tuo tua suo sua nostro nostra al allo alla ai agli alle del dello della dei degli delle "
-        "dal dalla nel nella nei sul sulla a ad di da in con su per tra fra senza verso molto ogni ehm eh "
+        "dal dalla nel nella nei sul sulla a ad di da in con su per tra fra senza verso ogni ehm eh "
         "mmm cioè"
     ),
     openings=listed(
         "io|vorrei|voglio|ho|ho bisogno|cerco|sto cercando|sono|posso|devo|mi chiamo|il mio nome è|può|puoi|"
         "potrebbe|potresti|può dirmi|puoi dirmi|mi può dire|mi puoi dire|potrebbe dirmi|mi dica|dimmi|dammi|"
         "mi dia|c'è|ci sono|è|dov'è|qual è|cos'è|credo|penso|vorrei prenotare|vorrei ordinare|un momento|"
-        "aspetta|aspetti|fammi|vediamo",
+        "aspetta|aspetti|fammi|vediamo|mi potrebbe|si può|dove posso|dove si può|come posso|quando posso|"
+        "quanto dura|avete ancora|avete un|mi piacerebbe sapere|vorrei sapere|volevo sapere|mi interessa|"
+        "e poi|da una parte|per esempio|ad esempio|mi chiedo",
         "|",
     ),
     question=listed("cosa dove chi quale quali quando perché come quanto quanta quanti quante"),
@@ -331,6 +380,12 @@ ITALIAN = Words(
     starters=listed(
         "sì si no ok okay allora ciao buongiorno buonasera grazie scusi scusa beh bene e ma certo eh"
     ),
+    subordinators=listed("perché se quando ma mentre"),
+    nominatives=listed("io tu lui lei noi loro"),
+    conditions=listed("se quando mentre"),
+    articles=listed("il lo la i gli le mio mia tuo tua suo sua nostro nostra"),
+    copulas=listed("è sono era c'è"),
+    polite=listed("per favore cortesia"),
     letter_words=listed("a e i o è"),
     announces=listed("numero telefono cellulare"),
     spells=listed("nome cognome chiamo scrive"),
@@ -360,7 +415,11 @@ PORTUGUESE = Words(
         "eu|quero|eu quero|queria|eu queria|gostaria|eu gostaria|preciso|eu preciso|procuro|estou|"
         "estou procurando|tenho|eu tenho|vou|posso|devo|pode|você pode|poderia|você poderia|pode me dizer|"
         "você pode me dizer|me diga|diga me|me dê|dê me|tem|há|é|está|meu nome é|me chamo|acho|onde está|"
-        "onde fica|qual é|quero reservar|gostaria de reservar|um momento|espera|espere|deixa eu ver",
+        "onde fica|qual é|quero reservar|gostaria de reservar|um momento|espera|espere|deixa eu ver|"
+        "você pode me|você poderia me|onde eu posso|onde posso|como eu posso|como posso|dá para|"
+        "quanto tempo demora|quanto tempo leva|tem algum|tem alguma|vocês têm|vocês ainda têm|"
+        "gostaria de saber|eu gostaria de saber|queria saber|eu queria saber|e depois|por um lado|"
+        "por exemplo|quanto mais|me pergunto",
         "|",
     ),
     question=listed("quê quem qual quais onde quando como quanto quanta quantos quantas"),
@@ -375,6 +434,12 @@ PORTUGUESE = Words(
     starters=listed(
         "sim não ok okay bom boa dia tarde noite olá oi obrigado obrigada desculpe então e mas claro"
     ),
+    subordinators=listed("porque se quando mas enquanto embora"),
+    nominatives=listed("eu você ele ela nós vocês eles"),
+    conditions=listed("se quando enquanto"),
+    articles=listed("o a os as meu minha meus minhas seu sua nosso nossa"),
+    copulas=listed("é são era está há"),
+    polite=listed("por favor"),
     letter_words=listed("a e o à é"),
     announces=listed("número telefone telemóvel celular"),
     spells=listed("nome sobrenome apelido chamo escreve soletra"),
@@ -395,6 +460,29 @@ PORTUGUESE = Words(
     repeats={"duplo": 2},
 )
 
+VIETNAMESE = Words(
+    goes_on=listed(
+        "và hoặc nhưng vì bởi nếu rằng của cho với ở từ là để khi những các mỗi rất đang sẽ đã vẫn cùng ờ ừm"
+    ),
+    openings=listed(
+        "tôi|tôi muốn|tôi cần|tôi có thể|bạn có thể|anh có thể|chị có thể|bạn có thể cho tôi biết|cho tôi|"
+        "cho tôi hỏi|cho hỏi|xin hỏi|tôi muốn hỏi|tôi muốn biết|tôi đang tìm|làm ơn|làm ơn cho tôi|giúp tôi|"
+        "tôi nghĩ|tôi nghĩ rằng|tôi bị|chờ một chút|đợi một chút|khoan|để tôi xem|ví dụ|sau đó|có phải",
+        "|",
+    ),
+    question=listed("gì ai đâu nào sao"),
+    answers=listed(
+        "vâng|dạ|ừ|có|không|được|đúng|đúng rồi|phải|rồi|chưa|được rồi|ok|okay|cảm ơn|không cảm ơn|"
+        "xin chào|chào|tạm biệt|tốt|có lẽ|dừng lại|thôi|tiếp tục|tôi không biết|không sao|chắc chắn|"
+        "không bao giờ|luôn luôn|cả hai|giúp tôi với",
+        "|",
+    ),
+    last=listed("nhé ạ không chưa nữa"),
+    starters=listed("vâng dạ ừ có không ờ xin chào cảm ơn rồi thì ơi"),
+    announces=listed("thoại"),
+    phone=(10,),
+)
+
 LANGUAGES = {
     "en": ENGLISH,
     "de": GERMAN,
@@ -402,6 +490,7 @@ LANGUAGES = {
     "fr": FRENCH,
     "it": ITALIAN,
     "pt": PORTUGUESE,
+    "vi": VIETNAMESE,
 }
 
 

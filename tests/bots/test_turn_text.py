@@ -7,6 +7,7 @@ import pytest
 from pipecat_bots.turns.dictation import resumes
 from pipecat_bots.turns.turn_text import cue, same_words
 from pipecat_bots.turns.turn_words import LEFT_OPEN, Cue
+from tests.bots import foreign_sentences
 from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 
 
@@ -227,6 +228,43 @@ def test_a_dictation_goes_on_with_digits_behind_digits(before: str, newest: str,
     ],
 )
 def test_other_languages_have_words_that_nobody_ends_with(language: str, text: str) -> None:
+    assert cue(text, language) in LEFT_OPEN
+
+
+@pytest.mark.parametrize("language", foreign_sentences.UNSEEN_OPEN)
+def test_sentences_of_other_languages_that_no_rule_was_made_for_are_told_apart(language: str) -> None:
+    unfinished, whole = foreign_sentences.UNSEEN_OPEN[language], foreign_sentences.UNSEEN_WHOLE[language]
+    found = [text for text in unfinished if cue(text, language) in LEFT_OPEN]
+    mistaken = [text for text in whole if cue(text, language) in LEFT_OPEN]
+    assert not mistaken
+    assert len(found) / len(unfinished) >= 0.7, set(unfinished) - set(found)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "ich lade ihn ein"),
+        ("de", "das ist eins von meinen"),
+        ("fr", "monte le son"),
+        ("fr", "je viens avec"),
+    ],
+)
+def test_verbs_in_two_parts_and_nouns_that_look_like_articles_end_sentences(language: str, text: str) -> None:
+    assert cue(text, language) not in LEFT_OPEN
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "weil ich"),
+        ("de", "wenn das Wetter"),
+        ("es", "mi dirección es"),
+        ("it", "mi dica dove"),
+        ("fr", "il a dit qu'il"),
+        ("pt", "você pode me dizer por favor"),
+    ],
+)
+def test_sentences_of_other_languages_lack_a_verb_or_what_is_asked(language: str, text: str) -> None:
     assert cue(text, language) in LEFT_OPEN
 
 
