@@ -18,6 +18,7 @@ ASSENT = {
     "ho capito, d'accordo, già, perfetto",
     "pt": "mhm, hm, uhum, aham, ah, sim, ok, okay, tá, tá bom, claro, certo, exato, isso, bom, entendi, "
     "entendo, perfeito, com certeza",
+    "zh": "嗯, 嗯嗯, 哦, 噢, 啊, 好, 好的, 对, 对的, 是, 是的, 行, 可以, 明白, 明白了, 知道了, 没错, ok",
     "vi": "ừ, ừm, à, ồ, vâng, dạ, ok, okay, được, đúng, đúng rồi, tốt, hay quá, tôi hiểu, hiểu rồi",
 }
 """What a listener says without wanting the floor, by language."""
@@ -30,6 +31,7 @@ STOP = {
     "it": "stop, fermo, ferma, fermati, si fermi, basta, basta così, zitto, zitta, silenzio, taci, smettila",
     "pt": "para, pare, parar, stop, chega, basta, silêncio, cala a boca, cale se, fica quieto, fique quieto, "
     "já chega",
+    "zh": "停, 停下, 停一下, 别说了, 不要说了, 闭嘴, 安静, 够了, 打住",
     "vi": "dừng, dừng lại, thôi, im, im lặng, im đi, đủ rồi, ngừng lại, stop",
 }
 """What tells the bot to be silent, and nothing else, by language."""

@@ -12,7 +12,7 @@ from pipecat_bots.turns.turn_words import ENGLISH, Cue, Words, words_of
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")
 _SENTENCE_END = re.compile(r"[.?!]\s+")
-_TRAILS_OFF = re.compile(r"(?:[,:;–—-]|\.\.\.|…|\b(?:[cdjlmnst]|qu|un|[dns]?[aeu]ll)['’])\s*$")
+_TRAILS_OFF = re.compile(r"(?:[,:;–—，、：；-]|\.\.\.|…|\b(?:[cdjlmnst]|qu|un|[dns]?[aeu]ll)['’])\s*$")
 """A comma, dots; an elided article: *j'aime l'*."""
 _LONGEST_OPENING = 5
 
@@ -35,7 +35,8 @@ def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
         return cue_of(dictation, language, resumed)
     if left_open := _left_open(_last_sentence(text), table):
         return left_open
-    if text.rstrip().endswith("?") or len(words) == len(words[0]) == 1 or is_number(plain, language):
+    asks = text.rstrip().endswith(("?", "？")) or words[-1].endswith(table.asking_tails)
+    if asks or len(words) == len(words[0]) == 1 or is_number(plain, language):
         return Cue.OVER
     return Cue.WHOLE if words[-1] in table.last or _asks(words, table) else Cue.PLAIN
 
@@ -71,7 +72,7 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
     else:
         breaks, lacks = False, _lacks_verb(words, table) or _asks_for_more(words, table)
     trails = words[-1] in table.goes_on and " ".join(words[-2:]) not in table.ends
-    if breaks or trails or _opens(words, table):
+    if breaks or trails or words[-1].endswith(table.tails) or _opens(words, table):
         return Cue.GOES_ON
     return Cue.LACKS if lacks else None
 

@@ -58,6 +58,10 @@ class Words:
     """Two words that sentences end with, though the second is listed above: *lade ihn ein*, *le son*."""
     openings: frozenset[str] = _NONE
     """Nobody says these and no more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
+    tails: tuple[str, ...] = ()
+    """What nobody ends with in a language that is written without spaces."""
+    asking_tails: tuple[str, ...] = ()
+    """Particles that end a question there."""
     stranded: frozenset[str] = _NONE
     """Prepositions that only a question, or a clause like one, ends with."""
     question: frozenset[str] = _NONE
@@ -483,6 +487,26 @@ VIETNAMESE = Words(
     phone=(10,),
 )
 
+CHINESE = Words(
+    tails=tuple(
+        listed(
+            "和 跟 或 或者 但是 可是 不过 因为 所以 如果 要是 虽然 比如 比如说 然后 "
+            "而且 并且 以及 关于 把 被 从 我想 我想要 我想问 我想问一下 我需要 我觉得 "
+            "我认为 我们想 请问 帮我 请给我 你能 你能不能 你可以 你可不可以 告诉我 我叫 "
+            "我的名字是 名字叫 电话是 号码是 地址是 问题是 原因是 的时候 等一下 呃 首先 "
+            "除了 为了"
+        )
+    ),
+    asking_tails=("吗", "呢", "吧", "什么", "哪里", "多少", "多少钱", "几点"),
+    answers=listed(
+        "是|是的|对|对的|不|不是|不对|好|好的|行|可以|不可以|没有|有|没|不用|不用了|谢谢|谢谢你|"
+        "不用谢|你好|再见|嗯|当然|也许|可能|停|停下|继续|取消|我不知道|不知道|没关系|没问题|"
+        "明白|明白了|知道了|就这些|都可以",
+        "|",
+    ),
+    phone=(11,),
+)
+
 LANGUAGES = {
     "en": ENGLISH,
     "de": GERMAN,
@@ -491,6 +515,7 @@ LANGUAGES = {
     "it": ITALIAN,
     "pt": PORTUGUESE,
     "vi": VIETNAMESE,
+    "zh": CHINESE,
 }
 
 

@@ -237,7 +237,7 @@ def test_sentences_of_other_languages_that_no_rule_was_made_for_are_told_apart(l
     found = [text for text in unfinished if cue(text, language) in LEFT_OPEN]
     mistaken = [text for text in whole if cue(text, language) in LEFT_OPEN]
     assert not mistaken
-    assert len(found) / len(unfinished) >= 0.7, set(unfinished) - set(found)
+    assert len(found) / len(unfinished) >= (0.6 if language == "zh" else 0.7), set(unfinished) - set(found)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +283,7 @@ def test_sentences_of_other_languages_lack_a_verb_or_what_is_asked(language: str
         *(("it", text) for text in ("sì", "va bene", "sette")),
         *(("pt-BR", text) for text in ("não", "tudo bem?", "sete", "muito obrigado")),
         *(("ja", text) for text in ("そうですか?", "7")),
+        *(("zh", text) for text in ("好的", "现在几点？", "你能再说一遍吗")),
     ],
 )
 def test_other_languages_have_short_answers_and_questions(language: str, text: str) -> None:
