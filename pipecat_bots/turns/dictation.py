@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from text_to_num import alpha2digit
 
-from pipecat_bots.turns.turn_words import CARD, Cue, Lengths, Words, base_of, listed, words_of
+from pipecat_bots.turns.turn_languages import base_of, words_of
+from pipecat_bots.turns.turn_words import CARD, Cue, Lengths, Words, listed
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*|[^\W_]+(?:'[^\W_]+)?")
 _COUNTED = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})

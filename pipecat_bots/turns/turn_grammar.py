@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipecat_bots.turns.dictation import is_number
-from pipecat_bots.turns.turn_words import ENGLISH, listed
+from pipecat_bots.turns.turn_languages import ENGLISH
+from pipecat_bots.turns.turn_words import listed
 
 Clause = Sequence[str]
 

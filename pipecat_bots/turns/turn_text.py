@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from pipecat_bots.turns.dictation import cue_of, dictated, is_number
 from pipecat_bots.turns.turn_grammar import breaks_off, lacks_something
-from pipecat_bots.turns.turn_words import ENGLISH, Cue, Words, words_of
+from pipecat_bots.turns.turn_languages import ENGLISH, words_of
+from pipecat_bots.turns.turn_words import Cue, Words
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")

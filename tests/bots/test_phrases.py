@@ -6,7 +6,7 @@ import pytest
 
 from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.turns.turn_words import LANGUAGES
+from pipecat_bots.turns.turn_languages import LANGUAGES
 
 
 def test_every_language_whose_turns_are_read_has_assent_and_stop_words() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_bots.turns.turn_end import Patience, TurnEnd
-from pipecat_bots.turns.turn_words import LANGUAGES
+from pipecat_bots.turns.turn_languages import LANGUAGES
 
 PATIENCE = Patience()
 

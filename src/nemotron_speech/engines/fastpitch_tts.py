@@ -7,7 +7,6 @@ alike in their spectrograms are one batch; the last ones of two texts seldom do,
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
-from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
-from nemotron_speech.engines.pieces import PieceStream
+from nemotron_speech.engines.pieces import PieceStream, pieces_of, silence
 from nemotron_speech.engines.windowed_vocoder import Samples, vocode_all
 from nemotron_speech.errors import ConfigurationError, EngineError
 
@@ -121,11 +119,8 @@ class FastPitchEngine:
     def open(self, segment: Segment) -> FastPitchStream:
         """Start a segment. Raises BadRequest for what the model lacks."""
         segment.check(self.info)
-        words = segment.text.split()
-        unspoken = [w for w in words if any(map(str.isalnum, w)) and not self._has_sound(w)]
-        text = " ".join(word for word in words if word not in unspoken)
-        pieces = split_clauses(text, LONGEST_PIECE)
-        return FastPitchStream(segment, deque(pieces), unspoken=tuple(dict.fromkeys(unspoken)))
+        pieces, unspoken = pieces_of(segment.text, LONGEST_PIECE, self._has_sound)
+        return FastPitchStream(segment, pieces, unspoken=unspoken)
 
     def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
         """Vocode one window of each segment; the first of those without a spectrogram get their next one."""
@@ -166,14 +161,11 @@ class FastPitchEngine:
 
     def _spoken(self, stream: FastPitchStream, samples: Samples) -> bytes:
         """Return what is heard of the window that these samples are, and go on to the next one."""
-        pause = self._pause() if stream.begun and stream.at == 0 else b""
+        pause = silence(self.info.sample_rate, PAUSE_MS) if stream.begun and stream.at == 0 else b""
         stream.at, stream.begun = self._window(stream).end, True
         if stream.at == stream.spectrogram.shape[1]:
             stream.spectrogram = None
         return pause + to_int16(samples).tobytes()
-
-    def _pause(self) -> bytes:
-        return bytes(2 * (self.info.sample_rate * PAUSE_MS // 1000))
 
     def _sounds(self, word: str) -> bool:
         """Whether the model's tokenizer makes more of a word than of nothing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.errors import EngineError
 
@@ -36,6 +37,21 @@ class PieceStream:
             self.held.append(pcm)
             pcm = b"".join(self.held) if done else b""
         return TtsResult(pcm, done, unspoken=self.unspoken if done else ())
+
+
+def pieces_of(
+    text: str, longest: int, has_sound: Callable[[str], bool]
+) -> tuple[deque[str], tuple[str, ...]]:
+    """Return the clauses of a text, of `longest` characters at most, and the words that have no sound."""
+    words = text.split()
+    unspoken = [word for word in words if any(map(str.isalnum, word)) and not has_sound(word)]
+    spoken = " ".join(word for word in words if word not in unspoken)
+    return deque(split_clauses(spoken, longest)), tuple(dict.fromkeys(unspoken))
+
+
+def silence(sample_rate: int, ms: int) -> bytes:
+    """Return PCM16LE of so much silence."""
+    return bytes(2 * (sample_rate * ms // 1000))
 
 
 def speak_pieces(

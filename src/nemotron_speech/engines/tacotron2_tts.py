@@ -7,7 +7,7 @@ and vocodes a window of every segment that has one.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
-from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.hub import first_line
 from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
-from nemotron_speech.engines.pieces import PieceStream
+from nemotron_speech.engines.pieces import PieceStream, pieces_of, silence
 from nemotron_speech.engines.windowed_vocoder import Samples, Window, vocode_all
 from nemotron_speech.errors import ConfigurationError, EngineError
 
@@ -131,11 +130,8 @@ class Tacotron2Engine:
     def open(self, segment: Segment) -> Tacotron2Stream:
         """Start a segment. Raises BadRequest for what the model lacks."""
         segment.check(self.info)
-        words = segment.text.split()
-        unspoken = [w for w in words if any(map(str.isalnum, w)) and not self._has_sound(w)]
-        text = " ".join(word for word in words if word not in unspoken)
-        pieces = split_clauses(text, LONGEST_PIECE)
-        return Tacotron2Stream(segment, deque(pieces), unspoken=tuple(dict.fromkeys(unspoken)))
+        pieces, unspoken = pieces_of(segment.text, LONGEST_PIECE, self._has_sound)
+        return Tacotron2Stream(segment, pieces, unspoken=unspoken)
 
     def step(self, streams: Sequence[Tacotron2Stream]) -> list[TtsResult | EngineError]:
         """Make the next frames of each segment, and vocode a window of those that have one."""
@@ -237,16 +233,13 @@ class Tacotron2Engine:
         """Return what is heard of a window, and go on to the next one."""
         piece = stream.piece
         assert piece is not None, "a window of no clause was vocoded"
-        pause = self._pause() if stream.spoke and not piece.begun else b""
+        pause = silence(self.info.sample_rate, PAUSE_MS) if stream.spoke and not piece.begun else b""
         stream.spoke = piece.begun = True
         over = max(window.end - self._loaded().vocoder.context, 0)
         piece.mel, piece.at = piece.mel[:, over:], window.end - over
         if piece.ended and piece.at == piece.mel.shape[1]:
             stream.piece = None
         return pause + to_int16(samples).tobytes()
-
-    def _pause(self) -> bytes:
-        return bytes(2 * (self.info.sample_rate * PAUSE_MS // 1000))
 
     def _sounds(self, word: str) -> bool:
         """Whether the model's characters have more of a word than of nothing."""
