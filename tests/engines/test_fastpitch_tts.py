@@ -29,7 +29,7 @@ from tests.engines.speaking import (  # noqa: E402
     sound,
     speak,
 )
-from tests.engines.tiny_fastpitch import HOP, RATE, save_fastpitch, save_hifigan  # noqa: E402
+from tests.engines.tiny_fastpitch import HOP, MELS, RATE, save_fastpitch, save_hifigan  # noqa: E402
 
 TEXT = "Hello world, this is a test of it all."
 
@@ -120,6 +120,30 @@ def test_one_letter_and_one_word_are_whole(engine: FastPitchEngine, text: str) -
     assert np.abs(streamed - whole).max() <= 1
 
 
+@pytest.mark.parametrize("speed", [1.0, 1.7])
+def test_words_begin_with_their_first_token_as_long_as_the_model_makes_each(
+    many: FastPitchEngine, speed: float
+) -> None:
+    results = speak(many, Segment("Hello world. Yes, again.", "voice1", speed=speed))
+    assert many._voices is not None
+    hello, again = many._voices.spectrograms.make(["Hello world.", "Yes, again."], [1, 1], [speed, speed])
+    ms_of = 1000 * HOP / RATE
+    second = sum(hello.frames) * ms_of + PAUSE_MS
+    expected = [
+        ("Hello", sum(hello.frames[:1]) * ms_of),  # behind the space that the tokenizer puts there
+        ("world.", sum(hello.frames[: 1 + len("Hello ")]) * ms_of),
+        ("Yes,", second + sum(again.frames[:1]) * ms_of),
+        ("again.", second + sum(again.frames[: 1 + len("Yes, ")]) * ms_of),
+    ]
+    words = results[-1].words
+    assert [word.text for word in words] == [text for text, _ in expected]
+    assert [word.start_ms for word in words] == pytest.approx([at for _, at in expected], abs=1)
+    assert words[0].end_ms == words[1].start_ms
+    assert words[1].end_ms == pytest.approx(second - PAUSE_MS, abs=1)
+    assert words[-1].end_ms == pytest.approx(len(pcm(results)) / 2 / RATE * 1000, abs=1)
+    assert all(not result.words for result in results[:-1])
+
+
 def test_callers_who_come_and_go_hear_what_each_hears_alone(
     many: FastPitchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,10 +186,11 @@ def test_spectrograms_of_several_texts_in_one_batch_are_those_of_each_alone(many
     make = many._voices.spectrograms.make
     together = make(texts, speakers, speeds)
     alone = [make([t], [k], [v])[0] for t, k, v in zip(texts, speakers, speeds, strict=True)]
-    loudest = max(float(one.abs().max()) for one in alone)
+    loudest = max(float(one.mel.abs().max()) for one in alone)
     for one, other in zip(together, alone, strict=True):
-        assert one.shape == other.shape
-        assert float((one - other).abs().max()) < 1e-4 * loudest
+        assert (one.tokens, one.frames) == (other.tokens, other.frames)
+        assert one.mel.shape == other.mel.shape == (MELS, sum(one.frames))
+        assert float((one.mel - other.mel).abs().max()) < 1e-4 * loudest
 
 
 def test_models_of_other_classes_make_their_spectrograms_one_after_the_other(
@@ -184,6 +209,9 @@ def test_models_of_other_classes_make_their_spectrograms_one_after_the_other(
     streams = [many.open(Segment(TEXT, voice)) for voice in many.info.voices]
     assert all(result.pcm for result in sound(many.step(streams)))
     assert made == [1, 1, 1]
+    while not streams[0].done:
+        (result,) = sound(many.step(streams[:1]))
+    assert result.words == (), "such a model does not say how long its tokens are"
 
 
 def test_padding_that_convolutions_see_would_be_heard(
@@ -191,9 +219,9 @@ def test_padding_that_convolutions_see_would_be_heard(
 ) -> None:
     assert many._voices is not None
     spectrograms = many._voices.spectrograms
-    alone = spectrograms.make(["Yes."], [1], [1.0])[0]
+    alone = spectrograms.make(["Yes."], [1], [1.0])[0].mel
     monkeypatch.setattr(spectrograms, "_padded", lambda lengths: nullcontext())
-    padded = spectrograms.make(["Yes.", TEXT], [1, 1], [1.0, 1.0])[0]
+    padded = spectrograms.make(["Yes.", TEXT], [1, 1], [1.0, 1.0])[0].mel
     assert padded.shape != alone.shape or float((padded - alone).abs().max()) > 0.01
 
 
@@ -224,7 +252,7 @@ def test_a_spectrogram_that_fails_costs_no_other_segment(
     bad, good = many.open(Segment("Bad. Worse.", "voice0")), many.open(Segment(TEXT, "voice1"))
     heard = pcm(sound(many.step([good])))
     with monkeypatch.context() as patch:
-        patch.setattr(type(many._voices.model), "generate_spectrogram", lambda *a, **k: 1 / 0)
+        patch.setattr(type(many._voices.model), "forward", lambda *a, **k: 1 / 0)
         error, result = many.step([bad, good])
     assert isinstance(error, EngineError)
     assert many.step([bad]) == [TtsResult(b"", done=True)]
@@ -262,7 +290,7 @@ def test_a_vocoder_that_fails_on_one_segment_costs_no_other(
     genuine = many._voices.vocoder.vocode
 
     def failing(mels: Sequence[Any], windows: Sequence[Any]) -> Any:
-        if any(mel is bad.spectrogram for mel in mels):
+        if any(bad.made is not None and mel is bad.made.mel for mel in mels):
             raise RuntimeError("out of memory")
         return genuine(mels, windows)
 

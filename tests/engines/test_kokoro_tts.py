@@ -146,6 +146,25 @@ def test_batch_is_the_same_audio_at_once(engine: KokoroEngine) -> None:
     assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "af_heart"))
 
 
+def test_words_are_timed_where_the_model_tells_how_long_its_symbols_are(
+    engine: KokoroEngine, tmp_path: Path
+) -> None:
+    timed = engine_of(save_kokoro(tmp_path, timed=True), threads=1)
+    phonemes = KokoroPhonemes(espeak_library(), "en-us")
+    results = speak(timed, Segment("Hello, world. A test.", "af_heart"))
+    ms = 1000 * HOP // 24000
+    hello, world = phonemes.write("Hello, world.").split()
+    second = 2 + len(f"{hello} {world}")
+    assert [(word.text, word.start_ms) for word in results[-1].words] == [
+        ("Hello,", ms),
+        ("world.", ms * (1 + len(hello) + 1)),
+        ("A", ms * (second + 1)),
+        ("test.", ms * (second + 1 + phonemes.write("A test.").index(" ") + 1)),
+    ]
+    assert results[-1].words[-1].end_ms == len(pcm(results)) // 2 * 1000 // 24000
+    assert speak(engine, Segment("Hello, world.", "af_heart"))[-1].words == ()
+
+
 def test_voices_are_those_of_the_file_and_so_are_the_languages(engine: KokoroEngine) -> None:
     assert engine.info.voices == VOICES
     assert engine.info.languages == ("en", "es")

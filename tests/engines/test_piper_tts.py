@@ -61,6 +61,31 @@ def test_batch_is_the_same_audio_at_once(engine: PiperEngine) -> None:
     assert_batch_is_the_stream_at_once(engine, Segment(TEXT, "tiny"))
 
 
+@pytest.mark.parametrize("speed", [1.0, 0.5])
+def test_a_word_begins_with_its_first_phoneme(engine: PiperEngine, speed: float) -> None:
+    text = "Hello world. Best in the sea."
+    assert [len(phonemes) for phonemes in engine._voice.phonemize(text)] == [14, 16]
+    results = speak(engine, Segment(text, "tiny", speed=speed))
+    symbol = HOP * FRAMES / speed / 22.05  # ms; the voice has one of silence behind each phoneme
+    second = 2 * 16 - 1  # with the mark at its beginning, and the one at its end
+    assert [(word.text, word.start_ms) for word in results[-1].words] == [
+        ("Hello", round(2 * symbol)),
+        ("world.", round(2 * (1 + len("həlˈoʊ ")) * symbol)),
+        ("Best", round((second + 2) * symbol)),
+        ("in", round((second + 2 * (1 + len("bˈɛst "))) * symbol)),
+        ("the", round((second + 2 * (1 + len("bˈɛst ɪn"))) * symbol)),  # run together with the one before
+        ("sea.", round((second + 2 * (1 + len("bˈɛst ɪnðə "))) * symbol)),
+    ]
+    assert results[-1].words[-1].end_ms == pytest.approx(len(pcm(results)) / 2 / 22.05, abs=1)
+
+
+def test_a_voice_that_tells_no_lengths_times_no_words(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nemotron_speech.engines.piper_tts.find_spec", lambda name: None)
+    results = speak(engine_of(voice), Segment(TEXT, "tiny"))
+    assert pcm(results)
+    assert results[-1].words == ()
+
+
 def test_double_speed_takes_half_the_time(engine: PiperEngine) -> None:
     assert_double_speed_takes_half_the_time(engine, Segment(TEXT, "tiny"), rel=0.03)
 

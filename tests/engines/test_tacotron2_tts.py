@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
-from nemotron_speech.engines.tacotron2_tts import PAUSE_MS, PRESETS, Tacotron2Engine, Tacotron2Stream
+from nemotron_speech.engines.tacotron2_tts import FRAMES, PAUSE_MS, PRESETS, Tacotron2Engine, Tacotron2Stream
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (scripts/nemo_env)")
@@ -121,6 +122,56 @@ def test_sentences_are_spoken_one_after_the_other_with_a_pause_between(engine: T
     parts = [pcm(speak(engine, Segment(text, "voice0"))) for text in ("Hello world.", "Again.")]
     pause = bytes(2 * (RATE * PAUSE_MS // 1000))
     assert pcm(speak(engine, Segment("Hello world. Again.", "voice0"))) == pause.join(parts)
+
+
+def test_words_begin_where_the_model_attends_to_them(
+    engine: Tacotron2Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's own attention knows no words; here it reads a token in every two steps."""
+    genuine = engine._frames.decode
+
+    def reading(states: Sequence[Any], steps: int) -> Any:
+        before = [state.steps for state in states]
+        return [
+            replace(made, attended=read(len(made.state.tokens), begun, made.state.steps))
+            for begun, made in zip(before, genuine(states, steps), strict=True)
+        ]
+
+    def read(tokens: int, begun: int, ended: int) -> Any:
+        attended = torch.zeros(ended - begun, tokens)
+        attended[range(ended - begun), [min(step // 2, tokens - 1) for step in range(begun, ended)]] = 1.0
+        return attended
+
+    monkeypatch.setattr(engine._frames, "decode", reading)
+    results = speak(engine, Segment("It is so. No.", "voice0"))
+    voice = engine._voice
+    assert voice is not None
+    step_ms = 1000 * HOP * engine._frames.per_step / RATE
+    padding_ms = 1000 * HOP * voice.padding / RATE
+    first = len(pcm(speak(engine, Segment("It is so.", "voice0")))) / 2 / RATE * 1000
+    expected = [
+        ("It", padding_ms),
+        ("is", padding_ms + 2 * 3 * step_ms),
+        ("so.", padding_ms + 2 * 6 * step_ms),
+        ("No.", first + PAUSE_MS + padding_ms),
+    ]
+    words = results[-1].words
+    assert [word.text for word in words] == [text for text, _ in expected]
+    assert [word.start_ms for word in words] == pytest.approx([at for _, at in expected], abs=1)
+    assert words[-1].end_ms == pytest.approx(len(pcm(results)) / 2 / RATE * 1000, abs=1)
+
+
+def test_the_attention_that_is_kept_is_the_models_in_company_too(engine: Tacotron2Engine) -> None:
+    def attended(*texts: str) -> list[Any]:
+        streams = [engine.open(Segment(text, "voice0")) for text in texts]
+        engine.step(streams)
+        return [stream.piece.attended[0] for stream in streams if stream.piece is not None]
+
+    assert engine._voice is not None
+    alone, (together, _) = attended("Yes.")[0], attended("Yes.", TEXT)
+    assert alone.shape == (FRAMES // engine._frames.per_step, len(engine._voice.tokens("Yes.")))
+    assert np.allclose(alone, together, atol=1e-5)
+    assert np.allclose(alone.sum(1), 1, atol=1e-5)
 
 
 def assert_alone_in_company(engine: Tacotron2Engine) -> list[int]:

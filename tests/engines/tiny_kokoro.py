@@ -11,8 +11,10 @@ HOP, WIDTH, SYMBOLS, STYLE = 1200, 16, 178, 256
 VOICES = ("af_heart", "am_adam", "bf_emma", "ef_dora", "jf_alpha")
 
 
-def save_kokoro(folder: Path, *, tokens: str = "tokens", whole_speeds: bool = False) -> tuple[Path, Path]:
-    """Write a model and its voices; return their paths."""
+def save_kokoro(
+    folder: Path, *, tokens: str = "tokens", whole_speeds: bool = False, timed: bool = False
+) -> tuple[Path, Path]:
+    """Write a model and its voices; return their paths. `timed`: it tells how long each symbol is."""
     import onnx
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -25,6 +27,8 @@ def save_kokoro(folder: Path, *, tokens: str = "tokens", whole_speeds: bool = Fa
         "ones": np.array([1.0, 1.0], np.float32),
         "axis2": np.array([2], np.int64),
         "flat": np.array([-1], np.int64),
+        "none": np.array([0.0], np.float32),
+        "two": np.array([2.0], np.float32),
     }
     nodes = [
         node("Gather", ["table", tokens], ["embedded"]),
@@ -47,15 +51,24 @@ def save_kokoro(folder: Path, *, tokens: str = "tokens", whole_speeds: bool = Fa
         node("Tanh", ["wave"], ["bounded"]),
         node("Reshape", ["bounded", "flat"], ["audio"]),
     ]
+    if timed:
+        nodes += [
+            node("Cast", [tokens], ["numbers"], to=TensorProto.FLOAT),
+            node("Mul", ["numbers", "none"], ["nothing"]),
+            node("Div", ["two", "pace"], ["each"]),
+            node("Add", ["nothing", "each"], ["pred_dur"]),
+        ]
     pace = TensorProto.INT32 if whole_speeds else TensorProto.FLOAT
     inputs = [
         helper.make_tensor_value_info(tokens, TensorProto.INT64, [1, "t"]),
         helper.make_tensor_value_info("style", TensorProto.FLOAT, [1, STYLE]),
         helper.make_tensor_value_info("speed", pace, [1]),
     ]
-    output = helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["n"])
+    outputs = [helper.make_tensor_value_info("audio", TensorProto.FLOAT, ["n"])]
+    if timed:
+        outputs.append(helper.make_tensor_value_info("pred_dur", TensorProto.FLOAT, [1, "t"]))
     constants = [numpy_helper.from_array(value, name) for name, value in values.items()]
-    graph = helper.make_graph(nodes, "tiny", inputs, [output], constants)
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     checker.check_model(model)
     path, voices = folder / "kokoro.onnx", folder / "voices.bin"

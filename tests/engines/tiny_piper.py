@@ -52,6 +52,8 @@ def _model(speakers: int) -> Any:
         constant("axis0", np.array([0], np.int64)),
         constant("axis1", np.array([1], np.int64)),
         constant("axis2", np.array([2], np.int64)),
+        constant("silence", np.array(0.0, np.float32)),
+        constant("frames_each", np.array(FRAMES, np.float32)),
         constant("ones", np.array([1.0, 1.0], np.float32)),
         constant("voices", random.normal(0, 1, (speakers, WIDTH)).astype(np.float32)),
     ]
@@ -88,6 +90,12 @@ def _model(speakers: int) -> Any:
         node("ConvTranspose", ["stretched", "waves"], ["wave"], strides=[HOP * FRAMES]),
         node("Tanh", ["wave"], ["bounded"]),
         node("Unsqueeze", ["bounded", "axis1"], ["output"]),
+        # How many frames each phoneme lasts: a genuine voice computes it with its only Ceil.
+        node("Cast", ["input"], ["numbers"], to=TensorProto.FLOAT),
+        node("Mul", ["numbers", "silence"], ["nothing"]),
+        node("Mul", ["length", "frames_each"], ["frames_of_one"]),
+        node("Add", ["nothing", "frames_of_one"], ["frames_of_each"]),
+        node("Ceil", ["frames_of_each"], ["w_ceil"]),
     ]
     output = helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 1, 1, "samples"])
     graph = helper.make_graph(nodes, "tiny", inputs, [output], constants)

@@ -129,7 +129,7 @@ class ChatterboxEngine:
 
     def close(self, stream: PieceStream) -> None:
         """Stop the segment: no further piece of it is spoken."""
-        stream.pieces.clear()
+        stream.stop()
 
     def clone(self, name: str, clip: Clip) -> None:
         """Learn a voice from a clip; see `VoiceCloner`."""

@@ -12,10 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch  # noqa: TID253
 from nemo.collections.tts.models import FastPitchModel  # noqa: TID253
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrogram:
+    """What a text sounds like."""
+
+    mel: torch.Tensor
+    """[mels, frames]"""
+    tokens: tuple[int, ...]
+    """The text, as the model reads it."""
+    frames: tuple[int, ...] = ()
+    """Of each token; none where the model does not say."""
 
 
 class Spectrograms:
@@ -37,33 +50,39 @@ class Spectrograms:
 
     def make(
         self, texts: Sequence[str], speakers: Sequence[int], speeds: Sequence[float]
-    ) -> list[torch.Tensor]:
-        """Return one spectrogram [mels, frames] per text."""
+    ) -> list[Spectrogram]:
+        """Return one spectrogram per text."""
         with torch.inference_mode():
             tokens = [self._model.parse(text) for text in texts]
-            if self.batched and len(texts) > 1:
+            if self.batched:
                 return self._together(tokens, speakers, speeds)
             return [self._alone(*one) for one in zip(tokens, speakers, speeds, strict=True)]
 
-    def _alone(self, tokens: torch.Tensor, speaker: int, speed: float) -> torch.Tensor:
+    def _alone(self, tokens: torch.Tensor, speaker: int, speed: float) -> Spectrogram:
         options: dict[str, Any] = {"speaker": speaker} if self._many_speakers else {}
         if speed != 1.0:
             options["pace"] = speed
-        return self._model.generate_spectrogram(tokens=tokens, **options)[0]
+        made = self._model.generate_spectrogram(tokens=tokens, **options)
+        return Spectrogram(made[0], tuple(tokens[0].tolist()))
 
     def _together(
         self, tokens: Sequence[torch.Tensor], speakers: Sequence[int], speeds: Sequence[float]
-    ) -> list[torch.Tensor]:
+    ) -> list[Spectrogram]:
         device = tokens[0].device
         lengths = torch.tensor([one.shape[1] for one in tokens], device=device)
         padding = self._model.fastpitch.encoder.padding_idx
+        pace = torch.tensor(speeds, device=device)[:, None]
         with self._padded(lengths):
-            spectrograms, frames, *_ = self._model(
+            spectrograms, frames, durations, *_ = self._model(
                 text=torch.nn.utils.rnn.pad_sequence([one[0] for one in tokens], True, padding),
                 speaker=torch.tensor(speakers, device=device) if self._many_speakers else None,
-                pace=torch.tensor(speeds, device=device)[:, None],
+                pace=pace,
             )
-        return [one[:, :length] for one, length in zip(spectrograms, frames.tolist(), strict=True)]
+        each = (durations / pace + 0.5).floor().long().tolist()  # as the model rounds them
+        return [
+            Spectrogram(mel[:, :length], tuple(one[0].tolist()), tuple(of_tokens[: one.shape[1]]))
+            for mel, length, one, of_tokens in zip(spectrograms, frames.tolist(), tokens, each, strict=True)
+        ]
 
     @contextmanager
     def _padded(self, lengths: torch.Tensor) -> Iterator[None]:

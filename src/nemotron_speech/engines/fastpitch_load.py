@@ -49,6 +49,12 @@ class Voices:
     paced: bool
     """Whether the model can speak faster and slower."""
     language: str
+    space: int | None
+    """The token between two words, where there is one."""
+
+    def tokens(self, text: str) -> list[int]:
+        """Return a text as the model reads it. Raises whatever its dictionary does."""
+        return self.model.parse(text)[0].tolist()
 
 
 def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
@@ -65,7 +71,8 @@ def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
     paced = "pace" in signature(type(model).generate_spectrogram).parameters
     logger.info("{} with {} on {}: {} speakers, {} Hz", name, vocoder, where, speakers, windowed.sample_rate)
     spectrograms = Spectrograms(model, speakers)
-    return Voices(model, spectrograms, windowed, name, speakers, paced, _language(model))
+    space = getattr(getattr(model, "vocab", None), "space", None)
+    return Voices(model, spectrograms, windowed, name, speakers, paced, _language(model), space)
 
 
 def _restored(source: str, option: str, kind: Any) -> Any:

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
 from nemotron_speech.engines.pieces import PieceStream, pieces_of, silence
 from nemotron_speech.engines.windowed_vocoder import Samples, vocode_all
+from nemotron_speech.engines.word_times import words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
+    from nemotron_speech.engines.fastpitch_batch import Spectrogram
     from nemotron_speech.engines.fastpitch_load import Voices
     from nemotron_speech.engines.windowed_vocoder import Window
 
@@ -35,15 +38,17 @@ PAUSE_MS = 150
 class FastPitchStream(PieceStream):
     """One segment being spoken."""
 
-    spectrogram: Any = None
-    """Of the piece being spoken: [mels, frames]; None when the next one is to be made."""
+    text: str = ""
+    """Of the piece being spoken."""
+    made: Spectrogram | None = None
+    """Of the same; None when the next one is to be made."""
     at: int = 0
     """Frames of it that are audio already."""
     begun: bool = False
 
     @property
     def done(self) -> bool:
-        return self.spectrogram is None and not self.pieces
+        return self.made is None and not self.pieces
 
 
 class FastPitchEngine:
@@ -124,12 +129,12 @@ class FastPitchEngine:
 
     def step(self, streams: Sequence[FastPitchStream]) -> list[TtsResult | EngineError]:
         """Vocode one window of each segment; the first of those without a spectrogram get their next one."""
-        waiting = [stream for stream in streams if stream.spectrogram is None and stream.pieces]
+        waiting = [stream for stream in streams if stream.made is None and stream.pieces]
         failed = dict(self._limit.run(self._make_spectrograms, waiting[: self._together]))
-        windows = {s: (s.spectrogram, self._window(s)) for s in streams if s.spectrogram is not None}
+        windows = {s: (s.made.mel, self._window(s.made, s)) for s in streams if s.made is not None}
         made, unmade = vocode_all(self._loaded().vocoder, self._limit, windows)
         failed |= unmade
-        audio = {stream: self._spoken(stream, samples) for stream, samples in made.items()}
+        audio = {s: self._spoken(s, windows[s][1], samples) for s, samples in made.items()}
         for stream in failed:
             self.close(stream)
         return [
@@ -139,8 +144,8 @@ class FastPitchEngine:
 
     def close(self, stream: FastPitchStream) -> None:
         """Stop the segment; it costs nothing from the next step on."""
-        stream.pieces.clear()
-        stream.spectrogram = None
+        stream.stop()
+        stream.made = None
 
     def _make_spectrograms(self, streams: Sequence[FastPitchStream]) -> None:
         segments = [stream.segment for stream in streams]
@@ -149,29 +154,46 @@ class FastPitchEngine:
             [self._places[segment.voice] for segment in segments],
             [segment.speed for segment in segments],
         )
-        if not all(spectrogram.isfinite().all() for spectrogram in made):
+        if not all(spectrogram.mel.isfinite().all() for spectrogram in made):
             raise FloatingPointError("the spectrogram is not finite")
         for stream, spectrogram in zip(streams, made, strict=True):
-            stream.pieces.popleft()
-            stream.spectrogram, stream.at = spectrogram if spectrogram.shape[1] else None, 0
+            stream.text = stream.pieces.popleft()
+            stream.made, stream.at = spectrogram if spectrogram.mel.shape[1] else None, 0
 
-    def _window(self, stream: FastPitchStream) -> Window:
-        frames = stream.spectrogram.shape[1]
-        return self._loaded().vocoder.window(frames, stream.at, PRESETS[stream.segment.preset])
+    def _window(self, made: Spectrogram, stream: FastPitchStream) -> Window:
+        return self._loaded().vocoder.window(made.mel.shape[1], stream.at, PRESETS[stream.segment.preset])
 
-    def _spoken(self, stream: FastPitchStream, samples: Samples) -> bytes:
-        """Return what is heard of the window that these samples are, and go on to the next one."""
-        pause = silence(self.info.sample_rate, PAUSE_MS) if stream.begun and stream.at == 0 else b""
-        stream.at, stream.begun = self._window(stream).end, True
-        if stream.at == stream.spectrogram.shape[1]:
-            stream.spectrogram = None
+    def _spoken(self, stream: FastPitchStream, window: Window, samples: Samples) -> bytes:
+        """Return what is heard of a window, and go on to the next one."""
+        made = stream.made
+        assert made is not None, "a window of no spectrogram was vocoded"
+        pause = b""
+        if stream.at == 0:
+            pause = silence(self.info.sample_rate, PAUSE_MS) if stream.begun else b""
+            stream.note(self._words(stream.text, made, stream.samples + len(pause) // 2))
+        stream.at, stream.begun = window.end, True
+        if stream.at == made.mel.shape[1]:
+            stream.made = None
         return pause + to_int16(samples).tobytes()
+
+    def _words(self, text: str, made: Spectrogram, begun: int) -> tuple[Word, ...]:
+        """Return the words of a piece that began after so many samples; none if the model does not say."""
+        voices = self._loaded()
+        words = words_of_tokens(text, made.tokens, voices.space, voices.tokens)
+        if not made.frames:
+            return ()
+        per_ms = self.info.sample_rate / 1000
+        at = [
+            (begun + voices.vocoder.samples_per_frame * frames) / per_ms
+            for frames in accumulate(made.frames, initial=0)
+        ]
+        return words.times(at, at[-1])
 
     def _sounds(self, word: str) -> bool:
         """Whether the model's tokenizer makes more of a word than of nothing."""
-        model = self._loaded().model
+        tokens = self._loaded().tokens
         try:
-            return bool(set(model.parse(word)[0].tolist()) - set(model.parse(" ")[0].tolist()))
+            return bool(set(tokens(word)) - set(tokens(" ")))
         except Exception:  # noqa: BLE001  third-party dictionaries and rules raise anything on odd text
             return False
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loguru import logger
 
@@ -18,6 +19,7 @@ from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import espeak_library
 from nemotron_speech.engines.kokoro_phonemes import TOKENS, KokoroPhonemes, in_parts
 from nemotron_speech.engines.pieces import PieceStream, speak_pieces
+from nemotron_speech.engines.word_times import words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
@@ -41,6 +43,14 @@ _DIALECTS = {
 }
 """First letter of a voice's name to what it was trained to speak from espeak-ng's phonemes. Japanese and
 Chinese voices (j, z) were trained on other symbols: they are voices here, their languages are not."""
+
+
+class Part(NamedTuple):
+    """What the model speaks at once."""
+
+    symbols: str
+    text: str
+    """What they are the symbols of; empty if of a part of it."""
 
 
 class KokoroEngine:
@@ -87,6 +97,8 @@ class KokoroEngine:
                 raise ConfigurationError(_absent(option, path))
         self._session = _session(self._model, cuda=self._cuda, threads=self._threads)
         self._inputs = {value.name: value.type for value in self._session.get_inputs()}
+        self._outputs = [value.name for value in self._session.get_outputs()]
+        self._lengths = next((name for name in self._outputs[1:] if "dur" in name), "")
         self._styles = _styles(self._voices)
         missing = [name for name in ("style", "speed") if name not in self._inputs]
         if missing or not {"tokens", "input_ids"} & set(self._inputs):
@@ -109,10 +121,14 @@ class KokoroEngine:
         text = segment.text.replace("\0", " ")
         words = dict.fromkeys(word for word in text.split() if any(map(str.isalnum, word)))
         unspoken = tuple(word for word in words if not any(map(str.isalpha, phonemes.write(word))))
-        pieces = split_clauses(text, PRESETS[segment.preset])
-        parts = (part for piece in pieces for part in in_parts(phonemes.write(piece)))
+        parts = (
+            Part(part, piece if part == symbols else "")
+            for piece in split_clauses(text, PRESETS[segment.preset])
+            for symbols in [phonemes.write(piece)]
+            for part in in_parts(symbols)
+        )
         return PieceStream(
-            segment, deque(part for part in parts if any(map(str.isalpha, part))), unspoken=unspoken
+            segment, deque(part for part in parts if any(map(str.isalpha, part.symbols))), unspoken=unspoken
         )
 
     def step(self, streams: Sequence[PieceStream]) -> list[TtsResult | EngineError]:
@@ -121,15 +137,24 @@ class KokoroEngine:
 
     def close(self, stream: PieceStream) -> None:
         """Stop the segment: no further piece of it is spoken."""
-        stream.pieces.clear()
+        stream.stop()
 
-    def _speak(self, stream: PieceStream, part: str) -> npt.NDArray[np.float32]:
+    def _speak(self, stream: PieceStream, part: Part) -> npt.NDArray[np.float32]:
         if self._session is None:
             raise EngineError("the model is not loaded")
-        return self._run([TOKENS[symbol] for symbol in part], stream.segment)
+        samples, lengths = self._run([TOKENS[symbol] for symbol in part.symbols], stream.segment)
+        begun, per_ms = stream.samples, SAMPLE_RATE / 1000
+        at = [(begun + length) / per_ms for length in accumulate(lengths)]
+        write = self._phonemes[_dialect(stream.segment)].write
+        words = words_of_tokens(part.text, part.symbols, " ", write)
+        stream.note(words.times(at, at[-1]) if at else ())
+        return samples
 
-    def _run(self, tokens: list[int], segment: Segment) -> npt.NDArray[np.float32]:
-        """Return samples in -1..1 of at most 510 tokens."""
+    def _run(self, tokens: list[int], segment: Segment) -> tuple[npt.NDArray[np.float32], list[float]]:
+        """Return samples in -1..1 of at most 510 tokens, and how many each token has, both edges too.
+
+        The lengths are missing where the model does not tell them: many exports have no output for that.
+        """
         import numpy as np
 
         table = self._styles[segment.voice]
@@ -143,10 +168,14 @@ class KokoroEngine:
         )
         name = "tokens" if "tokens" in self._inputs else "input_ids"
         feed = {name: np.array([[0, *tokens, 0]], np.int64), "style": style, "speed": speed}
-        samples = np.asarray(self._session.run(None, feed)[0], np.float32).ravel()
+        made = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
+        samples = np.asarray(made[self._outputs[0]], np.float32).ravel()
         if not np.isfinite(samples).all():
             raise FloatingPointError("the model's audio is not finite")
-        return samples
+        lengths = np.asarray(made.get(self._lengths, ()), np.float64).ravel()
+        if len(lengths) != len(tokens) + 2:
+            return samples, []
+        return samples, (lengths * (len(samples) / max(lengths.sum(), 1))).tolist()
 
     def _warm_up(self) -> None:
         """Speak once, to nobody; what runs first runs slowly, and a wrong model fails here."""

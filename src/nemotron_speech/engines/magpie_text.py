@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from nemotron_speech.engines.word_times import words_of_tokens
+
 _OTHER_SHAPES = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": ", ", "…": "..."}
 )
@@ -121,23 +123,8 @@ class MagpieText:
         tokens = self._tokens(part)
         if not tokens:
             return None
-        words = part.split()
-        word_of = self._word_of(tokens)
-        if not word_of or word_of[-1] + 1 != len(words):
-            words, word_of = [], []
-        return TextChunk((*tokens, self._end_token), tuple(words), tuple([*word_of, *word_of[-1:]]))
-
-    def _word_of(self, tokens: Sequence[int]) -> list[int]:
-        """For each token the number of its word, counted by the spaces between words."""
-        if self._space is None:
-            return []
-        word, word_of, inside = -1, [], False
-        for token in tokens:
-            is_space = token == self._space
-            word += not is_space and not inside
-            inside = not is_space
-            word_of.append(max(word, 0))
-        return word_of
+        words, word_of, _ = words_of_tokens(part, tokens, self._space, self._encode)
+        return TextChunk((*tokens, self._end_token), words, (*word_of, *word_of[-1:]))
 
     def _tokens(self, part: str) -> list[int]:
         return self._encode(part) or self._encode_words(part.split())

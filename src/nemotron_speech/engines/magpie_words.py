@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from nemotron_speech.engines.base import Word
 from nemotron_speech.engines.magpie_text import TextChunk
+from nemotron_speech.engines.word_times import word_times
 
 
 class SpokenWords:
@@ -39,7 +38,5 @@ class SpokenWords:
         words = [word for chunk in self._chunks for word in chunk.words]
         if not words or not all(chunk.words for chunk in self._chunks):
             return ()
-        known = {**self._begun, len(words): frames}
-        starts = np.interp(range(len(words) + 1), sorted(known), [known[word] for word in sorted(known)])
-        at = [round(min(start, frames) * ms_per_frame) for start in starts]
-        return tuple(Word(word, at[i], at[i + 1]) for i, word in enumerate(words))
+        begun = {word: frame * ms_per_frame for word, frame in self._begun.items()}
+        return word_times(words, begun, frames * ms_per_frame)

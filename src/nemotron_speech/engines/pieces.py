@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
+from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult, Word
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.isolation import all_or_each
 from nemotron_speech.errors import EngineError
@@ -23,20 +23,37 @@ class PieceStream:
     """One segment being spoken."""
 
     segment: Segment
-    pieces: deque[str]
-    """What is still to be spoken."""
+    pieces: deque[Any]
+    """What is still to be spoken: texts, where an engine does not say otherwise."""
     voice: Any = None
     """What the model needs of the voice."""
     unspoken: tuple[str, ...] = ()
     held: list[bytes] = field(default_factory=list)
     """Audio that leaves with the end of the segment."""
+    samples: int = 0
+    """Made so far."""
+    words: list[Word] | None = field(default_factory=list)
+    """Spoken so far; None once it could not be told when those of a piece were."""
+
+    def note(self, words: Sequence[Word]) -> None:
+        """Take in the words of a piece, timed within the segment; none where that cannot be told."""
+        if self.words is not None:
+            self.words.extend(words)
+        if not words:
+            self.words = None
+
+    def stop(self) -> None:
+        """Speak no more of it."""
+        self.pieces.clear()
+        self.words = None
 
     def deliver(self, pcm: bytes, *, done: bool) -> TtsResult:
         """Return the audio of a step as the segment's mode wants it."""
+        self.samples += len(pcm) // 2
         if self.segment.mode is SynthesisMode.BATCH:
             self.held.append(pcm)
             pcm = b"".join(self.held) if done else b""
-        return TtsResult(pcm, done, unspoken=self.unspoken if done else ())
+        return TtsResult(pcm, done, tuple(self.words or ()), self.unspoken) if done else TtsResult(pcm)
 
 
 def pieces_of(
@@ -55,7 +72,7 @@ def silence(sample_rate: int, ms: int) -> bytes:
 
 
 def speak_pieces(
-    streams: Sequence[PieceStream], speak: Callable[[PieceStream, str], npt.NDArray[np.float32]]
+    streams: Sequence[PieceStream], speak: Callable[[PieceStream, Any], npt.NDArray[np.float32]]
 ) -> list[TtsResult | EngineError]:
     """Speak the next piece of each segment; `speak` returns its samples in -1..1.
 
@@ -65,7 +82,7 @@ def speak_pieces(
 
 
 def _next_piece(
-    stream: PieceStream, speak: Callable[[PieceStream, str], npt.NDArray[np.float32]]
+    stream: PieceStream, speak: Callable[[PieceStream, Any], npt.NDArray[np.float32]]
 ) -> TtsResult | EngineError:
     made: list[bytes] = []
 

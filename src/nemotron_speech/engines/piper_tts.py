@@ -7,34 +7,41 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
+from nemotron_speech.engines.pieces import PieceStream
+from nemotron_speech.engines.word_times import words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from piper import AudioChunk  # pyright: ignore[reportMissingImports]
 
 _NO_TEXT = re.compile(r"\[\[|\]\]|[\0\ud800-\udfff]")
 """Piper reads what is between double brackets as phonemes, and fails on NUL and halves of surrogate pairs."""
+_SPACE, _EDGES = " ", "^$"
+"""What stands between the phonemes of two words, and at both ends of a sentence."""
 
 
 @dataclass(slots=True, eq=False)
-class PiperStream:
-    """One segment being spoken."""
+class PiperStream(PieceStream):
+    """One segment being spoken; its sentences are made when asked for."""
 
-    segment: Segment
-    speaker: int | None
-    sentences: Iterator[npt.NDArray[np.float32]] | None = None
-    """The audio of each sentence, made when asked for."""
-    held: list[bytes] = field(default_factory=list)
+    sentences: Iterator[AudioChunk] | None = None
+    phonemes: list[str] = field(default_factory=list)
+    """Spoken so far."""
+    onsets_ms: list[float] = field(default_factory=list)
+    """When each of them began."""
+    aligned: bool = True
+    """Whether the voice told so for all of them."""
     done: bool = False
 
 
@@ -83,8 +90,9 @@ class PiperEngine:
                 f"the piper engine needs piper-tts ({error}); pip install 'nemotron-speech[piper]'"
             ) from error
         path = self._path()
+        aligned = find_spec("onnx") is not None  # with which Piper makes a voice tell how long a phoneme is
         try:
-            self._voice = PiperVoice.load(path, use_cuda=self._cuda)
+            self._voice = PiperVoice.load(path, use_cuda=self._cuda, include_alignments=aligned)
         except Exception as error:
             raise ConfigurationError(f"{path} is no usable Piper voice: {error}") from error
         config = self._voice.config
@@ -103,7 +111,7 @@ class PiperEngine:
     def open(self, segment: Segment) -> PiperStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
         segment.check(self.info)
-        return PiperStream(segment, self._speakers[segment.voice])
+        return PiperStream(segment, deque(), self._speakers[segment.voice])
 
     def step(self, streams: Sequence[PiperStream]) -> list[TtsResult | EngineError]:
         """Speak the next sentence of each segment."""
@@ -116,27 +124,46 @@ class PiperEngine:
     def _sentence(self, stream: PiperStream) -> TtsResult | EngineError:
         try:
             stream.sentences = stream.sentences or self._speak(stream)
-            samples = next(stream.sentences, None)
+            sentence = next(stream.sentences, None)
         except Exception as error:  # noqa: BLE001  whatever the phonemiser and the runtime raise
             stream.done = True
             logger.opt(exception=error).error("a segment failed")
             return EngineError(f"the voice failed: {error}")
-        stream.done = samples is None
-        pcm = b"" if samples is None else to_int16(samples).tobytes()
-        if stream.segment.mode is SynthesisMode.BATCH:
-            stream.held.append(pcm)
-            pcm = b"".join(stream.held) if stream.done else b""
-        return TtsResult(pcm, stream.done)
+        if sentence is None:
+            stream.done = True
+            self._time_words(stream)
+            return stream.deliver(b"", done=True)
+        self._note_phonemes(stream, sentence)
+        return stream.deliver(to_int16(sentence.audio_float_array).tobytes(), done=False)
 
-    def _speak(self, stream: PiperStream) -> Iterator[npt.NDArray[np.float32]]:
+    def _speak(self, stream: PiperStream) -> Iterator[AudioChunk]:
         from piper import SynthesisConfig  # pyright: ignore[reportMissingImports]
 
         config = SynthesisConfig(
-            speaker_id=stream.speaker, length_scale=self._voice.config.length_scale / stream.segment.speed
+            speaker_id=stream.voice, length_scale=self._voice.config.length_scale / stream.segment.speed
         )
-        text = _NO_TEXT.sub(" ", stream.segment.text)
-        for chunk in self._voice.synthesize(text, config):
-            yield chunk.audio_float_array
+        yield from self._voice.synthesize(_speakable(stream.segment), config, include_alignments=True)
+
+    def _note_phonemes(self, stream: PiperStream, sentence: AudioChunk) -> None:
+        """Remember when each phoneme of a sentence began, with a space before the first."""
+        alignments = sentence.phoneme_alignments
+        stream.aligned = stream.aligned and alignments is not None
+        lengths = [(_SPACE, 0), *((one.phoneme, one.num_samples) for one in alignments or ())]
+        at, per_ms = stream.samples, self.info.sample_rate / 1000
+        for phoneme, samples in lengths:
+            if phoneme not in _EDGES:
+                stream.phonemes.append(phoneme)
+                stream.onsets_ms.append(at / per_ms)
+            at += samples
+
+    def _time_words(self, stream: PiperStream) -> None:
+        if stream.aligned:
+            text = _speakable(stream.segment)
+            words = words_of_tokens(text, stream.phonemes, _SPACE, self._phonemes)
+            stream.note(words.times(stream.onsets_ms, 1000 * stream.samples / self.info.sample_rate))
+
+    def _phonemes(self, word: str) -> list[str]:
+        return [phoneme for sentence in self._voice.phonemize(word) for phoneme in sentence]
 
     def _path(self) -> Path:
         """Return the path of the voice's model; one that is only a name is fetched."""
@@ -167,6 +194,10 @@ class PiperEngine:
                 f"model: the voice {self._source} is not in {self._folder} and cannot be downloaded "
                 f"({error}); put its .onnx and .onnx.json there, or give the path of the .onnx as model="
             ) from error
+
+
+def _speakable(segment: Segment) -> str:
+    return _NO_TEXT.sub(" ", segment.text)
 
 
 def _check_files(model: Path) -> None:

@@ -26,6 +26,8 @@ _DROPPED = 0.5
 class DecoderState:
     """A text between two steps."""
 
+    tokens: tuple[int, ...]
+    """The text, as the model reads it."""
     inputs: torch.Tensor
     """The encoded text: [tokens, width]."""
     processed: torch.Tensor | None
@@ -46,6 +48,8 @@ class Made:
     state: DecoderState
     frames: torch.Tensor
     """[mels, frames]"""
+    attended: torch.Tensor
+    """To which token in which step: [steps, tokens]."""
     ends: bool
 
 
@@ -69,14 +73,13 @@ class Frames:
         """Frames to each side of a frame that its postnet hears."""
 
     @torch.inference_mode()
-    def begin(self, text: str, language: str, seed: int) -> DecoderState | None:
-        """Encode a text; None if the model has no sound for it."""
-        ids = self._model.tokenizer.text_to_ids(text, language=language)
-        if not ids:
+    def begin(self, tokens: Sequence[int], seed: int) -> DecoderState | None:
+        """Encode a text; None if there is nothing of it."""
+        if not tokens:
             return None
         device = next(self._model.parameters()).device
         encoded = self._model.encoder.inference(
-            self._model.embedding(torch.tensor([ids], device=device)).transpose(1, 2)
+            self._model.embedding(torch.tensor([tokens], device=device)).transpose(1, 2)
         )
         if self._model.gst and self._model.use_gst:
             encoded = self._model.compute_gst(encoded, None)
@@ -84,6 +87,7 @@ class Frames:
         decoder._init_states(encoded, mask=None)
         decoder.attention.init_states(encoded)
         return DecoderState(
+            tuple(tokens),
             encoded[0],
             None if decoder.processed_inputs is None else decoder.processed_inputs[0],
             torch.zeros(decoder.frame_channels, device=device),
@@ -98,18 +102,24 @@ class Frames:
         if len(states) > 1 and not self.batched:
             return [made for state in states for made in self.decode([state], steps)]
         self._put_in(states)
-        decoder, outputs, stops = self._decoder, list[torch.Tensor](), list[torch.Tensor]()
+        decoder = self._decoder
+        outputs, attended, stops = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
         memory = torch.stack([state.frame for state in states])
         for _ in range(steps):
-            output, _, stop = decoder.decode(self._prenet(memory, states))
+            output, attention, stop = decoder.decode(self._prenet(memory, states))
             outputs.append(output.reshape(len(states), -1))
+            attended.append(attention.reshape(len(states), -1))
             stops.append(torch.sigmoid(stop.reshape(len(states))))
             memory = decoder._update_memory(outputs[-1])
         made = torch.stack(outputs, 1)  # [texts, steps, r * mels]
         if not made.isfinite().all():
             raise FloatingPointError("the spectrogram is not finite")
         ended = (torch.stack(stops, 1) > decoder.stop_threshold).tolist()
-        return [self._take_out(i, state, memory, made[i], ended[i]) for i, state in enumerate(states)]
+        attention = torch.stack(attended, 1).cpu()  # [texts, steps, tokens]
+        return [
+            self._take_out(i, state, memory, made[i], attention[i], ended[i])
+            for i, state in enumerate(states)
+        ]
 
     @torch.inference_mode()
     def refine(self, frames: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -150,12 +160,19 @@ class Frames:
             setattr(decoder.attention, name, value)
 
     def _take_out(
-        self, row: int, state: DecoderState, memory: torch.Tensor, made: torch.Tensor, ended: list[bool]
+        self,
+        row: int,
+        state: DecoderState,
+        memory: torch.Tensor,
+        made: torch.Tensor,
+        attention: torch.Tensor,
+        ended: list[bool],
     ) -> Made:
         """The model does not end with its first step, whatever it says."""
         last = next((i for i, end in enumerate(ended) if end and state.steps + i > 0), len(ended) - 1)
         frames = made[: last + 1].reshape(-1, self._decoder.frame_channels).T
         after = DecoderState(
+            state.tokens,
             state.inputs,
             state.processed,
             memory[row],
@@ -164,7 +181,8 @@ class Frames:
             state.chance,
             state.steps + last + 1,
         )
-        return Made(after, frames, ended[last] and after.steps > 1)
+        attended = attention[: last + 1, : len(state.tokens)]
+        return Made(after, frames, attended, ended[last] and after.steps > 1)
 
     def _attention_state(self, row: int = 0, tokens: int | None = None) -> dict[str, Any]:
         kept = vars(self._decoder.attention)

@@ -38,6 +38,12 @@ class Voice:
     """From frames [mels, frames] as the model makes them to those the vocoder was trained on."""
     name: str
     language: str
+    space: int | None
+    """The token between two words, where there is one."""
+
+    def tokens(self, text: str) -> list[int]:
+        """Return a text as the model reads it. Raises whatever its dictionary does."""
+        return self.model.tokenizer.text_to_ids(text, language=self.language)
 
 
 def load_voice(tacotron2: str, hifigan: str, device: str) -> Voice:
@@ -57,6 +63,7 @@ def load_voice(tacotron2: str, hifigan: str, device: str) -> Voice:
         _rescaling(model.ap, AudioProcessor(gan_settings.audio)),
         name,
         _language(tacotron2, settings),
+        _space(model.tokenizer),
     )
 
 
@@ -129,3 +136,10 @@ def _language(source: str, settings: Any) -> str:
     named = parts[1] if parts[0] == "tts_models" else ""
     datasets = [dataset.language for dataset in settings.datasets or () if dataset.language]
     return (named or settings.phoneme_language or next(iter(datasets), "") or "en").split("-")[0]
+
+
+def _space(tokenizer: Any) -> int | None:
+    try:
+        return tokenizer.characters.char_to_id(" ")
+    except KeyError:
+        return None

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.audio import to_int16
-from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.hub import first_line
 from nemotron_speech.engines.isolation import BatchLimit, release_torch_memory
 from nemotron_speech.engines.pieces import PieceStream, pieces_of, silence
 from nemotron_speech.engines.windowed_vocoder import Samples, Window, vocode_all
+from nemotron_speech.engines.word_times import onsets, words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ class Piece:
     """The newest refined ones, as the vocoder wants them: [mels, n]."""
     at: int = 0
     """How many of those in `mel` are audio already."""
-    begun: bool = False
+    begun: int | None = None
+    """Samples of the segment before it; None while nothing of it has been spoken."""
+    attended: list[Any] = field(default_factory=list)
+    """To which token of the text in which step: [steps, tokens] of each time that frames were made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -156,13 +160,13 @@ class Tacotron2Engine:
 
     def close(self, stream: Tacotron2Stream) -> None:
         """Stop the segment; it costs nothing from the next step on."""
-        stream.pieces.clear()
+        stream.stop()
         stream.piece = None
 
     def _begin(self, streams: Sequence[Tacotron2Stream]) -> None:
         """Encode the next clause of each segment."""
-        language = self._loaded().language
-        begun = [self._frames.begin(stream.pieces[0], language, self._seed) for stream in streams]
+        tokens = self._loaded().tokens
+        begun = [self._frames.begin(tokens(stream.pieces[0]), self._seed) for stream in streams]
         for stream, state in zip(streams, begun, strict=True):
             text = stream.pieces.popleft()
             stream.piece = Piece(text, state) if state is not None else None
@@ -176,6 +180,7 @@ class Tacotron2Engine:
         for piece, made in zip(pieces, self._frames.decode([p.state for p in pieces], steps), strict=True):
             piece.state, piece.ended = made.state, made.ends
             piece.frames += made.frames.shape[1]
+            piece.attended.append(made.attended)
             piece.raw = _joined(piece.raw, made.frames)
         for stream in streams:
             self._stop_the_lost(stream)
@@ -233,21 +238,35 @@ class Tacotron2Engine:
         """Return what is heard of a window, and go on to the next one."""
         piece = stream.piece
         assert piece is not None, "a window of no clause was vocoded"
-        pause = silence(self.info.sample_rate, PAUSE_MS) if stream.spoke and not piece.begun else b""
-        stream.spoke = piece.begun = True
+        pause = b""
+        if piece.begun is None:
+            pause = silence(self.info.sample_rate, PAUSE_MS) if stream.spoke else b""
+            piece.begun = stream.samples + len(pause) // 2
+        stream.spoke = True
         over = max(window.end - self._loaded().vocoder.context, 0)
         piece.mel, piece.at = piece.mel[:, over:], window.end - over
         if piece.ended and piece.at == piece.mel.shape[1]:
+            ended = stream.samples + len(pause) // 2 + len(samples)
+            stream.note(self._words(piece, piece.begun, ended))
             stream.piece = None
         return pause + to_int16(samples).tobytes()
 
+    def _words(self, piece: Piece, begun: int, ended: int) -> tuple[Word, ...]:
+        """Return the words of a piece that is spoken, from the first to the last of its samples."""
+        import numpy as np
+
+        voice, per_ms = self._loaded(), self.info.sample_rate / 1000
+        words = words_of_tokens(piece.text, piece.state.tokens, voice.space, voice.tokens)
+        first = begun + voice.padding * voice.vocoder.samples_per_frame
+        per_step = self._frames.per_step * voice.vocoder.samples_per_frame
+        at = [(first + per_step * step) / per_ms for step in onsets(np.concatenate(piece.attended))]
+        return words.times(at, ended / per_ms)
+
     def _sounds(self, word: str) -> bool:
         """Whether the model's characters have more of a word than of nothing."""
-        voice = self._loaded()
-        tokenizer = voice.model.tokenizer
+        tokens = self._loaded().tokens
         try:
-            ids = tokenizer.text_to_ids(word, language=voice.language)
-            return bool(set(ids) - set(tokenizer.text_to_ids(" ", language=voice.language)))
+            return bool(set(tokens(word)) - set(tokens(" ")))
         except Exception:  # noqa: BLE001  third-party dictionaries and rules raise anything on odd text
             return False
 
