@@ -99,6 +99,7 @@ _ALREADY_ENDS = listed("already still maybe please actually really")
 _POLITE = listed("mind possible okay ok then")
 """Ends of conditions that follow what they are about: *if you don't mind*."""
 _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
+_CURIOUS = listed("like love want wanted need needed wish")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")
 _TENS = listed("twenty thirty")
@@ -145,6 +146,7 @@ def lacks_something(words: Clause) -> bool:
         or _ends_in_opinion(clause)
         or _ends_in_verb(clause)
         or _ends_in_recipient(clause)
+        or _ends_in_curiosity(clause)
         or (not answers and _ends_in_bare_auxiliary(clause))
     )
 
@@ -309,6 +311,13 @@ def _ends_in_recipient(clause: Clause) -> bool:
     if not before or before[-1] in ("please", "just"):
         return not before or not _NOT & set(before)
     return not _NOT & set(before) and not _fronts_object(before) and _is_verb_after(before)
+
+
+def _ends_in_curiosity(clause: Clause) -> bool:
+    """*I would like to know*, *I was wondering*; but not *do you want to know*, *I don't want to know*."""
+    if clause[0].split("'")[0] not in ("i", "we") or _NOT & set(clause):
+        return False
+    return clause[-1] == "wondering" or (clause[-2:] == ["to", "know"] and clause[-3] in _CURIOUS)
 
 
 # ------------------------------------------------------------------------------------ what helps them

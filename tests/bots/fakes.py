@@ -347,6 +347,10 @@ class FakeLlm(FakeServer):
             self.aborted += 1
         return response
 
+    def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:
+        """Return the answer to a conversation."""
+        return self.reply
+
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
         if self.tool_call and body["messages"][-1]["role"] == "user":
             name, arguments = self.tool_call
@@ -355,11 +359,11 @@ class FakeLlm(FakeServer):
             await self._event(response, {"choices": [choice]})
             await response.write(b"data: [DONE]\n\n")
             return
-        rest = self.reply
+        rest = reply = self.reply_to(body["messages"])
         if body.get("continue_final_message"):
             begun = body["messages"][-1]["content"]
-            assert self.reply.startswith(begun), f"{begun!r} is not how the answer began"
-            rest = self.reply[len(begun) :]
+            assert reply.startswith(begun), f"{begun!r} is not how the answer began"
+            rest = reply[len(begun) :]
         tokens = re.findall(r"\s*\S+|\s+", rest)
         limit = body.get("max_tokens") or len(tokens)
         for n, token in enumerate(tokens[:limit]):

@@ -12,6 +12,9 @@ the number of my booking is
 I was hoping you could recommend
 please give me
 we were wondering whether you
+I would like to know
+okay and I'd love to know
+I was just wondering
 because it
 when I
 I need to change my
@@ -72,6 +75,9 @@ WHOLE = """
 I live in Berlin
 my sister is a doctor
 yes I do
+do you want to know
+I really don't want to know
+that's all I need to know
 of course it is
 how are you
 who are you

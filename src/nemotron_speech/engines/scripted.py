@@ -51,6 +51,8 @@ class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words_per_second: float = 4.0
     end_ms: int | None = None
     """Silence after which the utterance is said to have ended; None tells no ends."""
+    pause_ms: int | None = None
+    """Silence behind which the next transcript is heard, though the utterance goes on; None for never."""
     fail_on: str = ""
     """An utterance with this transcript makes the engine fail."""
     capacity: int = 64
@@ -100,7 +102,8 @@ class _Hearing:
     def __init__(self, script: AsrScript, rate: int) -> None:
         self._script, self._rate = script, rate
         self.wanted_samples = rate * script.chunk_ms // 1000
-        self._utterance = 0
+        self._first = self._parts = 0
+        """Which transcript the utterance begins with, and how many it has come to."""
         self._samples = 0
         self._loud_from: int | None = None
         self._loud = 0
@@ -111,20 +114,30 @@ class _Hearing:
         samples = np.frombuffer(pcm, dtype="<i2")
         if _loud(samples):
             self._loud_from = self._samples if self._loud_from is None else self._loud_from
+            if not self._parts or self._paused():
+                self._parts, self._loud = self._parts + 1, 0
             self._loud += len(samples)
             self._loud_to = self._samples + len(samples)
         self._samples += len(samples)
 
     def transcript(self) -> str:
-        if self._loud_from is None:
-            return ""
-        transcripts = self._script.transcripts
-        return transcripts[self._utterance % len(transcripts)]
+        return " ".join(map(self._part, range(self._parts)))
 
     def so_far(self) -> str:
-        beginnings = _beginnings(self.transcript())
+        if not self._parts:
+            return ""
+        newest = _beginnings(self._part(self._parts - 1))
         heard = 1 + int(self._loud / self._rate * self._script.words_per_second)
-        return beginnings[min(heard, len(beginnings) - 1)]
+        beginning = newest[min(heard, len(newest) - 1)]
+        return " ".join([*map(self._part, range(self._parts - 1)), beginning])
+
+    def _part(self, number: int) -> str:
+        transcripts = self._script.transcripts
+        return transcripts[(self._first + number) % len(transcripts)]
+
+    def _paused(self) -> bool:
+        pause_ms = self._script.pause_ms
+        return pause_ms is not None and self._samples - self._loud_to >= pause_ms * self._rate // 1000
 
     def ended(self) -> bool:
         if self._script.end_ms is None or self._loud_from is None:
@@ -139,8 +152,8 @@ class _Hearing:
         )
 
     def restart(self) -> None:
-        self._utterance += self._loud_from is not None
-        self._loud_from, self._loud = None, 0
+        self._first += self._parts
+        self._loud_from, self._parts, self._loud = None, 0, 0
 
 
 class ScriptedAsr:
