@@ -1,9 +1,9 @@
 """What a turn costs the language model's cache: `uv run python -m benchmarks.kv_reuse`.
 
 A genuine llama.cpp server with tiny models (attention, and the hybrid of Nemotron 3 Nano), the bots' own
-language model service, both strategies, with and without a warm-up between turns. The prompt tokens evaluated
-for an answer are exact. The least a turn can cost is what the server has never seen; a hybrid model's state
-cannot go back to any token, only to where the server kept a copy of it.
+language model service, both strategies, with and without a warm-up between turns where there can be one.
+Prompt tokens evaluated for an answer are exact. The least a turn can cost is what the server has never seen;
+a hybrid model's state cannot go back to any token, only to where the server kept a copy of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -25,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.llm_talk import Talk, talk
 from benchmarks.machine import circumstances, panels, quantile, save
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SlotPolicy
 from pipecat_bots.model.handshake import CHUNKED, Strategy, streamed
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ MODELS: tuple[Architecture, ...] = ("llama", "nemotron_h_moe")
 LAYERS = (10, 22)
 """Of the models that take time: the larger ones are about as slow as a large one on a GPU."""
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")
-STRATEGIES: dict[str, Strategy] = {"chunked": CHUNKED, "streamed": streamed()}
+DESIGNS: dict[str, tuple[Strategy, Callable[[], SlotPolicy]]] = {
+    "chunked": (CHUNKED, AlternatingSlots),
+    "chunked, one slot": (CHUNKED, OwnSlot),
+    "streamed": (streamed(), OwnSlot),
+}
+"""Strategies with their slots; the second is what chunks cost without the alternation."""
 HYBRID_STEP = 4
 """Tokens before the end of a prompt that the last checkpoint of a recurrent state lies."""
 
@@ -119,13 +125,14 @@ class Interruption:
     """When the server was found to work on nothing."""
 
 
-async def times(url: str, strategy: Strategy, rounds: int) -> dict[str, float | None]:
+async def times(url: str, design: str, rounds: int) -> dict[str, float | None]:
     """First word after an interruption against one without, and how soon the server is idle.
 
     The model of these times never ends an answer by itself, so an interruption always finds it at work.
     """
     alone, after, ends = [], [], []
-    async with talk(url, strategy, warm=True) as one:
+    strategy, slots = DESIGNS[design]
+    async with talk(url, strategy, warm=True, slots=slots()) as one:
         one.voice.mute = strategy.read_ahead_s == 0
         asking = await asked(one)
         for n in range(rounds):
@@ -212,10 +219,10 @@ async def conversations(folder: Path, count: int, bar: Progress) -> list[dict[st
     for architecture in bar.track(MODELS, description="tokens"):
         model = build(folder / f"{architecture}.gguf", architecture)
         with running_llama_server(model, "--ctx", "16384") as url:
-            for name, strategy in STRATEGIES.items():
-                for warm in (False, True):
+            for name, (_, slots) in DESIGNS.items():
+                for warm in (False, True) if slots().keeps_one_cache else (False,):
                     hybrid = architecture != "llama"
-                    rows.append(await row(url, architecture, name, strategy, warm, count, hybrid))
+                    rows.append(await row(url, architecture, name, warm, count, hybrid))
     return rows
 
 
@@ -229,20 +236,19 @@ async def all_times(folder: Path, rounds: int, bar: Progress) -> list[dict[str, 
         shape = Shape(dim=512, ff=1024, layers=layers, heads=8)
         model = build(folder / f"{architecture}-{layers}.gguf", architecture, kind="random", shape=shape)
         with running_llama_server(model, "--ctx", "16384") as url:
-            for name, strategy in STRATEGIES.items():
-                figures = await times(url, strategy, rounds)
+            for name in DESIGNS:
+                figures = await times(url, name, rounds)
                 rows.append({"model": architecture, "layers": layers, "strategy": name, **figures})
     return rows
 
 
-async def row(
-    url: str, architecture: str, name: str, strategy: Strategy, warm: bool, count: int, hybrid: bool
-) -> dict[str, Any]:
-    async with talk(url, strategy, warm) as one:
+async def row(url: str, architecture: str, name: str, warm: bool, count: int, hybrid: bool) -> dict[str, Any]:
+    strategy, slots = DESIGNS[name]
+    async with talk(url, strategy, warm, slots()) as one:
         costs, least = await turns(one, count, hybrid, warm)
-    async with talk(url, strategy, warm) as one:
+    async with talk(url, strategy, warm, slots()) as one:
         interrupted = await after_interruption(one, hybrid, warm)
-    async with talk(url, strategy, warm) as one:
+    async with talk(url, strategy, warm, slots()) as one:
         longer = await longer_turn(one, hybrid)
         warmed = one.llm.warmed_tokens
     above = [cost - lowest for cost, lowest in zip(costs[1:], least[1:], strict=True)]

@@ -16,6 +16,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
+from nemotron_speech.protocol.slots import SlotPolicy
 from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
@@ -159,9 +160,11 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(url: str, strategy: Strategy, warm: bool) -> AsyncIterator[Talk]:
+async def talk(
+    url: str, strategy: Strategy, warm: bool, slots: SlotPolicy | None = None
+) -> AsyncIterator[Talk]:
     settings = Watched.Settings(system_instruction=SYSTEM, temperature=0.0, max_tokens=200)
-    llm, voice = Watched(base_url=url, settings=settings, strategy=strategy), Voice()
+    llm, voice = Watched(base_url=url, settings=settings, strategy=strategy, slots=slots), Voice()
     context = Conversation()
     if warm:
         llm.keep_warm(context)

@@ -93,7 +93,7 @@ def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
 
 
 def _slots(settings: BotSettings) -> SlotPolicy:
-    if settings.bot_slot_policy == "alternate":
+    if settings.bot_llm_strategy == "chunked":
         return AlternatingSlots()
     return OwnSlot(_shared_slots(settings.nvidia_llama_cpp_url))
 

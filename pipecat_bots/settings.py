@@ -66,7 +66,8 @@ class BotSettings(BaseSettings):
     )
     bot_llm_strategy: Literal["streamed", "chunked"] = Field(
         default="streamed",
-        description="One request for a whole answer, or one for each chunk the voice takes "
+        description="streamed: one request for a whole answer, on one llama.cpp slot; chunked: one for each "
+        "chunk the voice takes, on two slots in turn (--parallel 2) that rest two seconds each "
         "(docs/decisions/llm-strategy.md).",
     )
     bot_read_ahead_secs: float = Field(
@@ -96,10 +97,6 @@ class BotSettings(BaseSettings):
     bot_tool_filler: str = Field(
         default="Let me look that up.",
         description="What is said while a tool takes longer than a moment; empty for nothing.",
-    )
-    bot_slot_policy: Literal["single", "alternate"] = Field(
-        default="single",
-        description="Which llama.cpp slots a conversation uses (docs/decisions/slot-policy.md).",
     )
     bot_run_ahead: int = Field(
         default=1,

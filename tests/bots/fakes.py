@@ -312,6 +312,8 @@ class FakeLlm(FakeServer):
         """After so many tokens it says nothing for a long time."""
         self.tool_call: tuple[str, str] | None = None
         """Name and arguments of a tool that every question is answered with, before its result is known."""
+        self.thoughts: tuple[dict[str, str], ...] = ()
+        """What every answer and every call begins with, as the server sends it."""
 
     @property
     def url(self) -> str:
@@ -352,9 +354,12 @@ class FakeLlm(FakeServer):
         return self.reply
 
     async def _stream(self, response: web.StreamResponse, body: dict[str, Any]) -> None:
+        for delta in self.thoughts:
+            await self._event(response, {"choices": [{"index": 0, "delta": delta}]})
         if self.tool_call and body["messages"][-1]["role"] == "user":
             name, arguments = self.tool_call
-            call = {"index": 0, "id": "c1", "function": {"name": name, "arguments": arguments}}
+            function = {"name": name, "arguments": arguments}
+            call = {"index": 0, "id": f"c{len(self.requests)}", "function": function}
             choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
             await self._event(response, {"choices": [choice]})
             await response.write(b"data: [DONE]\n\n")

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
+from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot
 from pipecat_bots import process
-from pipecat_bots.pipeline import warm_up
+from pipecat_bots.pipeline import chunked_llm, warm_up
 from pipecat_bots.settings import BotSettings
 
 
@@ -31,6 +32,14 @@ def test_the_servers_are_where_they_have_always_been(
     assert getattr(BotSettings(), variable.lower()) == value
     monkeypatch.setenv(variable, "elsewhere")
     assert getattr(BotSettings(), variable.lower()) == "elsewhere"
+
+
+@pytest.mark.parametrize(("strategy", "slots"), [("streamed", OwnSlot), ("chunked", AlternatingSlots)])
+def test_a_strategy_brings_its_use_of_slots_along(
+    strategy: str, slots: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOT_LLM_STRATEGY", strategy)
+    assert type(chunked_llm(BotSettings())._model._slots) is slots
 
 
 @pytest.mark.parametrize(

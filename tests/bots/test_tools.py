@@ -41,6 +41,15 @@ def weigh(thing: str) -> str:
     return f"A {thing} weighs five pounds."
 
 
+@server.tool()
+async def measure(thing: str) -> str:
+    "Say how long a thing is, after a long time."
+    import anyio
+
+    await anyio.sleep(600)
+    return "It is long."
+
+
 server.run(*sys.argv[1:2] or ["stdio"], **({"port": int(sys.argv[2])} if sys.argv[2:] else {}))
 """
 
@@ -79,6 +88,11 @@ def results(context: LLMContext) -> list[Any]:
         for m in context.get_messages()
         if isinstance(m, dict) and m.get("role") == "tool"
     ]
+
+
+def calls(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the model had called when it was asked this."""
+    return [call for message in request["messages"] for call in message.get("tool_calls", ())]
 
 
 def slow(seconds: float, cancelled: list[bool] | None = None) -> Callable[..., Awaitable[None]]:
@@ -168,6 +182,30 @@ async def test_an_interruption_cancels_the_tool_and_what_would_be_said_of_it() -
 
 
 @virtual_time
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        pytest.param([{"reasoning_content": "Hm, "}, {"reasoning_content": "love."}], id="llama.cpp"),
+        pytest.param([{"reasoning": "Hm, "}, {"reasoning": "love."}], id="vLLM"),
+        pytest.param([{"content": "<think>Hm, "}, {"content": "love.</think>\n\n"}], id="tags"),
+    ],
+)
+async def test_thoughts_before_a_call_and_before_its_answer_are_neither_said_nor_kept(
+    thoughts: list[dict[str, str]],
+) -> None:
+    async with FakeLlm("It means a lot.") as llm:
+        llm.tool_call, llm.thoughts = ("look_up", '{"word": "love"}'), tuple(thoughts)
+        context = asked("What is love?", slow(0.1))
+        settings = LlamaCppChunkedLLMService.Settings(thinking_tokens=64)
+        said = await converse(llm.url, context, [replied(context), SleepFrame(5)], settings=settings)
+    assert said == ["It means a lot."]
+    assert results(context) == [{"meaning": "love"}]
+    assert len(llm.requests) == 2
+    assert "Hm" not in json.dumps([llm.requests, context.get_messages()])
+    assert all(request["reasoning_budget_tokens"] == 64 for request in llm.requests)
+
+
+@virtual_time
 @pytest.mark.parametrize("arguments", ['{"wort": "love"}', "no json", "{}", '["love"]'])
 async def test_a_wrong_call_is_told_to_the_model_which_goes_on(arguments: str) -> None:
     async with FakeLlm("Let me try again.") as llm:
@@ -247,14 +285,42 @@ async def test_tools_of_an_mcp_server_are_used_like_any_other(
         toolbox(["units"], {"weights": server}) as tools,
         FakeLlm("Five pounds.") as llm,
     ):
-        assert len(tools) == 2
+        assert len(tools) == 3
         llm.tool_call = ("weigh", '{"thing": "cat"}')
         context = asked("How heavy is a cat?", *tools)
         said = await converse(llm.url, context, [replied(context), SleepFrame(0.2)])
     assert said == ["Five pounds."]
     assert "A cat weighs five pounds." in json.dumps(results(context))
     offered = [tool["function"]["name"] for tool in llm.requests[0]["tools"]]
-    assert offered == ["convert_units", "weigh"]
+    assert offered == ["convert_units", "weigh", "measure"]
+
+
+@pytest.mark.parametrize("way", [over_stdio, over_http])
+async def test_an_interruption_gives_up_a_call_of_an_mcp_server_which_takes_the_next(
+    tmp_path: Path, way: Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
+) -> None:
+    script = tmp_path / "weights.py"
+    script.write_text(MCP_SERVER)
+    async with (
+        way(script) as server,
+        toolbox([], {"weights": server}) as tools,
+        FakeLlm("Five pounds.") as llm,
+    ):
+        llm.tool_call = ("measure", '{"thing": "snake"}')
+        context = asked("How long is a snake?", *tools)
+
+        async def ask_something_else() -> None:
+            assert len(llm.requests) == 1, "the first call is not over"
+            llm.tool_call = ("weigh", '{"thing": "snake"}')
+            context.add_message({"role": "user", "content": "How heavy is it then?"})
+
+        steps = [SleepFrame(0.5), InterruptionFrame(), SleepFrame(0.2), ask_something_else]
+        said = await converse(llm.url, context, [*steps, LLMContextFrame(context), replied(context)])
+    assert said == ["Five pounds."]
+    assert [call["function"]["name"] for call in calls(llm.requests[-1])] == ["measure", "weigh"]
+    answers = [m["content"] for m in llm.requests[-1]["messages"] if m["role"] == "tool"]
+    assert "CANCELLED" in answers[0]
+    assert "five pounds" in answers[1]
 
 
 async def test_an_mcp_server_that_is_away_costs_its_tools_only(warnings: list[str]) -> None:

@@ -55,6 +55,14 @@ def test_a_slot_in_use_is_passed_over_and_none_left_is_an_answer() -> None:
     assert policy.acquire(5.0) == SlotLease(1, 0.0)
 
 
+def test_a_server_with_one_slot_is_asked_for_that_one_at_once() -> None:
+    policy = AlternatingSlots()
+    policy.learn(1)
+    for now in (0.0, 0.1):
+        assert policy.acquire(now) == SlotLease(0)
+        policy.release(0, now)
+
+
 def test_releasing_twice_does_not_prolong_the_rest() -> None:
     policy = AlternatingSlots()
     policy.acquire(0.0)

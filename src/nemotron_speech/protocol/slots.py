@@ -113,7 +113,8 @@ class OwnSlot:
 class AlternatingSlots:
     """Requests take the slots in turn, and a slot rests `guard_s` seconds after each use.
 
-    For llama.cpp builds before b7551, which crash when a hybrid model's prompt is as long as its cache.
+    For llama.cpp builds before b7551, which crash when a hybrid model's prompt is as long as its cache. A
+    server with one slot is asked for that one, at once.
     """
 
     def __init__(self, count: int = 2, guard_s: float = 2.0) -> None:
@@ -130,12 +131,14 @@ class AlternatingSlots:
     keeps_one_cache = False
 
     def learn(self, total: int) -> None:
-        """Nothing to do: the server was started with as many as are wanted."""
+        self._count = max(1, min(self._count, total))
 
     def leave(self) -> None:
         """Nothing to do."""
 
     def acquire(self, now: float) -> SlotLease:
+        if self._count == 1:
+            return SlotLease(0)
         turn = [(self._next + step) % self._count for step in range(self._count)]
         slot = next((slot for slot in turn if slot not in self._in_use), None)
         if slot is None:
