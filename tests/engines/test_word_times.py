@@ -71,6 +71,13 @@ def test_tokens_without_spaces_tell_no_words() -> None:
     assert spans("one two", "one two", space=None) == []
 
 
+def test_a_word_that_a_dictionary_fails_on_is_as_long_as_it_is_written() -> None:
+    def fails(word: str) -> str:
+        raise KeyError(word)
+
+    assert words_of_tokens("best in the sea", "best inthe sea", " ", fails).first == (0, 5, 7, 11)
+
+
 def test_a_word_without_a_token_of_its_own_begins_with_its_neighbour() -> None:
     words = words_of_tokens("of a", "v", " ", lambda word: word)
     assert words.first == (0, 0)

@@ -57,8 +57,7 @@ def words_of_tokens(
     if len(spans) == len(words):
         starts = [(number, 0) for number in range(len(words))]
     else:
-        lengths = [max(1, sum(token != space for token in tokenize(word))) for word in words]
-        starts = _starts([len(span) for span in spans], lengths)
+        starts = _starts([len(span) for span in spans], [_length(word, space, tokenize) for word in words])
     if not starts:
         return TokenWords((), (), ())
     begins = [spans[span][offset] for span, offset in starts]
@@ -103,6 +102,15 @@ def _spans(tokens: Sequence[Hashable], space: Hashable) -> list[range]:
             spans.append(range(at, end))
         at = end
     return spans
+
+
+def _length(word: str, space: Hashable | None, tokenize: Callable[[str], Sequence[Hashable]]) -> int:
+    """Return how many tokens a word has alone, one at least."""
+    try:
+        tokens = tokenize(word)
+    except Exception:  # noqa: BLE001  third-party dictionaries and rules raise anything on odd text
+        return len(word)
+    return max(1, sum(token != space for token in tokens))
 
 
 def _starts(spans: Sequence[int], words: Sequence[int]) -> list[tuple[int, int]]:
