@@ -250,7 +250,7 @@ async def row(url: str, architecture: str, name: str, warm: bool, count: int, hy
         interrupted = await after_interruption(one, hybrid, warm)
     async with talk(url, strategy, warm, slots()) as one:
         longer = await longer_turn(one, hybrid)
-        warmed = one.llm.warmed_tokens
+        warmed = one.llm.warmer.tokens
     above = [cost - lowest for cost, lowest in zip(costs[1:], least[1:], strict=True)]
     return {
         "model": architecture,

@@ -126,7 +126,7 @@ class Talk:
     async def quiet(self) -> None:
         """Wait until the server works on nothing and a warm-up, if there is one, is over."""
         async with asyncio.timeout(20):
-            while await self.busy() or (self.llm._warming is not None and not self.llm._warming.done()):
+            while await self.busy() or (self.llm.warmer.is_at_work):
                 await asyncio.sleep(0.005)
 
     async def busy(self) -> bool:
@@ -167,7 +167,7 @@ async def talk(
     llm, voice = Watched(base_url=url, settings=settings, strategy=strategy, slots=slots), Voice()
     context = Conversation()
     if warm:
-        llm.keep_warm(context)
+        llm.warmer.keep(context)
     params = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
     worker = PipelineWorker(Pipeline([llm, voice]), params=params, enable_rtvi=False, idle_timeout_secs=None)
     runner = WorkerRunner(handle_sigint=False)

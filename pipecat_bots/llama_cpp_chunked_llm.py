@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -40,12 +40,12 @@ from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, Te
 from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
-from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.model.reply import Refused, Reply
 from pipecat_bots.model.tools import TOOL_TIMEOUT_S
+from pipecat_bots.model.warmer import Warmer
 from pipecat_bots.peers.dependence import HttpDependent, Server
 from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
@@ -128,13 +128,9 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         """The answer being given."""
         self._window = Window()
         self._verbatim = Verbatim()
-        self._conversation: Conversation | None = None
-        self._warming: asyncio.Task[None] | None = None
+        self.warmer = Warmer(self._model, self._request, self, lambda: self._reply is None)
         self._user_speaks = False
         """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
-        self._warmed: Sequence[Message] = ()
-        self.warmed_tokens = 0
-        """Tokens evaluated while nobody waited for them."""
         self._while_tools_run = while_tools_run
         self._filler: asyncio.Task[None] | None = None
 
@@ -148,11 +144,11 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         self._model.open()
-        self._warm_soon()
+        self.warmer.start()
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        await self._stop_warming()
+        await self.warmer.stop()
         await self._stop_filler()
         await self._model.close()
 
@@ -179,8 +175,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             self._user_speaks = False
         elif isinstance(frame, UserStartedSpeakingFrame):
             self._user_speaks = True
-            self._warmed = ()  # another conversation may have taken the slot's place meanwhile
-            self._warm_soon()
+            self.warmer.start_again()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if isinstance(frame, FunctionCallResultFrame):
@@ -191,7 +186,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         await self.push_frame(LLMFullResponseStartFrame())
         await self.start_processing_metrics()
         try:
-            await self._stop_warming()
+            await self.warmer.stop()
             await self._process_context(context)
         except GONE as error:
             await self._lost(error or type(error).__name__)
@@ -337,40 +332,6 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
 
     # ------------------------------------------------------------------------------ the conversation
 
-    def keep_warm(self, conversation: Conversation) -> None:
-        """Keep the server's cache at the end of `conversation`, while nothing else is asked of it."""
-        self._conversation = conversation
-        conversation.on_change = self._warm_soon
-
-    def _warm_soon(self) -> None:
-        if self._may_warm() and (self._warming is None or self._warming.done()):
-            self._warming = self.create_task(self._warm(), "warm")
-
-    def _may_warm(self) -> bool:
-        """Whether nothing is asked of the server, nor about to be: an answer evaluates what is new itself."""
-        if self._conversation is None or self._reply is not None:
-            return False
-        messages = self._conversation.get_messages()
-        waits_for_answer = bool(messages) and _role(messages[-1]) in ("user", "tool")
-        may_warm = self._model.is_open and self._model.keeps_one_cache and not self._model.is_strict
-        return may_warm and not waits_for_answer
-
-    async def _warm(self) -> None:
-        with suppress(*GONE, Refused):  # the answer will say what is wrong
-            await self._model.learn_context_tokens()
-            while self._conversation is not None and self._may_warm():
-                request = await self._request(self._conversation)
-                if request.messages == self._warmed:
-                    return
-                self._warmed = request.messages
-                self.warmed_tokens += await self._model.warm(request)
-
-    async def _stop_warming(self) -> None:
-        task, self._warming = self._warming, None
-        self._warmed = ()
-        if task is not None and not task.done():
-            await self.cancel_task(task)
-
     async def _whole(
         self, context: LLMContext, system: str | None = None
     ) -> tuple[list[Message], Sequence[Mapping[str, Any]]]:
@@ -467,10 +428,6 @@ def _complete(settings: LlamaCppLLMSettings | None, model: str | None) -> LlamaC
 
 def _given(value: Any) -> Any:
     return None if isinstance(value, NotGiven) else value
-
-
-def _role(message: Any) -> Any:
-    return message.get("role") if isinstance(message, dict) else None
 
 
 def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:

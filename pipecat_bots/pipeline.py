@@ -250,7 +250,7 @@ class Session:
         )
         context = Conversation(tools=self._tools or NOT_GIVEN)
         if self._settings.bot_warm_up:
-            self._services.llm.keep_warm(context)
+            self._services.llm.warmer.keep(context)
         user, assistant = Listener(context, params=params), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)

@@ -194,7 +194,7 @@ async def test_an_interrupted_answer_costs_nothing_more_once_it_was_warmed(eithe
     hybrid = "nemotron" in (await served(either_llama_server))
     async with talk(either_llama_server, streamed(), warm=True) as one:
         cost, least = await after_interruption(one, hybrid, warm=True)
-        assert one.llm.warmed_tokens > 0
+        assert one.llm.warmer.tokens > 0
     assert cost <= least + ALMOST
 
 
@@ -229,7 +229,7 @@ async def test_a_warm_up_gives_way_to_an_answer(slow_llama_server: str) -> None:
     async with talk(slow_llama_server, streamed(), warm=True) as one:
         one.context.add_message({"role": "user", "content": "word " * 500})
         one.context.add_message({"role": "assistant", "content": "Yes."})
-        assert one.llm._warming is not None
+        assert one.llm.warmer.is_at_work
         one.context.add_message({"role": "user", "content": "And a story?"})
         began = time.perf_counter()
         text = await one.begin(after_s=1.0)

@@ -1,0 +1,89 @@
+"""Has a language model's server read the conversation while nobody waits for an answer to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessor
+
+from nemotron_speech.protocol.llama import ChatRequest, Message
+from pipecat_bots.conversation.listener import Conversation
+from pipecat_bots.model.model_server import GONE, ModelServer
+from pipecat_bots.model.reply import Refused
+
+
+class Warmer:
+    """Keeps the server's cache at the end of a conversation; an answer stops it, and evaluates the rest.
+
+    Args:
+        model: The server.
+        request: Makes the request that an answer to a conversation would be.
+        owner: Whose task the work is.
+        is_idle: Whether nothing else is asked of the server.
+    """
+
+    def __init__(
+        self,
+        model: ModelServer,
+        request: Callable[[LLMContext], Awaitable[ChatRequest]],
+        owner: FrameProcessor,
+        is_idle: Callable[[], bool],
+    ) -> None:
+        self._model = model
+        self._request = request
+        self._owner = owner
+        self._is_idle = is_idle
+        self._conversation: Conversation | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._warm: Sequence[Message] = ()
+        """What the server has read."""
+        self.tokens = 0
+        """Evaluated while nobody waited for them."""
+
+    @property
+    def is_at_work(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def keep(self, conversation: Conversation) -> None:
+        """Keep the cache at the end of `conversation` from now on."""
+        self._conversation = conversation
+        conversation.on_change = self.start
+
+    def start(self) -> None:
+        """Read what is new, unless somebody waits for something else."""
+        if self._may_work() and not self.is_at_work:
+            self._task = self._owner.create_task(self._work(), "warm")
+
+    def start_again(self) -> None:
+        """Read all of it: another conversation may have taken its place in the cache."""
+        self._warm = ()
+        self.start()
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        self._warm = ()
+        if task is not None and not task.done():
+            await self._owner.cancel_task(task)
+
+    def _may_work(self) -> bool:
+        """Whether nothing is asked of the server, nor about to be."""
+        if self._conversation is None or not self._is_idle():
+            return False
+        messages = self._conversation.get_messages()
+        last = messages[-1] if messages else None
+        waits_for_answer = isinstance(last, dict) and last.get("role") in ("user", "tool")
+        may_warm = self._model.is_open and self._model.keeps_one_cache and not self._model.is_strict
+        return may_warm and not waits_for_answer
+
+    async def _work(self) -> None:
+        with suppress(*GONE, Refused):  # the answer will say what is wrong
+            await self._model.learn_context_tokens()
+            while self._conversation is not None and self._may_work():
+                request = await self._request(self._conversation)
+                if request.messages == self._warm:
+                    return
+                self._warm = request.messages
+                self.tokens += await self._model.warm(request)
