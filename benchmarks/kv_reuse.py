@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 MODELS: tuple[Architecture, ...] = ("llama", "nemotron_h_moe")
 LAYERS = (22, 60)
-"""Of the models that take time: on this kind of machine they make about as many tokens a second as a fast and a
-slow one on a GPU, 150 and 60."""
+"""Of the models that take time: on two cores they make about 150 and 60 tokens a second, as a small and a
+large one do on a GPU."""
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")
 DESIGNS: dict[str, tuple[Strategy, Callable[[], SlotPolicy]]] = {
     "chunked": (CHUNKED, AlternatingSlots),

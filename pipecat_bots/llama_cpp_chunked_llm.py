@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from loguru import logger
@@ -30,11 +30,9 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.llm_service import LLMService
-from pipecat.services.settings import LLMSettings
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_llm
-from pipecat.utils.types import NOT_GIVEN, NotGiven
 
 from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
 from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
@@ -42,6 +40,7 @@ from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
+from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.model.reply import Refused, Reply
 from pipecat_bots.model.tools import TOOL_TIMEOUT_S
@@ -60,17 +59,6 @@ INSTRUCTIONS_TOO_LONG = (
     "Sorry, my instructions are too long for my language model. Whoever set me up must shorten them."
 )
 TOO_LONG = "Sorry, that was more than I can take in at once. Please say it in fewer words."
-
-
-@dataclass
-class LlamaCppLLMSettings(LLMSettings):
-    """Runtime settings.
-
-    Parameters:
-        thinking_tokens: How long a reasoning model may think before it answers; 0 for not at all.
-    """
-
-    thinking_tokens: int | NotGiven = field(default_factory=lambda: NOT_GIVEN)
 
 
 class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
@@ -113,7 +101,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         super().__init__(
             server=Server("llm", "language model", endpoints.root),
             health_url=endpoints.health,
-            settings=_complete(settings, model),
+            settings=complete(settings, model),
             # Tools of MCP servers name no time of their own.
             function_call_timeout_secs=TOOL_TIMEOUT_S,
             **kwargs,
@@ -338,7 +326,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         """Return all of the conversation, the model's own words as they were, and the tools it may use."""
         params: Any = await self.get_llm_adapter().get_llm_invocation_params(
             context,
-            system_instruction=system or _given(self._options.system_instruction),
+            system_instruction=system or given(self._options.system_instruction),
             convert_developer_to_user=True,
         )
         tools = params.get("tools")
@@ -347,21 +335,21 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     async def _request(self, context: LLMContext, system: str | None = None) -> ChatRequest:
         settings = self._options
         messages, tools = await self._whole(context, system)
-        thinking, max_tokens = _given(settings.thinking_tokens) or 0, _given(settings.max_tokens)
+        thinking, max_tokens = given(settings.thinking_tokens) or 0, given(settings.max_tokens)
         room = self._model.context_tokens
         if room:
             max_tokens = min(max_tokens or 1024, room // 4)
         return ChatRequest(
             messages=self._window.fit(messages, room, max_tokens if room else 0, tools),
-            model=_given(settings.model) or "default",
+            model=given(settings.model) or "default",
             max_tokens=max_tokens + thinking if max_tokens else None,
-            temperature=_given(settings.temperature),
-            top_p=_given(settings.top_p),
-            seed=_given(settings.seed),
+            temperature=given(settings.temperature),
+            top_p=given(settings.top_p),
+            seed=given(settings.seed),
             tools=tools,
             thinking=thinking > 0,
             thinking_tokens=thinking or None,
-            extra=_given(settings.extra) or {},
+            extra=given(settings.extra) or {},
         )
 
     async def run_inference(
@@ -403,31 +391,6 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         task, self._filler = self._filler, None
         if task is not None and not task.done():
             await self.cancel_task(task)
-
-
-def _complete(settings: LlamaCppLLMSettings | None, model: str | None) -> LlamaCppLLMSettings:
-    store = LlamaCppLLMSettings(
-        model=model or "default",
-        system_instruction=None,
-        temperature=None,
-        max_tokens=1024,
-        top_p=None,
-        top_k=None,
-        frequency_penalty=None,
-        presence_penalty=None,
-        seed=None,
-        filter_incomplete_user_turns=False,
-        user_turn_completion_config=None,
-        use_provider_thinking_default=False,
-        thinking_tokens=0,
-    )
-    if settings is not None:
-        store.apply_update(settings)
-    return store
-
-
-def _given(value: Any) -> Any:
-    return None if isinstance(value, NotGiven) else value
 
 
 def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:
