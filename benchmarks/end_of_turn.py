@@ -1,6 +1,7 @@
 """How soon a turn is known to be over, and how often that was wrong, by detector.
 
     uv run python -m benchmarks.end_of_turn --json benchmarks/results/end_of_turn.json
+    uv run python -m benchmarks.end_of_turn --held-out --json benchmarks/results/end_of_turn_held_out.json
 
 The corpus is synthesised (`end_of_turn_cases`): whole turns, and turns with pauses inside numbers, after
 words that nobody ends with, after fillers, in mid-sentence and after clauses that could have been all. The
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.end_of_turn_cases import PAUSES_S, RATE, Case, corpus
+from benchmarks.end_of_turn_cases import RATE, Case, corpus, held_out
 from benchmarks.machine import circumstances, panels, quantile, save
 from pipecat_bots.turns.turn_detector import WINDOW_S, Samples, SmartTurnModel
 from pipecat_bots.turns.turn_end import Patience, TurnEnd
@@ -212,7 +213,8 @@ class Figures:
 
     def by_pause(self) -> dict[float, float]:
         """Return the share of turns cut off, by the length of their pause in seconds."""
-        return {s: self.cut_off_share(lambda case, s=s: case.pause_s == s) for s in PAUSES_S}
+        pauses = sorted({turn.case.pause_s for turn in self.turns if _has_pause(turn.case)})
+        return {s: self.cut_off_share(lambda case, s=s: case.pause_s == s) for s in pauses}
 
     def report(self) -> dict[str, Any]:
         return {
@@ -369,7 +371,7 @@ def measure(cases: Iterable[Case], model: SmartTurnModel) -> dict[str, Figures]:
 
 
 def show(figures: dict[str, Figures], console: Console) -> None:
-    pauses = (f"cut at {s} s" for s in PAUSES_S)
+    pauses = (f"cut at {s} s" for s in next(iter(figures.values())).by_pause())
     table = Table(
         "detector",
         "turns",
@@ -406,11 +408,12 @@ def plot(figures: dict[str, Figures], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, help="an ONNX model in Smart Turn's place")
+    parser.add_argument("--held-out", action="store_true", help="turns that no rule was made for")
     parser.add_argument("--json", type=Path, help="write the figures here, and the plot beside them")
     arguments = parser.parse_args()
     logger.remove()
     console, before, began = Console(), circumstances(), time.perf_counter()
-    cases = list(corpus())
+    cases = list(held_out() if arguments.held_out else corpus())
     figures = measure(track(cases, description="listening"), SmartTurnModel(arguments.model))
     show(figures, console)
     console.print(f"{len(cases)} turns in {time.perf_counter() - began:.0f} s")
