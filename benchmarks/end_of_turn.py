@@ -211,19 +211,17 @@ class Figures:
         """Return the share in which the user heard something of a wrong answer."""
         return _share(turn.audible for turn in self.turns if of(turn.case))
 
-    def by_pause(self) -> dict[float, float]:
+    def by_pause(self, of: Callable[[Case], bool] = _has_pause) -> dict[float, float]:
         """Return the share of turns cut off, by the length of their pause in seconds."""
-        pauses = sorted({turn.case.pause_s for turn in self.turns if _has_pause(turn.case)})
-        return {s: self.cut_off_share(lambda case, s=s: case.pause_s == s) for s in pauses}
+        pauses = sorted({turn.case.pause_s for turn in self.turns if _has_pause(turn.case) and of(turn.case)})
+        return {s: self.cut_off_share(lambda case, s=s: of(case) and case.pause_s == s) for s in pauses}
 
     def report(self) -> dict[str, Any]:
         return {
             "turns": len(self.turns),
             "false_cut_off_share": round(self.cut_off_share(), 4),
             "audible_share": round(self.audible_share(), 4),
-            "false_cut_off_share_by_pause": {
-                f"{s} s": round(share, 4) for s, share in self.by_pause().items()
-            },
+            "false_cut_off_share_by_pause": _rounded(self.by_pause()),
             "delay_ms": _spread(self.delays_ms),
             "by_kind": {
                 kind: self._of_kind(kind) for kind in dict.fromkeys(turn.case.kind for turn in self.turns)
@@ -239,8 +237,13 @@ class Figures:
             "turns": len(delays),
             "false_cut_off_share": round(self.cut_off_share(of), 4),
             "audible_share": round(self.audible_share(of), 4),
+            "false_cut_off_share_by_pause": _rounded(self.by_pause(of)),
             "delay_ms": _spread(delays),
         }
+
+
+def _rounded(by_pause: dict[float, float]) -> dict[str, float]:
+    return {f"{s} s": round(share, 4) for s, share in by_pause.items()}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -99,6 +99,8 @@ _ALREADY_ENDS = listed("already still maybe please actually really")
 _POLITE = listed("mind possible okay ok then")
 """Ends of conditions that follow what they are about: *if you don't mind*."""
 _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
+_KNOWS_ALREADY = listed("never already just as like have has had") | _NOT
+"""Before *told me*: nothing is to follow."""
 _CURIOUS = listed("like love want wanted need needed wish")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")
@@ -256,13 +258,13 @@ def _ends_in_contraction(clause: Clause) -> bool:
 
 
 def _ends_in_bare_auxiliary(clause: Clause) -> bool:
-    """*my appointment is*, *where can*, *I have*; but not *what time it is*, *yes I do*."""
+    """*my appointment is*, *where can*, *how many people will*; but not *what time it is*, *yes I do*."""
     last, before = clause[-1], clause[-2] if len(clause) > 1 else ""
     if last in ("been", "be", "being"):
         return before in _BEFORE_BEEN and not _QUESTION & set(clause)
     if last not in _AUXILIARY or before in _DETERMINER - {"this", "that", "these", "those", "her", "his"}:
         return False
-    if before in _QUESTION:
+    if before in _QUESTION or _asks_of_noun(clause[:-1]):
         return True
     if before in _SUBJECT | {"here"}:
         lacks = last in _BE | _HAVE or before in ("this", "these")
@@ -270,6 +272,12 @@ def _ends_in_bare_auxiliary(clause: Clause) -> bool:
     if _QUESTION & set(clause) or "than" in clause:
         return before in _VERB
     return last in _BE | _MODAL - {"may"} or (last in _HAVE and len(clause) > 1)
+
+
+def _asks_of_noun(words: Clause) -> bool:
+    """*how many people*, *what colour*; but not *what it*, *what a day*, *who the others*."""
+    known = _SUBJECT | _OBJECT | _DETERMINER | _AUXILIARY | _NOT
+    return words[0] in _QUESTION and known.isdisjoint(words)
 
 
 def _ends_in_opinion(clause: Clause) -> bool:
@@ -304,10 +312,14 @@ def _ends_in_verb(clause: Clause) -> bool:
 
 
 def _ends_in_recipient(clause: Clause) -> bool:
-    """*can you tell me*, *I wanted to ask you*; but not *thank you*, *as I told you*."""
-    if len(clause) < 2 or clause[-1] not in _RECIPIENT or clause[-2] not in _GIVING:
+    """*can you tell me*, *my sister told me*; but not *thank you*, *as she told me*."""
+    if len(clause) < 2 or clause[-1] not in _RECIPIENT:
         return False
     before = clause[:-2]
+    if clause[-2] == "told" and clause[-1] in ("me", "us"):
+        return bool(before) and _KNOWS_ALREADY.isdisjoint(before) and not _fronts_object(before)
+    if clause[-2] not in _GIVING:
+        return False
     if not before or before[-1] in ("please", "just"):
         return not before or not _NOT & set(before)
     return not _NOT & set(before) and not _fronts_object(before) and _is_verb_after(before)

@@ -14,6 +14,7 @@ _PIN: Lengths = (4,)
 _CODE: Lengths = (4, 5, 6, 8)
 _EXPIRY: Lengths = (4, 6)
 _REFERENCE: Lengths = tuple(range(6, 13))
+_ACCOUNT: Lengths = tuple(range(8, 13))
 _PLACE: Lengths = (1, 2, 3, 4)
 
 
@@ -74,7 +75,8 @@ ENGLISH = Words(
             _EXPIRY: "expires expiry expiration",
             (11, 12, 13): "plus",
             CARD: "card credit debit",
-            _REFERENCE: "order booking reference confirmation ticket tracking case customer member account",
+            _REFERENCE: "order booking reference confirmation ticket tracking case customer member",
+            _ACCOUNT: "account",
             _PLACE: "room gate platform flight bus line floor flat apartment extension page route house",
         }
     ),

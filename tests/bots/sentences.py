@@ -13,6 +13,11 @@ I was hoping you could recommend
 please give me
 we were wondering whether you
 I would like to know
+how many people will
+what colour is
+so how much does
+my sister told me
+the people at the desk told us
 okay and I'd love to know
 I was just wondering
 because it
@@ -76,6 +81,12 @@ I live in Berlin
 my sister is a doctor
 yes I do
 do you want to know
+nobody told me
+he never told me
+that's what she told us
+as you told me
+what a day it was
+I have no idea what the answer is
 I really don't want to know
 that's all I need to know
 of course it is
