@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,12 +113,11 @@ class KeepConnected(Dependent, WebsocketService):
             proxy=proxy,
             open_timeout=GREETING_TIMEOUT_S,
         )
-        try:
+        async with AsyncExitStack() as unless_greeted:
+            unless_greeted.push_async_callback(websocket.close)
             async with asyncio.timeout(GREETING_TIMEOUT_S):
                 await self._greet(websocket)
-        except BaseException:
-            await websocket.close()
-            raise
+            unless_greeted.pop_all()
         self._websocket = websocket
 
     async def _disconnect_websocket(self) -> None:

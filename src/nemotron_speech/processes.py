@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +128,11 @@ class Child:
         """
         loop = asyncio.get_running_loop()
         child = cls(_spawn(argv, env), on_line)
-        try:
+        with ExitStack() as unless_read:
+            unless_read.callback(child._popen.wait)
+            unless_read.callback(child.kill)
             await loop.connect_read_pipe(lambda: child._output, child._popen.stdout)
-        except BaseException:
-            child.kill()
-            child._popen.wait()
-            raise
+            unless_read.pop_all()
         child._watch(loop)
         return child
 

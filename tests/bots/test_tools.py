@@ -274,17 +274,25 @@ async def over_stdio(script: Path) -> AsyncIterator[dict[str, Any]]:
     yield {"command": sys.executable, "args": [str(script)]}
 
 
-@pytest.mark.parametrize("way", [over_stdio, over_http])
-async def test_tools_of_an_mcp_server_are_used_like_any_other(
-    tmp_path: Path, way: Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
-) -> None:
-    script = tmp_path / "weights.py"
+Way = Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
+
+
+@asynccontextmanager
+async def weighing(way: Way, folder: Path) -> AsyncIterator[tuple[list[Any], FakeLlm]]:
+    """Tools, among them those of MCP_SERVER, and a model to use them."""
+    script = folder / "weights.py"
     script.write_text(MCP_SERVER)
     async with (
         way(script) as server,
         toolbox(["units"], {"weights": server}) as tools,
         FakeLlm("Five pounds.") as llm,
     ):
+        yield tools, llm
+
+
+@pytest.mark.parametrize("way", [over_stdio, over_http])
+async def test_tools_of_an_mcp_server_are_used_like_any_other(tmp_path: Path, way: Way) -> None:
+    async with weighing(way, tmp_path) as (tools, llm):
         assert len(tools) == 3
         llm.tool_call = ("weigh", '{"thing": "cat"}')
         context = asked("How heavy is a cat?", *tools)
@@ -297,15 +305,9 @@ async def test_tools_of_an_mcp_server_are_used_like_any_other(
 
 @pytest.mark.parametrize("way", [over_stdio, over_http])
 async def test_an_interruption_gives_up_a_call_of_an_mcp_server_which_takes_the_next(
-    tmp_path: Path, way: Callable[[Path], AbstractAsyncContextManager[dict[str, Any]]]
+    tmp_path: Path, way: Way
 ) -> None:
-    script = tmp_path / "weights.py"
-    script.write_text(MCP_SERVER)
-    async with (
-        way(script) as server,
-        toolbox([], {"weights": server}) as tools,
-        FakeLlm("Five pounds.") as llm,
-    ):
+    async with weighing(way, tmp_path) as (tools, llm):
         llm.tool_call = ("measure", '{"thing": "snake"}')
         context = asked("How long is a snake?", *tools)
 

@@ -178,10 +178,10 @@ class FastPitchEngine:
 
     def _words(self, text: str, made: Spectrogram, begun: int) -> tuple[Word, ...]:
         """Return the words of a piece that began after so many samples; none if the model does not say."""
-        voices = self._loaded()
-        words = words_of_tokens(text, made.tokens, voices.space, voices.tokens)
         if not made.frames:
             return ()
+        voices = self._loaded()
+        words = words_of_tokens(text, made.tokens, voices.space, voices.tokens)
         per_ms = self.info.sample_rate / 1000
         at = [
             (begun + voices.vocoder.samples_per_frame * frames) / per_ms

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loguru import logger
 
-from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
+from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import espeak_library
 from nemotron_speech.engines.kokoro_phonemes import TOKENS, KokoroPhonemes, in_parts
@@ -143,12 +143,14 @@ class KokoroEngine:
         if self._session is None:
             raise EngineError("the model is not loaded")
         samples, lengths = self._run([TOKENS[symbol] for symbol in part.symbols], stream.segment)
-        begun, per_ms = stream.samples, SAMPLE_RATE / 1000
-        at = [(begun + length) / per_ms for length in accumulate(lengths)]
-        write = self._phonemes[_dialect(stream.segment)].write
-        words = words_of_tokens(part.text, part.symbols, " ", write)
-        stream.note(words.times(at, at[-1]) if at else ())
+        stream.note(self._words(stream, part, lengths) if lengths else ())
         return samples
+
+    def _words(self, stream: PieceStream, part: Part, lengths: Sequence[float]) -> tuple[Word, ...]:
+        """Return the words of the part that is spoken next, from the samples of its symbols."""
+        write = self._phonemes[_dialect(stream.segment)].write
+        at = [(stream.samples + length) / (SAMPLE_RATE / 1000) for length in accumulate(lengths)]
+        return words_of_tokens(part.text, part.symbols, " ", write).times(at, at[-1])
 
     def _run(self, tokens: list[int], segment: Segment) -> tuple[npt.NDArray[np.float32], list[float]]:
         """Return samples in -1..1 of at most 510 tokens, and how many each token has, both edges too.
