@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.accuracy_sentences import IN_DOMAIN, OPEN
 from benchmarks.machine import panels
-from nemotron_speech import audio
+from nemotron_speech import audio, sound_files
 from nemotron_speech.engines.base import AsrEngine, AsrResult, AsrWork, Flush, Segment, SynthesisMode
 from nemotron_speech.engines.espeak_tts import EspeakEngine
 from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
@@ -78,7 +78,7 @@ def speak_flite(text: str, voice: str) -> audio.Samples:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True, timeout=30)
-        return audio.read(path).at(RATE).samples
+        return sound_files.read(path).at(RATE).samples
 
 
 def speak_espeak(text: str, voice: str) -> audio.Samples:
@@ -300,7 +300,7 @@ def main() -> None:
     options = arguments()
     spoken = spoken_set(options.voices, options.lines, options.limit)
     if options.audio and options.text:
-        person = audio.read(options.audio).at(RATE).samples
+        person = sound_files.read(options.audio).at(RATE).samples
         words = " ".join(options.text.lower().replace(".", " ").replace(",", " ").split())
         spoken.append(Spoken(words, on_line(person, "clean"), "open", "person", "clean"))
     console, found = Console(), list[Score]()

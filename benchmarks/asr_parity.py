@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.asr_batching import SIZES, make_file
 from benchmarks.machine import circumstances, save
-from nemotron_speech import audio
+from nemotron_speech import audio, sound_files
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.nemo_asr import NemoAsrEngine
 from nemotron_speech.protocol.asr import SAMPLE_RATE
@@ -168,7 +168,7 @@ def _clips(file: Path | None, count: int) -> list[Samples]:
         from tests.nemo.tiny_models import babble
 
         return [babble(4.0, seed) for seed in range(count)]
-    clip = audio.read(file)
+    clip = sound_files.read(file)
     samples = audio.resample(clip.samples, clip.sample_rate, SAMPLE_RATE)
     length = len(samples) // count
     return [samples[i * length : (i + 1) * length] for i in range(count)]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nemotron_speech.audio import Clip, read
+from nemotron_speech.audio import Clip
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import EngineError
+from nemotron_speech.sound_files import read
 
 _AUDIBLE = 300
 

@@ -1,17 +1,13 @@
-"""PCM16 mono: read and write WAV, change the rate, measure."""
+"""PCM16 mono: change the rate, write WAV, measure."""
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-from nemotron_speech.errors import BadRequest
 
 if TYPE_CHECKING:
     import soxr
@@ -37,28 +33,6 @@ class Clip:
     def at(self, sample_rate: int) -> Clip:
         """Return the clip at another rate."""
         return Clip(resample(self.samples, self.sample_rate, sample_rate), sample_rate)
-
-
-def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) -> Clip:
-    """Read a sound file of any common format, rate and width, mixed down to mono.
-
-    Args:
-        longest_s: How much of it to read at most: a small file may hold hours of silence.
-
-    Raises BadRequest for what is not audio, or holds none.
-    """
-    import soundfile
-
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        with soundfile.SoundFile(file) as sound:
-            frames = -1 if longest_s is None else round(longest_s * sound.samplerate)
-            samples, rate = sound.read(frames, dtype="float32", always_2d=True), sound.samplerate
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise BadRequest(f"not a sound file: {error}; give a WAV (or FLAC, OGG, MP3)") from None
-    if not len(samples):
-        raise BadRequest("the sound file holds no audio")
-    return Clip(to_int16(samples.mean(axis=1)), int(rate))
 
 
 def to_int16(samples: npt.NDArray[np.floating]) -> Samples:

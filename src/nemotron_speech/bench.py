@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from nemotron_speech import audio
+from nemotron_speech import audio, sound_files
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from nemotron_speech.launch import loop_factory
 from nemotron_speech.machine import circumstances
@@ -140,7 +140,7 @@ def _load(wanted: Wanted, listener: Callable[[Event], None]) -> Load:
 def _recording(file: Path) -> audio.Clip:
     if not file.is_file():
         raise BadRequest(f"there is no file {file}")
-    return audio.read(file)
+    return sound_files.read(file)
 
 
 def address(url: str) -> str:

@@ -6,26 +6,31 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import BinaryIO
 
-from nemotron_speech.audio import Clip, read, wav
+from nemotron_speech.audio import Clip, wav
 from nemotron_speech.client import AsrConnection, LlmClient, TtsConnection
 from nemotron_speech.conversation import Reply, answer
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from nemotron_speech.profiles import HOST, Ports
+from nemotron_speech.sound_files import raised, read
 
 STANDARD = "-"
 MAX_INPUT_BYTES = 256 * 1024 * 1024
 
 
 def read_question(source: str) -> Clip:
-    """Read the sound file `source`, `-` for standard input. Raises BadRequest that says what to do."""
+    """Read the sound file `source` (`-` for standard input) and raise it to the level of speech.
+
+    Raises BadRequest that says what to do.
+    """
     data = _read_stdin() if source == STANDARD else _read_file(Path(source))
     if not data:
         raise BadRequest(
             f"{_name(source)} is empty; give a WAV file: nemotron talk question.wav -o answer.wav"
         )
     try:
-        return read(data)
+        return raised(read(data))
     except BadRequest as error:
         raise BadRequest(f"{_name(source)}: {error}") from None
 
@@ -77,9 +82,8 @@ async def ask(
 
 def _read_file(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_INPUT_BYTES:
-            raise BadRequest(f"{path} is larger than {MAX_INPUT_BYTES >> 20} MB; give a shorter recording")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return _read_some(file, str(path))
     except FileNotFoundError:
         raise BadRequest(
             f"no file {path}; record one, for example: arecord -r 16000 -f S16_LE {path}"
@@ -91,11 +95,14 @@ def _read_file(path: Path) -> bytes:
 def _read_stdin() -> bytes:
     if sys.stdin.isatty():
         raise BadRequest("standard input is the keyboard; pipe a WAV file in, or give its name")
-    data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+    return _read_some(sys.stdin.buffer, "standard input")
+
+
+def _read_some(file: BinaryIO, name: str) -> bytes:
+    """Read a file whose size may be unknown, or endless. Raises BadRequest above `MAX_INPUT_BYTES`."""
+    data = file.read(MAX_INPUT_BYTES + 1)
     if len(data) > MAX_INPUT_BYTES:
-        raise BadRequest(
-            f"standard input is larger than {MAX_INPUT_BYTES >> 20} MB; give a shorter recording"
-        )
+        raise BadRequest(f"{name} is larger than {MAX_INPUT_BYTES >> 20} MB; give a shorter recording")
     return data
 
 

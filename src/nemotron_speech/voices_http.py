@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import BodyPartReader, web
 from loguru import logger
 
-from nemotron_speech import audio
+from nemotron_speech import audio, sound_files
 from nemotron_speech.engines.base import CloneLimits, VoiceCloner
 from nemotron_speech.engines.registry import tts_names_that
 from nemotron_speech.errors import BadRequest, NotSupported, TooLarge
@@ -56,7 +56,7 @@ class Voices:
             raise BadRequest("name: 1 to 32 lower-case letters, digits, - or _, a letter or digit first")
         if "clip" not in fields:
             raise BadRequest("clip: a sound file with the voice is missing")
-        clip = await asyncio.to_thread(audio.read, fields["clip"], limits.max_s + _TOLERANCE_S)
+        clip = await asyncio.to_thread(sound_files.read, fields["clip"], limits.max_s + _TOLERANCE_S)
         _check_length(clip.seconds, limits)
         with self._service.runner.place():  # learning is work for the engine, like speaking
             await self._clone(name, clip)

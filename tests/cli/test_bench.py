@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, bench, cli, server, yap_server
+from nemotron_speech import audio, bench, cli, server, sound_files, yap_server
 from nemotron_speech.bench import Spread, Wanted, drift_ms
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import BadRequest, ConfigurationError, PeerError
@@ -51,7 +51,7 @@ async def ports(unused_tcp_port: int) -> AsyncIterator[dict[int, int]]:
 
 
 def load(ports: dict[int, int], protocol: int, recording: Path, **fields: float) -> Load:
-    frames = frames_of(audio.read(recording))
+    frames = frames_of(sound_files.read(recording))
     return Load(f"ws://127.0.0.1:{ports[protocol]}", protocol, frames, ramp_s=0.1, rtf=4, **fields)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nemotron_speech import audio
+from nemotron_speech import audio, sound_files
 from nemotron_speech.processes import ProcessId, wait_until_gone
 from nemotron_speech.run_records import RunRecord, RunRecords
 from tests.llama.server import free_port
@@ -109,7 +109,7 @@ def test_up_in_the_background_talk_and_down(nemotron: Nemotron, question: Path, 
     assert talk.returncode == 0, talk.stderr
     assert b"hello there" in talk.stdout
     assert b"ASR" in talk.stdout
-    assert audio.read(answer).seconds > 0.3
+    assert sound_files.read(answer).seconds > 0.3
     assert nemotron.processes() == processes
 
     assert nemotron.run("down").returncode == 0
@@ -153,7 +153,7 @@ def test_talk_starts_what_it_needs_and_stops_it(nemotron: Nemotron, question: Pa
         "talk", "-", "-o", "-", *nemotron.server_ports(), *SCRIPTED, input=question.read_bytes()
     )
     assert talk.returncode == 0, talk.stderr
-    assert audio.read(talk.stdout).seconds > 0.3
+    assert sound_files.read(talk.stdout).seconds > 0.3
     assert b"hello there" in talk.stderr
     assert nemotron.live() == []
 
@@ -177,7 +177,7 @@ def test_talk_on_the_embedded_engines(
     assert talk.returncode == 0, talk.stderr
     assert b"times seven" in talk.stdout
     assert b"eighty-four" in talk.stdout.replace(b"eighty four", b"eighty-four")
-    assert audio.read(tmp_path / "answer.wav").seconds > 0.5
+    assert sound_files.read(tmp_path / "answer.wav").seconds > 0.5
 
 
 @pytest.mark.e2e

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.stack import Stack
-from nemotron_speech.audio import Clip, read
+from nemotron_speech.audio import Clip
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.registry import tts_engine
+from nemotron_speech.sound_files import read
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 

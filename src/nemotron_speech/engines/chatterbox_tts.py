@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from nemotron_speech.audio import Clip, read, rms, wav
+from nemotron_speech.audio import Clip, rms, wav
 from nemotron_speech.engines.base import CloneLimits, Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.nemo_load import pick_device
 from nemotron_speech.engines.pieces import PieceStream, speak_pieces
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
+from nemotron_speech.sound_files import read
 
 if TYPE_CHECKING:
     import numpy as np
