@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 
-from nemotron_speech.text import measures, patterns
+from nemotron_speech.text import formulas, measures, patterns
 from nemotron_speech.text import number_words as numbers
 from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
 
@@ -39,7 +39,17 @@ class Expressions:
             "iso_date": self._iso_date,
             "date": self._date,
             "clock": self._clock,
+            "hour_letter": self._clock,
             "hour": self._hour,
+            "ratio": lambda match: f" {self._words.to} ".join(map(self._integer, match.group().split(":"))),
+            "duration": lambda match: measures.duration(language, match.group()),
+            "feet": self._feet,
+            "cents": lambda match: measures.cents(
+                "en", Decimal(match.group()[:-1].strip()), match.group()[-1]
+            ),
+            "plural": self._plural,
+            "scientific": lambda match: formulas.scientific(language, match.group()),
+            "hyphenated": lambda match: numbers.digits(language, match.group()) + _check_letter(match),
             "phone": self._phone,
             "dotted": self._dotted,
             "month_day": self._month_day,
@@ -50,6 +60,8 @@ class Expressions:
             "suffixed": self._money,
             "measure": self._measure,
             "bare": lambda match: f"{self._words.point} {numbers.digits(language, match.group())}",
+            "scaled": self._scaled,
+            "power": lambda match: formulas.power(language, match.group()),
             "mixed": self._fraction,
             "year": lambda match: numbers.year(language, Decimal(match.group())),
             "numbered": lambda match: f"{self._words.number} ",
@@ -58,8 +70,10 @@ class Expressions:
             "number": self._plain_number,
             "abbreviation": self._abbreviation,
             "sign": self._sign,
+            "per": lambda match: f" per {measures.PER.get(match.group()[1:], '')}",
             "joined": lambda match: " ",
             "marked": lambda match: "",
+            "caret": lambda match: " ",
             "quote": lambda match: '"',
             "apostrophe": lambda match: "'",
         }
@@ -88,8 +102,25 @@ class Expressions:
             self._language, format(value, "f") if "," in match.group() else match.group(), value
         )
 
+    def _integer(self, written: str) -> str:
+        return numbers.spelled(self._language, written.replace(",", ""), Decimal(written.replace(",", "")))
+
+    def _scaled(self, match: Match) -> str:
+        number, size = re.findall(r"[\d.]+|[A-Za-z]+", match.group())
+        names = {"k": "thousand", "M": "million", "B": "billion", "bn": "billion"}
+        return f"{self._cardinal(number)} {names[size]}"
+
+    def _plural(self, match: Match) -> str:
+        """Return thousands of 1,000s, five thousands of 5,000s."""
+        words = self._cardinal(match.group()[:-1].replace(",", "")).removeprefix("one ")
+        return f"{words}s"
+
+    def _feet(self, match: Match) -> str:
+        feet, inches = re.findall(r"\d+", match.group())
+        return measures.feet_and_inches("en", Decimal(feet), Decimal(inches))
+
     def _decade(self, match: Match) -> str:
-        words = numbers.year("en", Decimal(match.group().strip("'s")))
+        words = numbers.year("en", Decimal(match.group().strip("'’s")))
         return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
     def _ordinal(self, match: Match) -> str:
@@ -100,7 +131,9 @@ class Expressions:
 
     def _german(self, match: Match) -> str:
         before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
-        ending = "" if before in (["der"], ["die"], ["das"]) else "n" if before else "r"
+        word = before[0].lower() if before else ""
+        strong = not before or word in ("mein", "sein", "ihr", "unser", "jeder")
+        ending = "" if word in ("der", "die", "das", "jede") else "r" if strong else "n"
         return numbers.ordinal("de", Decimal(match.group()[:-1]), ending)
 
     def _fraction(self, match: Match) -> str:
@@ -283,6 +316,11 @@ def in_usual_characters(match: Match) -> str:
         return str(unicodedata.decimal(character))
     plain = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
     return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
+
+
+def _check_letter(match: Match) -> str:
+    """Return the check letter that ends an ISBN, apart from its digits."""
+    return ", X" if match.group()[-1] in "xX" else ""
 
 
 def _before(match: Match) -> str:

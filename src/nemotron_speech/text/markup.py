@@ -9,22 +9,31 @@ from collections.abc import Iterator, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from nemotron_speech.text.formulas import open_math
 from nemotron_speech.text.rewrite import Edit, Rewrite
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]+")
 _MARKUP = re.compile(
     r"[*`|\\]|~~|\]\(|<[A-Za-z/!]|&(?:[A-Za-z]\w{0,30}|#\w{1,8});|(?<!\w)_|_(?!\w)"
-    r"|^[ \t]*(?:[-+•](?:\s|$)|#{1,6}(?:\s|$)|>|[-=]{2,})",
+    r"|^[ \t]*(?:[-+•](?:\s|$)|#{1,6}(?:\s|$)|>|[-=]{2,})|==\S|\[\^|<\|",
     re.MULTILINE,
 )
 """Without any of this a text is no Markdown; after the passes below nothing of it is left."""
+_MARKS = re.compile(
+    r"==(?=\S)(?P<marked>[^=\n]{1,300}?)(?<=\S)==|\[\^[\w-]{1,40}\](?!\()"
+    r"|<(?P<name>[A-Za-z]{1,30}(?:[_ -][A-Za-z]{1,30}){1,6})>"
+    r"|<\|[\w -]{1,40}\|>|</?(?:s|bos|eos|pad|unk)>|^[ \t]*={2,}[ \t]*$",
+    re.MULTILINE,
+)
+"""Marks unknown to CommonMark: ==highlights==, footnotes, <your_name> to be filled in, rules below titles,
+and a model's special tokens."""
 _TIMES = re.compile(r"(?<=\d)\s*\*\s*(?=\d)")
 _LEFT_OVER = re.compile(
     r"[*`|\\]+(?=[\s.,;:!?)]|$)|[*`|\\]+|~{2,}|\](?=\()|<(?![\s\d=]|$)|&(?=#?\w{1,31};)"
     r"|(?<!\w)_+|_+(?!\w)"
 )
 _LEADING_MARKS = re.compile(r"\A(?:(?:[-+•](?= |$)|#{1,6}(?= |$)|>|[-=]{2,}) ?)+")
-_SPEAKABLE_SYMBOLS = frozenset("°©®™№℃℉")
+_SPEAKABLE_SYMBOLS = frozenset("°©®™№℃℉^")
 _UNSPEAKABLE_OTHERS = frozenset("\u200d\ufe0e\ufe0f\u20e3")
 _PLAIN = re.compile(r"[\w .,;:!?'\"()\-’“”‘–—…%$€£/&@+=#]*")
 """Characters that need no closer look."""
@@ -58,7 +67,9 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
     """
     dropped: list[str] = []
     rewrite.substitute(_INVISIBLE, lambda match: "")
+    open_math(rewrite)
     if _MARKUP.search(rewrite.text):
+        rewrite.substitute(_MARKS, lambda match: match["marked"] or match["name"] or "")
         rewrite.apply(_unmarked(rewrite.text, dropped, pauses=pauses))
         rewrite.substitute(_TIMES, lambda match: " × ")
     if not _PLAIN.fullmatch(rewrite.text):

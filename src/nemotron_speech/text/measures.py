@@ -12,10 +12,16 @@ from nemotron_speech.text.vocabulary import VOCABULARIES
 CURRENCIES = {
     "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₫": "VND",
     "₽": "RUB", "₺": "TRY", "₴": "UAH", "₪": "ILS", "฿": "THB", "CHF": "CHF",
+    "R$": "BRL", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD",
+    "S$": "SGD", "NT$": "TWD", "MX$": "MXN", "zł": "PLN", "Kč": "CZK",
+    "NZD": "NZD", "SGD": "SGD", "HKD": "HKD", "CZK": "CZK",
     "USD": "USD", "EUR": "EUR", "GBP": "GBP", "JPY": "JPY", "INR": "INR", "CNY": "CNY", "VND": "VND",
     "AUD": "AUD", "CAD": "CAD", "SEK": "SEK", "NOK": "NOK", "DKK": "DKK", "PLN": "PLN", "BRL": "BRL",
     "MXN": "MXN",
 }  # fmt: skip
+CENT_SIGNS = {"¢": "USD"}
+_NAMED_DOLLARS = frozenset({"AUD", "CAD", "NZD", "HKD", "SGD", "TWD"})
+"""Dollars whose country is said."""
 _CENTS = {"USD": ("cent", "cents"), "EUR": ("cent", "cents"), "GBP": ("penny", "pence")}
 
 UNITS = {
@@ -51,8 +57,21 @@ RATES = {
 """So much a second."""
 
 
+PER = {
+    "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "d": "day", "wk": "week",
+    "mo": "month", "yr": "year",
+}  # fmt: skip
+"""English units behind a stroke: tokens/s."""
+DURATIONS = {
+    "d": "duration-day", "h": "duration-hour", "hr": "duration-hour", "hrs": "duration-hour",
+    "m": "duration-minute", "min": "duration-minute", "mins": "duration-minute", "s": "duration-second",
+    "sec": "duration-second", "secs": "duration-second",
+}  # fmt: skip
+"""Units of a duration of several parts: there, m is minutes."""
+
 _DIGITS = re.compile(r"\d(?:[\d.,\s]*\d)?")
 _FEMININE = frozenset({"GBP", "INR", "TRY", "UAH", "SEK", "NOK", "DKK"})
+_FRENCH_FEMININE = frozenset({"heure", "minute", "seconde", "tonne", "livre", "once", "calorie", "semaine"})
 _OF_MILLIONS = {"es": "de", "fr": "de", "it": "di"}
 
 
@@ -71,6 +90,34 @@ def with_unit(language: str, number: Decimal, symbol: str) -> str:
         name = vocabulary.signs.get(symbol, symbol)
         return f"{cardinal(language, number)}{vocabulary.joint}{name}"
     return _in_words(language, number, written)
+
+
+def duration(language: str, written: str) -> str:
+    """Return two minutes thirty seconds for 2m30s."""
+    from babel.units import format_unit
+
+    parts = []
+    for amount, unit in re.findall(r"(\d+)\s?([a-z]+)", written):
+        name = format_unit(Decimal(amount), DURATIONS[unit], length="long", locale=language)
+        parts.append(_in_words(language, Decimal(amount), name))
+    return (VOCABULARIES[language].joint or "").join(parts)
+
+
+def cents(language: str, number: Decimal, sign: str) -> str:
+    """Return ninety-nine cents for 99¢."""
+    one, many = _CENTS[CENT_SIGNS[sign]]
+    return f"{cardinal(language, number)} {one if number == 1 else many}"
+
+
+def feet_and_inches(language: str, feet: Decimal, inches: Decimal) -> str:
+    """Return five feet ten inches."""
+    return f"{with_unit(language, feet, 'ft')} {_inches(language, inches)}"
+
+
+def _inches(language: str, inches: Decimal) -> str:
+    from babel.units import format_unit
+
+    return _in_words(language, inches, format_unit(inches, "length-inch", length="long", locale=language))
 
 
 def _written(language: str, number: Decimal, symbol: str, length: Literal["long", "short"]) -> str:
@@ -94,8 +141,22 @@ def _written(language: str, number: Decimal, symbol: str, length: Literal["long"
 def _in_words(language: str, number: Decimal, written: str) -> str:
     """Replace the digits that the locale data put before or behind a name."""
     vocabulary = VOCABULARIES[language]
-    spoken = " ".join(_DIGITS.sub(counting(language, abs(number)), written, count=1).split())
+    noun = written.split()[-1] if written.split()[-1:] else ""
+    count = counting(language, abs(number), feminine=_is_feminine(language, noun.lower()))
+    spoken = " ".join(_DIGITS.sub(count, written, count=1).split())
     return f"{vocabulary.minus}{vocabulary.joint}{spoken}" if number < 0 else spoken
+
+
+def _is_feminine(language: str, noun: str) -> bool:
+    """Tell the gender of a unit by its ending: eine Stunde, una hora, une heure."""
+    match language:
+        case "de":
+            return noun.endswith("e")
+        case "es" | "it":
+            return noun.endswith(("a", "as")) and noun not in ("día", "días")
+        case "fr":
+            return noun.rstrip("s") in _FRENCH_FEMININE
+    return False
 
 
 def money(language: str, number: Decimal, symbol: str, *, decimals: int = 0, magnitude: str = "") -> str:
@@ -137,7 +198,7 @@ def _currency(language: str, code: str, number: Decimal) -> str:
     name = get_currency_name(code, count=abs(number), locale=language)
     match language:
         case "en":
-            return name.split()[-1]
+            return name if code in _NAMED_DOLLARS else name.split()[-1]
         case "de":
             return name.replace("-", " ").split()[-1]
         case "es" | "fr" | "it":

@@ -49,9 +49,9 @@ def cardinal(language: str, number: Decimal) -> str:
 
 def counting(language: str, number: Decimal, *, feminine: bool = False) -> str:
     """Return a number before what is counted: veintiún euros, ein Kilometer."""
-    if number != int(number) or (language == "it" and number != 1):
+    if number != int(number) or (language in ("it", "de") and number != 1):
         return cardinal(language, number)
-    gender = "feminine" if feminine and language in ("es", "fr", "it") else "masculine"
+    gender = "feminine" if feminine and language in ("es", "fr", "it", "de") else "masculine"
     return _spelled(language, number, "CARDINAL", f"spellout-cardinal-{gender}", "spellout-cardinal")
 
 

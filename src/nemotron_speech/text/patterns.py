@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from nemotron_speech.text import measures
+from nemotron_speech.text import formulas, measures
 from nemotron_speech.text.vocabulary import Vocabulary
 
 COMMA_DECIMALS = ("es", "de", "fr", "it", "vi")
 """Languages that write 1.234,5."""
 
 _TOP_LEVEL = "com|org|net|edu|gov|io|ai|dev|app|info|eu|uk|us|de|fr|es|it|vn|cn|ch|at|tv|me"
+_SIGN = "(?:(?<![%°€$£])[-−])?"
 _WORD_END = r"(?![\w])"
 _NUMBER_BEGINS = r"(?<![\w.,])"
 
@@ -28,36 +29,88 @@ _HOST = (
 _ISO_DATE = r"(?<![\d-])[12]\d{3}-(?:0\d|1[0-2])-[0-3]\d(?![\d-])"
 _DATE = r"(?<![\d./])\d{1,2}(?P<mark>[./])\d{1,2}(?P=mark)(?:\d{4}|\d{2})(?![\d/]|\.\d)"
 _CLOCK = (
-    r"(?<![\d:.])(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?![\d:])"
-    r"(?:\s?Uhr\b|\s?[aApP]\.?\s?[mM](?:\b\.?))?"
+    r"(?<![\d:.])(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?![\d:]|,\d{3})"
+    r"(?:\s?Uhr\b|\s?h\b(?!\.)|\s?[aApP]\.?\s?[mM](?:\b\.?))?"
 )
+_GERMAN_CLOCK = r"(?<![\d:.])(?:[01]?\d|2[0-4])\.[0-5]\d\sUhr\b"
+_PER_UNITS = "day|night|week|month|year|person|user|hour|minute|second|kg|lb|unit|token"
+_PER = rf"(?<=[\w%])/(?:(?:{'|'.join(measures.PER)})\b|(?=(?:{_PER_UNITS})\b))"
 _HOUR = r"(?<![\d:.,])(?:1[0-2]|[1-9])\s?(?:[ap]\.m\.|[AP]\.M\.|[aApP][mM]\b)"
 _PHONE = "|".join(
     (
         r"\+\d(?:[ ().-]{0,2}\d){6,14}(?!\d)",
         r"(?<![\d.,-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-. ]\d{4}(?![\d-])",
         r"(?<![\d.,-])\d{3}-\d{4}(?![\d-])",
-        r"(?<![\d.,])0\d{2,4}[ /-]\d{3,8}(?:[ -]\d{1,5}){0,3}(?!\d)",
+        r"(?<![\d.,])0\d{1,4}[ /-]\d{2,8}(?:[ -]\d{1,5}){0,4}(?!\d)",
+        r"(?<![\w.,-])(?<!\d )\d{3}-\d{5,8}(?![\d-])",
+        r"(?<![\w.,-])(?<!\d )\d{3} \d{4}(?![\d-]|,\d| \d)",  # the local part alone
+        r"(?<![\w.,-])(?<!\d )1\d{2} \d{4} \d{4}(?![\d-])",  # a mobile telephone in China
+        r"(?<![\w.,-])(?<!\d )\d{5} \d{5}(?![\d-])",  # and in India
+        r"(?<![\w.,-])(?<!\d )[6-9]\d{2} \d{3} \d{3}(?![\d-]|,\d)",  # and in Spain
+        r"(?<![\w.,])\(\d{2,5}\) ?\d{3,5}[- ]\d{4}(?![\d-])",
+        r"(?<![\w.,-])(?<!\d )\d{4}(?: \d{4}){2,3}(?: \d{1,4})?(?![\d-])",  # a card, an account
     )
 )
+_HYPHENATED = r"(?<![\w.,-])\d{1,7}(?:-\d{1,7}){2,6}(?:-[Xx])?(?![\w-])|(?<![\w.,-])\d-\d{3}(?=-[A-Z]{3})"
+_HOUR_LETTER = r"(?<![\w:.])(?:[01]?\d|2[0-4])\s?h\s?[0-5]\d(?![\w:])"
+_SECONDS = r"s(?:ec(?:s)?)?"
+_MINUTES = r"m(?:ins?)?"
+_DURATION = (
+    rf"(?<![\w.,])(?:\d{{1,4}}\s?d\s?)?(?:\d{{1,4}}\s?h(?:rs?)?\s?\d{{1,3}}\s?{_MINUTES}(?:\s?\d{{1,3}}\s?{_SECONDS})?"
+    rf"|\d{{1,4}}\s?{_MINUTES}\s?\d{{1,3}}\s?{_SECONDS}|(?<=d )\d{{1,4}}\s?h(?:rs?)?)(?![\w/²³])"
+)
+_FEET = r"(?<![\w.,])\d{1,3}(?:['’′]\s?\d{1,2}(?:[\"”″]|''|(?![\w'’]))|\s?ft\.?\s\d{1,2}\s?in\b)"
+_RATIO = r"(?<![\d:.,])\d{1,4}:\d{1,4}(?:(?:,\d{3}){1,3})?(?![\d:]|[.,]\d)"
+_SCALED = r"(?<![\w.,])\d{1,4}(?:\.\d{1,3})?(?:k|M|B|bn)(?![\w/.-])"
+_PLURAL = r"(?<![\w.,])(?:\d{1,3}(?:,000)+s\b|[1-9]0{2,6}s(?=\sof\b))"
+_CENTS = r"(?<![\w.,])\d{1,3}\s?¢"
 _DOTTED = r"(?<![\w.])[vV]?\d{1,9}(?:\.\d{1,9}){2,5}(?![\d.,]?\d)"
 _NOT_GROUPED = r"(?!\d{1,3}(?:\.\d{3})+(?![\d.]))"
 _BARE = r"(?<![\w.])\.\d{1,15}(?![\w.])"
 _MIXED = r"(?<![\d/.,])(?:\d{1,4} )?\d{1,4}/\d{1,4}(?![\d/])"
-_DECADE = r"(?<![\d.,])(?:1[1-9]\d0|20\d0|'?\d0)s\b"
-_YEAR = r"(?<![\w.,$-])(?:1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"
+_DECADE_MARKS = (
+    "the ",
+    "The ",
+    "his ",
+    "her ",
+    "my ",
+    "your ",
+    "our ",
+    "their ",
+    "mid-",
+    "mid ",
+    "early ",
+    "late ",
+)
+_DECADE = (
+    r"(?<![\d.,])(?:1[1-9]\d0|20\d0)s\b|(?<!\w)['’]\d0s\b|(?:"
+    + "|".join(f"(?<={mark})" for mark in _DECADE_MARKS)
+    + r")\d0s\b"
+)
+_YEAR = r"(?:(?<![\w.,$-])|(?<=\d-))(?:1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"
 _CHINESE_YEAR = r"(?<!\d)(?:1[1-9]\d\d|20\d\d)(?=\s?年)"
 _NUMBERED = r"(?<![\w])(?:#|№|No\. ?|Nr\. ?)(?=\d)"
-_RANGE = r"(?<=\d)(?:[–—]| – |-)(?=\d)"
+_RANGE = r"(?<=[\d%€$£°])(?:[–—]| – |-)(?=[\d€$£])"
 _DIFFERENCE = r"(?<=\d) [-−] (?=\d)"
 _JOINED = r"(?<=[\w])[_/](?=[\w])"
 _MARKED = r"(?<![\w])[#~](?=[\w])"
 
 _MONTHS = "MONTHS"
 """Stands for the names of the months."""
+_GERMAN_BEFORE = "|".join(
+    rf"(?<=\b(?i:{word}) )"
+    for word in (
+        *("der", "die", "das", "dem", "den", "des", "am", "im", "zum", "zur", "vom", "beim"),
+        *("jeder", "jede", "jedes", "jeden", "mein", "sein", "ihr", "unser"),
+    )
+)
+"""Words behind which a number with a point is an ordinal in German."""
 _ORDINALS = {
     "en": r"(?<![\w.,])\d{1,9}(?:st|nd|rd|th)\b",
-    "de": rf"(?<![\w.,])\d{{1,3}}\.(?=\s(?:{_MONTHS}|Jahrhundert))",
+    "de": (
+        rf"(?<![\w.,])\d{{1,3}}\.(?=\s(?:{_MONTHS}|Jahrhundert))"
+        rf"|(?:{_GERMAN_BEFORE})\d{{1,3}}\.(?=\s[A-ZÄÖÜ])"
+    ),
     "es": r"(?<![\w.,])(?:\d{1,9}\.?[ºª]|1°)(?![\w])",
     "fr": r"(?<![\w.,])\d{1,9}(?:ères?|ers?|res?|èmes?|ndes?|nds?|es?)\b",
 }
@@ -72,7 +125,7 @@ def pattern(language: str, words: Vocabulary, months: Sequence[str]) -> re.Patte
     What an amount consists of is in groups: sign, amount, money, size (1: money before, 2: behind), unit.
     """
     kinds = [
-        *_addresses_and_times(language),
+        *_addresses_and_times(language, words),
         *_ordinals(language),
         *_amounts(language, words),
         *_numbers_and_signs(language, words),
@@ -86,12 +139,13 @@ def pattern(language: str, words: Vocabulary, months: Sequence[str]) -> re.Patte
 def number(language: str) -> str:
     """Return the pattern of a number without a sign, as it is written in a language."""
     if language not in COMMA_DECIMALS:
-        return r"(?:\d{1,3}(?:,\d{3})++(?:\.\d++)?|\d++(?:\.\d++)?)"
+        indian = r"\d{1,2}(?:,\d{2}(?=,))++,\d{3}(?!\d)(?:\.\d++)?"
+        return rf"(?:\d{{1,3}}(?:,\d{{3}})++(?:\.\d++)?|{indian}|\d++(?:\.\d++)?)"
     group = "[. ]" if language == "fr" else r"\."
     return rf"(?:\d{{1,3}}(?:{group}\d{{3}})++(?!\d)(?:,\d++)?|\d++(?:[.,]\d++)?)"
 
 
-def _addresses_and_times(language: str) -> list[tuple[str, str]]:
+def _addresses_and_times(language: str, words: Vocabulary) -> list[tuple[str, str]]:
     dotted = _NOT_GROUPED + _DOTTED if language in COMMA_DECIMALS else _DOTTED
     return [
         ("email", _EMAIL),
@@ -99,8 +153,14 @@ def _addresses_and_times(language: str) -> list[tuple[str, str]]:
         ("host", _HOST),
         ("iso_date", _ISO_DATE),
         ("date", _DATE),
-        ("clock", _CLOCK),
+        ("clock", f"{_CLOCK}|{_GERMAN_CLOCK}" if language == "de" else _CLOCK),
+        *([("hour_letter", _HOUR_LETTER)] if words.hour_letter else []),
         ("hour", _HOUR),
+        ("ratio", _RATIO),
+        ("duration", _DURATION),
+        *([("feet", _FEET), ("cents", _CENTS), ("plural", _PLURAL)] if language == "en" else []),
+        ("scientific", formulas.SCIENTIFIC),
+        ("hyphenated", _HYPHENATED),
         ("phone", _PHONE),
         ("dotted", dotted),
     ]
@@ -110,14 +170,15 @@ def _amounts(language: str, words: Vocabulary) -> list[tuple[str, str]]:
     one, sizes = number(language), _any_of(words.magnitudes)
     money, units = _any_of(measures.CURRENCIES), _any_of(measures.UNITS | measures.RATES)
     prefixed = (
-        rf"(?<![\w])(?P<sign1>[-−]?)(?P<money1>{money})\s?(?P<amount1>{one})"
+        rf"(?<![\w])(?P<sign1>{_SIGN})(?P<money1>{money})\s?(?P<amount1>{one})"
         rf"(?:\s?(?P<size1>{sizes}){_WORD_END})?"
     )
     suffixed = (
-        rf"{_NUMBER_BEGINS}(?P<sign2>[-−]?)(?P<amount2>{one})(?:\s?(?P<size2>{sizes}))?"
+        rf"{_NUMBER_BEGINS}(?P<sign2>{_SIGN})(?P<amount2>{one})(?:\s?(?P<size2>{sizes}))?"
         rf"\s?(?P<money2>{money}){_WORD_END}"
     )
-    unit = rf"{_NUMBER_BEGINS}(?P<sign3>[-−]?)(?P<amount3>{one})\s?(?P<unit>{units}){_WORD_END}(?!/[\w])"
+    whole = rf"{_WORD_END}(?!/(?!(?:{_PER_UNITS})\b)[\w])"
+    unit = rf"{_NUMBER_BEGINS}(?P<sign3>{_SIGN})(?P<amount3>{one})\s?(?P<unit>{units}){whole}"
     return [("prefixed", prefixed), ("suffixed", suffixed), ("measure", unit)]
 
 
@@ -132,7 +193,8 @@ def _ordinals(language: str) -> list[tuple[str, str]]:
 def _numbers_and_signs(language: str, words: Vocabulary) -> list[tuple[str, str]]:
     short = rf"(?<![\w.])(?:{_any_of(words.abbreviations)}){_WORD_END}"
     return [
-        *([("bare", _BARE)] if language == "en" else []),
+        *([("bare", _BARE), ("scaled", _SCALED)] if language == "en" else []),
+        ("power", formulas.POWER),
         ("mixed", _MIXED),
         ("year", _CHINESE_YEAR if language == "zh" else _YEAR),
         ("numbered", _NUMBERED),
@@ -141,7 +203,9 @@ def _numbers_and_signs(language: str, words: Vocabulary) -> list[tuple[str, str]
         ("number", rf"(?:(?<![\w.)])[-−](?=\d))?{number(language)}"),
         *([("abbreviation", short)] if words.abbreviations else []),
         ("sign", f"[{re.escape(''.join(words.signs))}]"),
+        *([("per", _PER)] if language == "en" else []),
         ("joined", _JOINED),
+        ("caret", r"\^"),
         ("marked", _MARKED),
         ("quote", "[“”„«»]"),
         ("apostrophe", "[‘’ʼ]"),

@@ -14,7 +14,7 @@ from nemotron_speech.text.rewrite import Rewrite
 
 _WORD = re.compile(r"\S+")
 _COMPATIBILITY = re.compile(
-    "[¼-¾⁰⁴-ₜ℀-℡℣-⅏⅐-ↈ①-⓿㈀-㏿ﬀ-ﬆ０-９Ａ-Ｚａ-ｚ＃-＆＋＝＠￥\U0001d400-\U0001d7ff]|(?![0-9])\\d"
+    "[¼-¾₀-ₜ℀-℡℣-⅏⅐-ↈ①-⓿㈀-㏿ﬀ-ﬆ０-９Ａ-Ｚａ-ｚ＃-＆＋＝＠￥\U0001d400-\U0001d7ff]|(?![0-9])\\d"
 )
 _FOREIGN = re.compile("(?:(?!μ[A-Za-z])[^\\W\\d_\\x00-\u024f\u1e00-\u1eff\u2070-\u209f])+")
 """Letters of other scripts than the Latin one."""

@@ -37,6 +37,10 @@ class Vocabulary:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     magnitudes: Mapping[str, int] = field(default_factory=dict)
     """Behind an amount of money: to the number it stands for."""
+    power: str = "^ {n}"
+    """An exponent {n} other than two and three, behind its base."""
+    hour_letter: str = ""
+    """Letter between hours and minutes of a clock: 14h30."""
     months_before_day: bool = False
     joint: str = " "
     """Between the words of a number and its neighbours."""
@@ -62,6 +66,7 @@ VOCABULARIES = {
         ),
         point="point", minus="minus", to="to", number="number", dot="dot", slash="slash", dash="dash",
         underscore="underscore", at="at",
+        power="to the power of {n}",
         clock="{hour} {minute}", full_hour="{hour} o'clock", date="{month} {day}, {year}",
         fractions={2: ("half", "halves"), 3: ("third", "thirds"), 4: ("quarter", "quarters")},
         fraction="{top} {bottom}", mixed="{whole} and {part}", cents="{units} {cents}",
@@ -87,6 +92,7 @@ VOCABULARIES = {
         ),
         point="coma", minus="menos", to="a", number="número", dot="punto", slash="barra", dash="guion",
         underscore="guion bajo", at="arroba",
+        power="elevado a {n}", hour_letter="h",
         clock="{hour} y {minute}", full_hour="{hour} en punto", date="{day} de {month} de {year}",
         fractions={2: ("medio", "medios"), 3: ("tercio", "tercios"), 4: ("cuarto", "cuartos")},
         fraction="{top} {bottom}", mixed="{whole} y {part}", cents="{units} con {cents}",
@@ -108,6 +114,7 @@ VOCABULARIES = {
         point="Komma", minus="minus", to="bis",
         number="Nummer", dot="Punkt", slash="Schrägstrich", dash="Bindestrich",
         underscore="Unterstrich", at="ät",
+        power="hoch {n}",
         clock="{hour} Uhr {minute}", full_hour="{hour} Uhr", date="{day} {month} {year}",
         fractions={2: ("halb", "halbe"), 3: ("Drittel", "Drittel"), 4: ("Viertel", "Viertel")},
         fraction="{top} {bottom}", mixed="{whole} und {part}", cents="{units} {cents}",
@@ -132,6 +139,7 @@ VOCABULARIES = {
         point="virgule", minus="moins", to="à",
         number="numéro", dot="point", slash="barre oblique", dash="tiret",
         underscore="tiret bas", at="arobase",
+        power="puissance {n}", hour_letter="h",
         clock="{hour} heures {minute}", full_hour="{hour} heures", date="{day} {month} {year}",
         fractions={2: ("demi", "demis"), 3: ("tiers", "tiers"), 4: ("quart", "quarts")},
         fraction="{top} {bottom}", mixed="{whole} et {part}", cents="{units} {cents}",
@@ -153,6 +161,7 @@ VOCABULARIES = {
         ),
         point="virgola", minus="meno", to="a", number="numero", dot="punto", slash="barra", dash="trattino",
         underscore="trattino basso", at="chiocciola",
+        power="elevato a {n}", hour_letter="h",
         clock="{hour} e {minute}", full_hour="{hour} in punto", date="{day} {month} {year}",
         fractions={2: ("mezzo", "mezzi"), 3: ("terzo", "terzi"), 4: ("quarto", "quarti")},
         fraction="{top} {bottom}", mixed="{whole} e {part}", cents="{units} e {cents}",
@@ -173,6 +182,7 @@ VOCABULARIES = {
         ),
         point="phẩy", minus="âm", to="đến", number="số", dot="chấm", slash="gạch chéo", dash="gạch ngang",
         underscore="gạch dưới", at="a còng",
+        power="mũ {n}", hour_letter="h",
         clock="{hour} giờ {minute}", full_hour="{hour} giờ",
         date="{day} tháng {month} năm {year}",
         fractions={2: ("phần hai", "phần hai")},
@@ -189,6 +199,7 @@ VOCABULARIES = {
         ),
         point="点", minus="负", to="到",
         number="第", dot="点", slash="斜杠", dash="横杠", underscore="下划线", at="艾特",
+        power="的{n}次方",
         clock="{hour}点{minute}分", full_hour="{hour}点", date="{year}年{month}月{day}日",
         fractions={}, fraction="{bottom}分之{top}", mixed="{whole}又{part}", cents="{units}{cents}",
         magnitudes={"千": 10**3, "万": 10**4, "百万": 10**6, "亿": 10**8},

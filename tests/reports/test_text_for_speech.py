@@ -1,0 +1,142 @@
+"""Numbers, signs and markup as language models write them: what a voice says of each."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nemotron_speech.text import say, speakable
+
+DURATIONS = """
+en | wait 30s, then 45s | wait thirty seconds, then forty-five seconds
+en | a 10s timer and a 60s timer | a ten seconds timer and a sixty seconds timer
+en | It takes 1h 30m. | It takes one hour thirty minutes.
+en | Back in 2m30s, or 1h 5m 3s. | Back in two minutes thirty seconds, or one hour five minutes three seconds.
+en | 90 min, 1.5h | ninety minutes, one point five hours
+en | 100ms, 5d 3h | one hundred milliseconds, five days three hours
+en | a 30m rope | a thirty meters rope
+es | 1 h, 21 h, 1 km | una hora, veintiuna horas, un kilómetro
+de | 1 h 1 min, 1 km | eine Stunde eine Minute, ein Kilometer
+de | 2 h 30 min | zwei Stunden dreißig Minuten
+fr | 1h 5m | une heure cinq minutes
+it | 2h 30m | due ore trenta minuti
+"""
+DECADES_AND_PLURALS = """
+en | in the 60s and the '90s | in the sixties and the nineties
+en | in his 30s, mid-80s, the 1920s | in his thirties, mid-eighties, the nineteen twenties
+en | 1,000s of people and 100s of cars | thousands of people and hundreds of cars
+"""
+NAMES_IN_DIGITS = """
+en | Call 1-800-555-0199 now. | Call one, eight zero zero, five five five, zero one nine nine now.
+en | My number is 123-45-6789. | My number is one two three, four five, six seven eight nine.
+en | ISBN 978-3-16-148410-0. | ISBN nine seven eight, three, one six, one four eight four one zero, zero.
+en | Order 12-3456-78, code 5-5-5. | Order one two, three four five six, seven eight, code five, five, five.
+en | 555 0132 | five five five, zero one three two
+en | 020 7946 0958 | zero two zero, seven nine four six, zero nine five eight
+en | (212) 555-0100 | two one two, five five five, zero one zero zero
+en | 1-800-FLOWERS | one, eight zero zero-FLOWERS
+en | 4111 1111 1111 1111 | four one one one, one one one one, one one one one, one one one one
+en | 98765 43210 | nine eight seven six five, four three two one zero
+it | Chiama il 02 1234567. | Chiama il zero due, uno due tre quattro cinque sei sette.
+it | 347-1234567 | tre quattro sette, uno due tre quattro cinque sei sette
+fr | 06 12 34 56 78 | zéro six, un deux, trois quatre, cinq six, sept huit
+es | 612 345 678 | seis uno dos, tres cuatro cinco, seis siete ocho
+zh | 138 1234 5678 | 一三八, 一二三四, 五六七八
+"""
+RANGES = """
+en | 5-10% and 5%-10% | five to ten percent and five percent to ten percent
+en | $5-$10, 3–5 °C | five dollars to ten dollars, three to five degrees Celsius
+en | 2020-21, 3-4 days | twenty twenty to twenty-one, three to four days
+en | 1990-1995 | nineteen ninety to nineteen ninety-five
+en | Scale 1:50,000, odds 3:1. | Scale one to fifty thousand, odds three to one.
+en | 16:9 | sixteen to nine
+en | 1:30-2:30 | one thirty to two thirty
+"""
+MONEY = """
+en | ₹1,50,000 | one hundred fifty thousand rupees
+en | 1.5M dollars and 20k users | one point five million dollars and twenty thousand users
+en | 99¢, R$ 10, A$5 | ninety-nine cents, ten reals, five Australian dollars
+en | $5/day, 60 km/day, 30 tokens/s | five dollars per day, sixty kilometers per day, thirty tokens per second
+en | $5 and $10 a day | five dollars and ten dollars a day
+fr | 3,5 M€ | trois millions cinq cent mille euros
+"""
+FORMULAS = r"""
+en | The sum is $a^2 + b^2 = c^2$. | The sum is a squared plus b squared equals c squared.
+en | $E = mc^2$ | E equals mc squared
+en | 2^10 is 1024 and x^2 grows. | two to the power of ten is one thousand twenty-four and x squared grows.
+en | 6.02×10²³ and 1e-5 | six point zero two times ten to the power of twenty-three and ten to the minus five
+en | 2^-3, x⁴ | two to the power of minus three, x to the power of four
+en | x^{10}, x^n | x to the power of ten, x to the power of n
+en | $\pi r^2$, $\frac{x}{y} \leq \sqrt{2}$ | pi r squared, x divided by y at most square root of two
+en | (x+1)^2 = 4 | (x plus one) squared equals four
+en | -5, +5, 3x | minus five, plus five, three x
+de | 2^10, x² | zwei hoch zehn, x hoch zwei
+zh | 10^5 | 十的五次方
+"""
+LENGTHS_AND_CLOCKS = """
+en | He is 5'10" tall, she is 6' 2". | He is five feet ten inches tall, she is six feet two inches.
+en | 5 ft 10 in | five feet ten inches
+de | Um 14.30 Uhr, der 3. Platz, im 1. Stock. | Um vierzehn Uhr dreißig, der dritte Platz, im ersten Stock.
+de | Sie ist 5. Das ist gut. | Sie ist fünf. Das ist gut.
+fr | à 14h30 | à quatorze heures trente
+es | a las 14:30 h, a las 7h15 | a las catorce y treinta, a las siete y quince
+vi | lúc 14h30 | lúc mười bốn giờ ba mươi
+"""
+MARKUP = r"""
+en | The ==key word== matters. | The key word matters.
+en | Title\n=====\nSome text. | Title. Some text.
+en | Use <your_name> here. | Use your name here.
+en | It is true[^2]. | It is true.
+en | Well.<|im_end|> </s> | Well.
+en | hello ^ there | hello there
+"""
+KINDS = {
+    "durations": DURATIONS,
+    "decades and plurals": DECADES_AND_PLURALS,
+    "names in digits": NAMES_IN_DIGITS,
+    "ranges": RANGES,
+    "money": MONEY,
+    "formulas": FORMULAS,
+    "lengths and clocks": LENGTHS_AND_CLOCKS,
+    "markup": MARKUP,
+}
+READINGS = [
+    pytest.param(*(part.strip().replace("\\n", "\n") for part in line.split(" | ")), id=line.split(" | ")[1])
+    for lines in KINDS.values()
+    for line in lines.strip().splitlines()
+]
+
+
+@pytest.mark.parametrize(("language", "text", "said"), READINGS)
+def test_what_models_write_is_said_as_people_say_it(language: str, text: str, said: str) -> None:
+    assert say(text, language).text == said
+
+
+PIECES = st.sampled_from(
+    ["$", "5", "10", "^", "{", "}", "²³", "\\frac{a}{b}", "e-5", "1h", "30m", "2m30s", "s", "-", "1-800-",
+     "==", "[^1]", "<a_b>", "<|x|>", ":", "16:9", "'", '"', "k", "M", "¢", "R$", "1,50,000", "/", "day", "%",
+     " ", " ", "a"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(["en", "de", "fr", "zh", "es-mx"]))
+@settings(max_examples=300, deadline=None)
+def test_no_mix_of_signs_fails_or_leaves_a_digit(text: str, language: str) -> None:
+    said = say(text, language).text
+    assert not any(character.isdigit() for character in said)
+    assert "  " not in said
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+@settings(max_examples=200, deadline=None)
+def test_cleaning_twice_changes_nothing(text: str) -> None:
+    assert speakable(speakable(text)) == speakable(text)
+
+
+@pytest.mark.parametrize(
+    "piece", ["$a^", "1-", "1h 2m ", "==a", "2^", "5'1", "<a_", "1:2", "4111 ", "$\\frac{a}"]
+)
+def test_long_repetitions_take_no_longer_than_their_length(piece: str) -> None:
+    """Counts the work instead of the time: it ends, and twice the text says about twice as much."""
+    assert len(say(piece * 1000, "en").text) <= 2 * len(say(piece * 500, "en").text) + 1000
