@@ -13,6 +13,7 @@ from typing import Protocol
 from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nemotron_speech.env_file import keep_others_from_loading
 from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.peers.jitter import keep_nothing_back
 from pipecat_bots.settings import BotSettings, read_settings
@@ -33,6 +34,7 @@ def serve(warm_up: Callable[[], None]) -> None:
     Args:
         warm_up: Loads what the first session would otherwise wait for.
     """
+    keep_others_from_loading()
     if not {"-h", "--help"} & set(sys.argv):
         try:
             read_settings()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
 
-from nemotron_speech.settings import read
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.settings import Settings, read
 
 SYSTEM_PROMPT = (
     "You are a helpful voice assistant. Your answers are spoken aloud: keep them short and natural, one to "
@@ -17,22 +18,33 @@ SYSTEM_PROMPT = (
 )
 
 
-class BotSettings(BaseSettings):
+def _nothing(value: Any) -> Any:
+    return "" if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+Words = Annotated[str, BeforeValidator(_nothing)]
+"""Text that may be nothing at all: `none`, since an empty variable counts as not set."""
+Address = Annotated[str, Field(pattern=r"^(ws|http)s?://[^\s/]+\S*$")]
+Level = Annotated[
+    Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
+
+
+class BotSettings(Settings):
     """The bots (each variable is the field's name in capitals)."""
 
-    model_config = SettingsConfigDict(extra="ignore")
-
-    nvidia_asr_url: str = Field(
+    nvidia_asr_url: Address = Field(
         default="ws://localhost:8080", description="Streaming speech recognition server."
     )
-    nvidia_tts_url: str = Field(
+    nvidia_tts_url: Address = Field(
         default="http://localhost:8001", description="Streaming speech synthesis server."
     )
-    nvidia_llama_cpp_url: str = Field(
+    nvidia_llama_cpp_url: Address = Field(
         default="http://localhost:8000",
         description="llama.cpp server (bot_interleaved_streaming, bot_simple_vad).",
     )
-    nvidia_llm_url: str = Field(
+    nvidia_llm_url: Address = Field(
         default="http://localhost:8000/v1",
         description="OpenAI-compatible server, vLLM for example (bot_vllm).",
     )
@@ -46,9 +58,9 @@ class BotSettings(BaseSettings):
     bot_system_prompt: str = Field(
         default=SYSTEM_PROMPT, description="What the language model is told it is."
     )
-    bot_greeting: str = Field(
+    bot_greeting: Words = Field(
         default="Hello! How can I help you?",
-        description="What the bot says when a caller is there; empty for nothing.",
+        description="What the bot says when a caller is there; `none` for nothing.",
     )
     bot_language: str = Field(
         default="en", description="Language of the voice, and of the user if BOT_ASR_LANGUAGE names no other."
@@ -94,9 +106,9 @@ class BotSettings(BaseSettings):
         description="Further tools, from MCP servers: a JSON object of names to "
         '{"command": …, "args": […]} or {"url": …}.',
     )
-    bot_tool_filler: str = Field(
+    bot_tool_filler: Words = Field(
         default="Let me look that up.",
-        description="What is said while a tool takes longer than a moment; empty for nothing.",
+        description="What is said while a tool takes longer than a moment; `none` for nothing.",
     )
     bot_run_ahead: int = Field(
         default=1,
@@ -142,15 +154,15 @@ class BotSettings(BaseSettings):
         description="Begin answers before the turn is certainly over, unless more than this share of that "
         "work was for nothing lately; 0 never begins one (docs/decisions/speculation.md).",
     )
-    bot_backchannels: str | None = Field(
+    bot_backchannels: Words | None = Field(
         default=None,
         description="What a listener may say without interrupting the bot, between commas; a list for "
-        "the user's language if not set, empty for nothing (docs/decisions/interruptions.md).",
+        "the user's language if not set, `none` for nothing (docs/decisions/interruptions.md).",
     )
-    bot_stop_words: str | None = Field(
+    bot_stop_words: Words | None = Field(
         default=None,
         description="What silences the bot and wants no answer, between commas; a list for the user's "
-        "language if not set, empty for nothing.",
+        "language if not set, `none` for nothing.",
     )
     bot_playout_lead_secs: float = Field(
         default=0.1,
@@ -186,9 +198,7 @@ class BotSettings(BaseSettings):
     metrics_jsonl: Path | None = Field(
         default=None, description="File that each turn's latency breakdown is appended to, as JSON lines."
     )
-    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe messages a session logs."
-    )
+    log_level: Level = Field(default="INFO", description="Least severe messages a session logs.")
 
     @property
     def user_language(self) -> str:
@@ -198,5 +208,31 @@ class BotSettings(BaseSettings):
 
 
 def read_settings() -> BotSettings:
-    """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
-    return read(BotSettings)
+    """Read `.env` and the environment.
+
+    Raises ConfigurationError that names each wrong variable and what it accepts, and a file that cannot be
+    written.
+    """
+    settings = read(BotSettings)
+    if settings.metrics_jsonl is not None:
+        _check_file("METRICS_JSONL", settings.metrics_jsonl)
+    if settings.enable_recording:
+        _check_folder("RECORDING_DIR", settings.recording_dir)
+    return settings
+
+
+def _check_file(variable: str, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise ConfigurationError(f"{variable}: {path} cannot be written: {error.strerror}") from None
+
+
+def _check_folder(variable: str, path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{variable}: {path} cannot be made: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise ConfigurationError(f"{variable}: {path} cannot be written to; choose another folder")

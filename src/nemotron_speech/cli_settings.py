@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from nemotron_speech.settings import Settings
 
 
-class CliSettings(BaseSettings):
+class CliSettings(Settings):
     """The supervisor and the `nemotron` command."""
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(populate_by_name=True)
 
     state_home: Path = Field(
         default=Path("~/.local/state"),

@@ -8,7 +8,18 @@ from typing import Literal, Self, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from nemotron_speech import env_file
 from nemotron_speech.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Settings of a process: flags come before the environment, that before `.env`, that before defaults.
+
+    A variable that is empty counts as not set.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -16,10 +27,10 @@ RIGHT_CONTEXTS = (0, 1, 6, 13)
 """Look-aheads of the released NeMo streaming models, in frames of 80 ms; a step is one frame more."""
 
 
-class YapSettings(BaseSettings):
+class YapSettings(Settings):
     """The many-caller recognition server (`python -m nemotron_speech.yap_server`)."""
 
-    model_config = SettingsConfigDict(env_prefix="ASR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ASR_")
 
     host: str = Field(default="0.0.0.0", description="Address the many-caller server listens on.")
     port: int = Field(
@@ -65,10 +76,10 @@ class YapSettings(BaseSettings):
 _ENGINE_OPTIONS = ("model", "att_ctx", "decoder", "device", "max_batch")
 
 
-class AsrSettings(BaseSettings):
+class AsrSettings(Settings):
     """The streaming recognition server (`python -m nemotron_speech.server`)."""
 
-    model_config = SettingsConfigDict(env_prefix="NEMOTRON_ASR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NEMOTRON_ASR_")
 
     host: str = Field(default="127.0.0.1", description="Address the recognition server listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
@@ -114,10 +125,10 @@ class AsrSettings(BaseSettings):
         return settings.model_copy(update={**update, "yap_port": None})
 
 
-class TtsSettings(BaseSettings):
+class TtsSettings(Settings):
     """The streaming synthesis server (`python -m nemotron_speech.tts_server`)."""
 
-    model_config = SettingsConfigDict(env_prefix="NEMOTRON_TTS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NEMOTRON_TTS_")
 
     host: str = Field(default="127.0.0.1", description="Address the synthesis server listens on.")
     port: int = Field(default=8001, ge=0, le=65535, description="Its port; 0 takes a free one.")
@@ -141,7 +152,11 @@ _PREFIXES = {
 
 
 def read(settings: Callable[[], SettingsT]) -> SettingsT:
-    """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
+    """Read `.env` and the environment.
+
+    Raises ConfigurationError that names each wrong variable and what it accepts.
+    """
+    env_file.load()
     try:
         return settings()
     except ValidationError as error:

@@ -30,8 +30,8 @@ def test_the_servers_are_where_they_have_always_been(
 ) -> None:
     monkeypatch.delenv(variable, raising=False)
     assert getattr(BotSettings(), variable.lower()) == value
-    monkeypatch.setenv(variable, "elsewhere")
-    assert getattr(BotSettings(), variable.lower()) == "elsewhere"
+    monkeypatch.setenv(variable, "http://elsewhere")
+    assert getattr(BotSettings(), variable.lower()) == "http://elsewhere"
 
 
 @pytest.mark.parametrize(("strategy", "slots"), [("streamed", OwnSlot), ("chunked", AlternatingSlots)])
