@@ -17,6 +17,7 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.services.llm_service import FunctionCallParams
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.invocation import install
 
 Tools: TypeAlias = list[FunctionSchema | DirectFunction]
 
@@ -138,7 +139,7 @@ def _mcp_client(name: str, server: Mapping[str, Any]) -> Any:
         from mcp.client.session_group import StreamableHttpParameters
         from pipecat.services.mcp_service import MCPClient
     except ImportError as error:
-        raise ConfigurationError("tools of MCP servers need an extra: uv sync --extra mcp") from error
+        raise ConfigurationError(f"tools of MCP servers need an extra: {install(['mcp'])}") from error
     kind = StdioServerParameters if "command" in server else StreamableHttpParameters
     try:
         return MCPClient(kind(**server))

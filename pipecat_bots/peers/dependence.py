@@ -10,11 +10,13 @@ import aiohttp
 from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessor, FrameProcessorSetup
 
+from nemotron_speech.invocation import command
+
 HEALTH_INTERVAL_S = 1.0
 HEALTH_TIMEOUT_S = 3.0
 
 Role = Literal["asr", "llm", "tts"]
-START_HINT = "uv run nemotron up"
+START_HINT = command("up")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,12 +39,24 @@ ModelOption = Annotated[
     Path | None,
     typer.Option("--llm", metavar="FILE.gguf", help="Answer with this model, on llama.cpp, in any profile."),
 ]
-AsrPort = Annotated[int, typer.Option("--asr-port", min=1, max=65535, help="Port of the recogniser.")]
-TtsPort = Annotated[int, typer.Option("--tts-port", min=1, max=65535, help="Port of the synthesiser.")]
+AsrPort = Annotated[
+    int,
+    typer.Option("--asr-port", min=1, max=65535, envvar="NEMOTRON_ASR_PORT", help="Port of the recogniser."),
+]
+TtsPort = Annotated[
+    int,
+    typer.Option("--tts-port", min=1, max=65535, envvar="NEMOTRON_TTS_PORT", help="Port of the synthesiser."),
+]
 LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port of the language model.")]
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
-AsrEngine = Annotated[str | None, typer.Option(help="Another recogniser than the profile's, by name.")]
-TtsEngine = Annotated[str | None, typer.Option(help="Another synthesiser than the profile's, by name.")]
+AsrEngine = Annotated[
+    str | None,
+    typer.Option(envvar="NEMOTRON_ASR_ENGINE", help="Another recogniser than the profile's, by name."),
+]
+TtsEngine = Annotated[
+    str | None,
+    typer.Option(envvar="NEMOTRON_TTS_ENGINE", help="Another synthesiser than the profile's, by name."),
+]
 AsrModel = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME_OR_PATH", help="The recogniser's model: on the hub, or a file."),
@@ -51,6 +65,25 @@ RightContext = Annotated[
     int | None,
     typer.Option(metavar="0|1|6|13", help="Look-ahead of a NeMo recogniser, in frames of 80 ms."),
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"nemotron-speech {version('nemotron-speech')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options of the command as a whole."""
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -65,9 +98,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
     )
 )
 def demo(
+    context: typer.Context,
     profile: ProfileOption = "embedded",
     llm: ModelOption = None,
-    bot: Annotated[str, typer.Option(help="Which bot: interleaved, simple-vad or vllm.")] = "interleaved",
+    bot: Annotated[
+        str | None,
+        typer.Option(help="Which bot: interleaved, simple-vad or vllm; vllm where NVIDIA_LLM_URL is set."),
+    ] = None,
     asr_port: AsrPort = 8080,
     tts_port: TtsPort = 8001,
     llm_port: LlmPort = 8000,
@@ -84,11 +121,21 @@ def demo(
     Servers that run already are used and left running. Ctrl-C stops what this command started.
     """
     from nemotron_speech import commands
+    from nemotron_speech.cli_settings import ServerAddresses
     from nemotron_speech.profiles import Ports
+    from nemotron_speech.settings import read
 
     ports = Ports(asr_port, tts_port, llm_port, bot_port)
-    wanted = commands.Wanted(profile, llm, ports, asr_engine, tts_engine)
-    _finish(lambda out: commands.demo(out, wanted, bot, open_browser, verbose))
+    typed = _typed(context, asr="asr_port asr_engine", tts="tts_port tts_engine", llm="llm_port llm")
+
+    async def run(out: Console) -> int:
+        elsewhere = read(ServerAddresses).used_by(bot, typed)
+        wanted = commands.Wanted(
+            profile, llm, ports, asr_engine, tts_engine, elsewhere=tuple(elsewhere.addresses)
+        )
+        return await commands.demo(out, wanted, elsewhere, open_browser, verbose)
+
+    _finish(run)
 
 
 @app.command(
@@ -302,6 +349,16 @@ def bench_tts(
 # -------------------------------------------------------------------------------------- the one exit
 
 
+def _typed(context: typer.Context, **parameters: str) -> set[str]:
+    """Return the names any of whose parameters (separated by spaces) was typed as a flag."""
+
+    def is_typed(parameter: str) -> bool:
+        source = context.get_parameter_source(parameter)
+        return source is not None and source.name == "COMMANDLINE"
+
+    return {name for name, listed in parameters.items() if any(map(is_typed, listed.split()))}
+
+
 def _finish(command: Callable[[Console], Coroutine[Any, Any, int]], *, stderr: bool = False) -> None:
     """Run an async command to its exit code."""
     _finish_now(lambda out: asyncio.run(command(out)), stderr=stderr)
@@ -328,14 +385,56 @@ def _finish_now(command: Callable[[Console], int], *, stderr: bool = False) -> N
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         code = 128 + signal.SIGPIPE
+    except OSError as error:
+        _discard_output()
+        complain(errors, _describe(error))
+        code = 1
     raise typer.Exit(code)
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from failing again on what is left to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _describe(error: OSError) -> str:
+    """Say in one line what the system refused, and what to change."""
+    reason = error.strerror or type(error).__name__
+    if error.filename is None:
+        return (
+            f"cannot write the output: {reason}"
+            if error.errno == errno.ENOSPC
+            else f"the system says: {reason}"
+        )
+    return f"cannot use {error.filename}: {reason}; set NEMOTRON_STATE_DIR to a folder that can be written"
 
 
 def main() -> None:
     """Entry point of the `nemotron` script."""
+    _replace_what_terminals_cannot_show()
+    _finish_setup()
     app()
+
+
+def _finish_setup() -> None:
+    """Read `.env` before the options are parsed; ends with exit code 2 where it is wrong."""
+    from nemotron_speech import env_file
+
+    try:
+        env_file.load()
+    except ConfigurationError as error:
+        from nemotron_speech.display import complain
+
+        complain(Console(stderr=True, highlight=False), str(error))
+        sys.exit(2)
+
+
+def _replace_what_terminals_cannot_show() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

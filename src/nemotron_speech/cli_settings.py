@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
+from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.settings import Settings
+
+
+class ServerAddresses(Settings):
+    """The bots' variables for servers that run elsewhere: `nemotron demo` starts none in their place."""
+
+    asr: str | None = Field(default=None, validation_alias="NVIDIA_ASR_URL")
+    tts: str | None = Field(default=None, validation_alias="NVIDIA_TTS_URL")
+    llama_cpp: str | None = Field(default=None, validation_alias="NVIDIA_LLAMA_CPP_URL")
+    openai: str | None = Field(default=None, validation_alias="NVIDIA_LLM_URL")
+
+    def used_by(self, bot: str | None, typed: Collection[str]) -> Elsewhere:
+        """Return which bot runs and which servers are elsewhere; `typed` are those a flag asks to start."""
+        openai = self.openai is not None and "llm" not in typed
+        bot = bot or ("vllm" if openai else "interleaved")
+        variable, url = ("NVIDIA_LLM_URL", self.openai)
+        if bot != "vllm":
+            variable, url = ("NVIDIA_LLAMA_CPP_URL", self.llama_cpp)
+        named = (
+            ("asr", "NVIDIA_ASR_URL", self.asr),
+            ("tts", "NVIDIA_TTS_URL", self.tts),
+            ("llm", variable, url),
+        )
+        found = [(name, variable, url) for name, variable, url in named if url is not None]
+        used = {name: url for name, _, url in found if name not in typed}
+        notes = [
+            f"{variable} is set, but a flag for {name} comes before it"
+            if name in typed
+            else f"{variable}={url} is used for {name}"
+            for name, variable, url in found
+        ]
+        return Elsewhere(bot, used, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Servers of a demo that are not started here."""
+
+    bot: str
+    """The bot that can use them."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Server name (asr, tts, llm) to its address."""
+    notes: Sequence[str] = ()
+    """What to tell the user: which variable is used, and which a flag overrides."""
 
 
 class CliSettings(Settings):
@@ -26,6 +72,12 @@ class CliSettings(Settings):
         description="Where running servers are recorded and logs are kept, instead of `nemotron-speech` "
         "in XDG_STATE_HOME.",
     )
+    env_file: str = Field(
+        default="",
+        validation_alias="NEMOTRON_ENV_FILE",
+        description="File whose lines are read as environment variables; `none` for no file. If not set, "
+        "`.env` in the current folder, else in the checkout.",
+    )
     display: str = Field(
         default="",
         validation_alias=AliasChoices("WAYLAND_DISPLAY", "DISPLAY"),
@@ -35,4 +87,10 @@ class CliSettings(Settings):
     @property
     def state_dir(self) -> Path:
         """The folder of the state; it need not exist yet."""
-        return (self.state_folder or self.state_home / "nemotron-speech").expanduser()
+        folder = self.state_folder or self.state_home / "nemotron-speech"
+        try:
+            return folder.expanduser()
+        except RuntimeError:
+            raise ConfigurationError(
+                "there is no home folder to keep state in; set NEMOTRON_STATE_DIR to a folder"
+            ) from None

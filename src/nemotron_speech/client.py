@@ -17,13 +17,14 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from nemotron_speech.errors import BadRequest, Full, PeerError, SpeechError
+from nemotron_speech.invocation import command
 from nemotron_speech.protocol import asr as asr_protocol
 from nemotron_speech.protocol import llama
 from nemotron_speech.protocol import tts as tts_protocol
 from nemotron_speech.protocol.asr import AsrClient, Final, Interim
 from nemotron_speech.protocol.tts import AudioReceived, StreamStarted, TtsClient, UtteranceDone
 
-START = "start it with: uv run nemotron up"
+START = f"start it with: {command('up')}"
 CONNECT_TIMEOUT_S = 5.0
 """A local server accepts at once; this is for one behind a network."""
 CLOSE_TIMEOUT_S = 2.0
@@ -276,7 +277,7 @@ class LlmClient:
 
 # ------------------------------------------------------------------------------------------ wires
 
-_SEE_LOG = "see why with: uv run nemotron logs"
+_SEE_LOG = f"see why with: {command('logs')}"
 
 
 @asynccontextmanager
@@ -298,7 +299,7 @@ async def _connect(session: aiohttp.ClientSession, url: str, who: str) -> aiohtt
     except aiohttp.WSServerHandshakeError as error:
         if error.status == 503:
             raise Full(
-                f"{who} at {url} takes no callers now; try again, or see: uv run nemotron status"
+                f"{who} at {url} takes no callers now; try again, or see: {command('status')}"
             ) from None
         raise PeerError(f"what answers at {url} is not {who} (HTTP status {error.status}); {START}") from None
     except (aiohttp.ClientConnectionError, TimeoutError):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from nemotron_speech.cli_settings import CliSettings
+from nemotron_speech.cli_settings import CliSettings, Elsewhere
 from nemotron_speech.conversation import SYSTEM_PROMPT
 from nemotron_speech.display import View
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import HealthProbe
+from nemotron_speech.invocation import command
 from nemotron_speech.profiles import Ports, bot_server, profile_named, servers, with_engines
 from nemotron_speech.run_records import RunRecords
 from nemotron_speech.settings import RIGHT_CONTEXTS
@@ -50,14 +51,19 @@ class Wanted:
     """A name on the hub, or a file."""
     right_context: int | None = None
     """Look-ahead of a NeMo model, in frames of 80 ms."""
+    elsewhere: Collection[str] = ()
+    """Servers that run at another address and are not started."""
 
     def servers(self) -> list[ServerSpec]:
         """Return them. Raises ConfigurationError where this machine lacks something."""
         if self.right_context not in (None, *RIGHT_CONTEXTS):
             allowed = ", ".join(map(str, RIGHT_CONTEXTS))
             raise ConfigurationError(f"--right-context is {self.right_context}; choose one of {allowed}")
+        self.ports.check_different()
         profile = with_engines(profile_named(self.profile), self.asr_engine, self.tts_engine)
-        return servers(profile, self.ports, self.model, asr_arguments=self._asr_arguments())
+        return servers(
+            profile, self.ports, self.model, asr_arguments=self._asr_arguments(), elsewhere=self.elsewhere
+        )
 
     def arguments(self) -> list[str]:
         """Return the flags of `up` that ask for the same."""
@@ -111,7 +117,7 @@ async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
             return INTERRUPTED
         if isinstance(listener, Reporter):
             listener.all_ready()
-        out.print("All servers are ready. Ctrl-C, or [bold]nemotron down[/], stops them.")
+        out.print(f"All servers are ready. Ctrl-C, or [bold]{command('down')}[/], stops them.")
         await signals.stopped.wait()
         out.print("Stopping.")
     return 0
@@ -159,7 +165,7 @@ async def up_detached(out: Console, wanted: Wanted) -> int:
             child.terminate()
             raise
     if ready:
-        out.print("The servers are ready. See them: nemotron status; stop them: nemotron down")
+        out.print(f"The servers are ready. See them: {command('status')}; stop them: {command('down')}")
         return 0
     out.print(log.read_text(errors="replace").strip(), markup=False, soft_wrap=True)
     return child.wait() or 1
@@ -196,12 +202,14 @@ def _read_reports(reports: Any, show: Callable[[str], None]) -> bool:
 async def demo(
     out: Console,
     wanted: Wanted,
-    bot: str,
+    elsewhere: Elsewhere,
     open_browser: bool,
     verbose: bool,
 ) -> int:
     """Run servers and bot, show where the page is, until a signal. Raises StartFailed, ConfigurationError."""
-    page = bot_server(bot, wanted.ports)
+    for note in elsewhere.notes:
+        out.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+    page = bot_server(elsewhere.bot, wanted.ports, elsewhere=elsewhere.addresses)
     to_start = await _plan(wanted.servers(), reuse=True)
     to_start = Plan((*to_start.start, *(await _plan([page], reuse=False)).start), to_start.reuse)
     async with (
@@ -214,7 +222,7 @@ async def demo(
         out.print(
             Panel(f"[bold link={url}]{url}[/]\n\nPress Connect and speak.", expand=False, padding=(1, 4))
         )
-        out.print("Ctrl-C stops it. What the servers say: [bold]nemotron logs -f[/]")
+        out.print(f"Ctrl-C stops it. What the servers say: [bold]{command('logs -f')}[/]")
         if open_browser and has_browser():
             await asyncio.to_thread(webbrowser.open, url)
         await signals.stopped.wait()
@@ -268,10 +276,10 @@ async def talk(
             )
         except Interrupted:
             return INTERRUPTED
-    out.print(f"[bold]Reply:[/] {escape(reply.text)}", soft_wrap=True)
-    out.print(f"[dim]{reply.timings}[/]", soft_wrap=True)
     if target.output is not None:
         write_answer(target.output, reply.audio)
+    out.print(f"[bold]Reply:[/] {escape(reply.text)}", soft_wrap=True)
+    out.print(f"[dim]{reply.timings}[/]", soft_wrap=True)
     if target.output not in (None, STANDARD):
         out.print(
             f"[dim]{reply.audio.seconds:.1f} s of speech in {escape(str(target.output))}[/]", soft_wrap=True

@@ -21,8 +21,9 @@ from rich.text import Text
 
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.health import Health, HealthProbe
+from nemotron_speech.invocation import command, install
 from nemotron_speech.ports import holder, is_free
-from nemotron_speech.profiles import HOST, PROFILES, Missing, Ports, Profile, missing, voices
+from nemotron_speech.profiles import HOST, PROFILES, Missing, Ports, Profile, mends, missing, voices
 from nemotron_speech.run_records import RunRecords
 
 GIB = 1024**3
@@ -105,7 +106,7 @@ def _machine_checks() -> Iterator[Check]:
 def python_check(found: tuple[int, int, int]) -> Check:
     text = ".".join(map(str, found))
     if found[:2] < MIN_PYTHON:
-        return Check("python", Verdict.BAD, f"{text}, too old", "uv python install 3.12 && uv sync")
+        return Check("python", Verdict.BAD, f"{text}, too old", f"uv python install 3.12 && {install()}")
     return Check("python", Verdict.OK, text)
 
 
@@ -138,7 +139,7 @@ def gpu_check(gpus: Sequence[str]) -> Check:
 
 def pipecat_check(found: str | None) -> Check:
     if found is None:
-        return Check("pipecat", Verdict.BAD, "not installed: the bots cannot run", "uv sync")
+        return Check("pipecat", Verdict.BAD, "not installed: the bots cannot run", install())
     return Check("pipecat", Verdict.OK, found)
 
 
@@ -203,7 +204,7 @@ def profile_check(profile: Profile) -> Check:
         return Check(f"profile {profile.name}", Verdict.OK, f"runs here: {profile.summary}")
     verdict = Verdict.BAD if profile.name == "embedded" else Verdict.NOTE
     what = "; ".join(item.what for item in lacks)
-    mend = "\n→ ".join(dict.fromkeys(item.mend for item in lacks))
+    mend = "\n→ ".join(mends(lacks))
     return Check(f"profile {profile.name}", verdict, what, mend)
 
 
@@ -240,7 +241,7 @@ async def _port_check(name: str, port: int, path: str, records: RunRecords, prob
         return Check(title, Verdict.OK, f"{port} has a healthy server, of {who}")
     if ours:
         found = f"{port} has our {ours[1].name} server, {ours[1].state}"
-        return Check(title, Verdict.NOTE, found, f"nemotron logs {ours[1].name}")
+        return Check(title, Verdict.NOTE, found, command(f"logs {ours[1].name}"))
     mend = f"stop that, or add --{name}-port {port + 10}"
     return Check(title, Verdict.BAD, f"{port} is taken by {holder(port)}", mend)
 
@@ -259,7 +260,7 @@ def sound_check(device: Callable[[], str]) -> Check:
     try:
         return Check("sound device", Verdict.OK, device())
     except ModuleNotFoundError:
-        mend = "uv sync --extra play"
+        mend = install(["play"])
         return Check("sound device", Verdict.NOTE, "not looked for; only `talk --play` needs one", mend)
     except (OSError, ValueError) as error:
         mend = "apt install libportaudio2" if "PortAudio" in str(error) else ""
@@ -279,7 +280,7 @@ def models_check(models: Sequence[Path]) -> Check:
     if not models:
         return Check("models", Verdict.NOTE, "no GGUF found; the built-in responder needs none")
     names = ", ".join(str(path) for path in models[:5])
-    return Check("models", Verdict.OK, names, f"use one: nemotron demo --llm {models[0]}")
+    return Check("models", Verdict.OK, names, f"use one: {command(f'demo --llm {models[0]}')}")
 
 
 def find_models(folders: Sequence[Path]) -> list[Path]:
@@ -294,10 +295,13 @@ def find_models(folders: Sequence[Path]) -> list[Path]:
 
 
 def _model_folders() -> list[Path]:
-    home = Path.home()
+    here = [Path.cwd(), Path.cwd() / "models"]
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without an entry in the system's list, as in containers
+        return here
     return [
-        Path.cwd(),
-        Path.cwd() / "models",
+        *here,
         home / "models",
         home / ".cache" / "llama.cpp",
         home / ".cache" / "huggingface" / "hub",

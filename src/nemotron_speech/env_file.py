@@ -60,5 +60,7 @@ def _check_lines(path: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     if wrong:
-        line, text = wrong[0].line, wrong[0].string.strip()
+        original = wrong[0].string
+        line = wrong[0].line + len(original) - len(original.lstrip("\n"))
+        text = original.strip()
         raise ConfigurationError(f"{path}, line {line}: {text!r} is not of the form NAME=value")

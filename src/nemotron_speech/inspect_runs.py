@@ -18,13 +18,16 @@ from rich.text import Text
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.display import COLOURS, STATE_STYLES, log_line
 from nemotron_speech.errors import BadRequest
+from nemotron_speech.invocation import command
 from nemotron_speech.processes import wait_until_gone
 from nemotron_speech.run_records import RunRecord, RunRecords, ServerRecord, signal_run
 from nemotron_speech.supervisor import ServerState
 
 FOLLOW_S = 0.2
 STOP_TIMEOUT_S = 30.0
-NOTHING_RUNS = "Nothing runs. Start the servers with: nemotron up; or talk at once with: nemotron demo"
+NOTHING_RUNS = (
+    f"Nothing runs. Start the servers with: {command('up')}; or talk at once with: {command('demo')}"
+)
 
 
 def records() -> RunRecords:
@@ -132,7 +135,7 @@ def logs(out: Console, names: Sequence[str], *, follow: bool, lines: int) -> int
         raise BadRequest(f"no log of {', '.join(unknown)}; there is one of: {', '.join(sorted(paths))}")
     if not paths:
         raise BadRequest(
-            f"no server has run yet, so there are no logs in {records().logs}; start: nemotron up"
+            f"no server has run yet, so there are no logs in {records().logs}; start: {command('up')}"
         )
     chosen = {name: path for name, path in paths.items() if not names or name in names}
     tails = {name: Tail(path) for name, path in chosen.items()}

@@ -15,6 +15,7 @@ from loguru import logger
 
 from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.profiles import check_installed
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
@@ -33,6 +34,7 @@ def serve(
     """Run the server `what` until SIGTERM or SIGINT; exits with 2 for a wrong setting, 1 for a taken port."""
     try:
         settings = _with_flags(what, read(read_settings), arguments)
+        check_installed("recogniser" if isinstance(settings, AsrSettings) else "synthesiser", settings.engine)
     except ConfigurationError as error:
         sys.exit(_complain(2, str(error)))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -106,14 +106,17 @@ async def listen(load: Listening) -> Heard:
     """Let the callers listen; return what they heard. Raises PeerError when no server is there."""
     heard = Heard()
     clock = asyncio.create_task(_watch_the_clock(heard.late_s))
+    failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             for number in range(load.callers):
                 tasks.create_task(_call(load, heard, load.ramp_s * number / load.callers))
     except* SpeechError as group:
-        raise group.exceptions[0] from None
+        failure = group.exceptions[0]
     finally:
         clock.cancel()
+    if failure is not None:  # raised here, an `except*` would wrap it into a group again
+        raise failure
     return heard
 
 

@@ -114,14 +114,17 @@ class _Run:
         begin = time.monotonic()
         self.origin = begin + self.load.ramp_s
         pacing = asyncio.create_task(self._pacer.run())
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for lane in range(lanes):
                     tasks.create_task(self._lane(begin + self.load.ramp_s * lane / lanes))
         except* SpeechError as group:
-            raise group.exceptions[0] from None
+            failure = group.exceptions[0]
         finally:
             pacing.cancel()
+        if failure is not None:  # raised here, an `except*` would wrap it into a group again
+            raise failure
         self.outcome.peak = most_at_once(self._calls)
         return self.outcome
 

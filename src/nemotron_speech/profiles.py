@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.invocation import command, install
 from nemotron_speech.supervisor import ServerSpec
 
 HOST = "127.0.0.1"
@@ -33,6 +34,16 @@ class Ports:
     llm: int = 8000
     bot: int = 7860
 
+    def check_different(self) -> None:
+        """Raise ConfigurationError where two servers have the same port."""
+        taken: dict[int, str] = {}
+        for name, port in asdict(self).items():
+            if port in taken:
+                raise ConfigurationError(
+                    f"--{taken[port]}-port and --{name}-port are both {port}; each server needs its own"
+                )
+            taken[port] = name
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -40,6 +51,8 @@ class Missing:
 
     what: str
     mend: str
+    extra: str = ""
+    """Extra of this package that mends it: several are installed by one command, or each undoes the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,7 @@ class ProfileUnavailable(ConfigurationError):
 
     def __init__(self, profile: str, missing: Sequence[Missing]) -> None:
         what = "".join(f"\n  - {item.what}" for item in missing)
-        mend = "".join(f"\n  → {command}" for command in dict.fromkeys(item.mend for item in missing))
+        mend = "".join(f"\n  → {line}" for line in mends(missing))
         super().__init__(f"the profile {profile} cannot run here:{what}{mend}")
         self.missing = tuple(missing)
 
@@ -157,15 +170,25 @@ def _choice(name: str) -> EngineChoice:
     return ENGINES.get(name, EngineChoice(name, ()))
 
 
-def missing(profile: Profile, model: Path | None = None, machine: Machine | None = None) -> list[Missing]:
-    """List what this machine lacks to run `profile`; empty when it can."""
+def missing(
+    profile: Profile,
+    model: Path | None = None,
+    machine: Machine | None = None,
+    elsewhere: Collection[str] = (),
+) -> list[Missing]:
+    """List what this machine lacks to run `profile`, less the servers that run elsewhere."""
     machine = machine or Machine()
     asr_names, tts_names = machine.engines()
-    lacks = _engine_missing("recogniser", profile.asr, asr_names, machine)
-    lacks += _engine_missing("synthesiser", profile.tts, tts_names, machine)
+    lacks: list[Missing] = []
+    if "asr" not in elsewhere:
+        lacks += _engine_missing("recogniser", profile.asr, asr_names, machine)
+    if "tts" not in elsewhere:
+        lacks += _engine_missing("synthesiser", profile.tts, tts_names, machine)
     if profile.needs_gpu and not machine.program("nvidia-smi"):
         lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", _USE_EMBEDDED))
-    return list(dict.fromkeys(lacks + _model_missing(profile, model, machine)))
+    if "llm" not in elsewhere:
+        lacks += _model_missing(profile, model, machine)
+    return list(dict.fromkeys(lacks))
 
 
 def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
@@ -179,7 +202,14 @@ def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
     }
 
 
-_USE_EMBEDDED = "meanwhile, this runs here: uv run nemotron demo --profile embedded"
+_USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
+
+
+def mends(lacks: Sequence[Missing]) -> list[str]:
+    """Return what to type for all of them: one command for all extras."""
+    extras = [item.extra for item in lacks if item.extra]
+    lines = [f"install it: {install(extras)}"] if extras else []
+    return list(dict.fromkeys([*lines, *(item.mend for item in lacks if not item.extra)]))
 
 
 def _engine_missing(
@@ -192,16 +222,24 @@ def _engine_missing(
     if not absent:
         return []
     what = f"the {kind} {choice.name} needs the Python module{'s' * (len(absent) > 1)} {', '.join(absent)}"
-    return [Missing(what, _install(choice, machine))]
+    extra = choice.extra if choice.extra in machine.extras() else ""
+    return [Missing(what, _install(choice, machine), extra)]
+
+
+def check_installed(kind: str, name: str, machine: Machine | None = None) -> None:
+    """Raise ConfigurationError that says what to install for an engine whose packages are missing."""
+    choice = ENGINES.get(name)
+    if choice is not None and (lacks := _engine_missing(kind, choice, (name,), machine or Machine())):
+        raise ConfigurationError(f"{lacks[0].what}; {lacks[0].mend}")
 
 
 def _install(choice: EngineChoice, machine: Machine) -> str:
     if choice.script:
         return f"make its environment: {choice.script}"
     if not choice.extra:
-        return "install this package's own dependencies: uv sync"
+        return f"install this package's own dependencies: {install()}"
     if choice.extra in machine.extras():
-        return f"install it: uv sync --extra {choice.extra}"
+        return f"install it: {install([choice.extra])}"
     return _USE_EMBEDDED
 
 
@@ -214,7 +252,7 @@ def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> li
     if not model.is_file():
         lacks.append(Missing(f"the model {model} is not there", "give the path of a GGUF file: --llm FILE"))
     if not machine.program("llama-server") and not machine.importable("xllamacpp"):
-        lacks.append(Missing("no llama.cpp server (llama-server or xllamacpp)", "install it: uv sync"))
+        lacks.append(Missing("no llama.cpp server (llama-server or xllamacpp)", f"install it: {install()}"))
     return lacks
 
 
@@ -247,15 +285,19 @@ def servers(
     model: Path | None = None,
     machine: Machine | None = None,
     asr_arguments: Sequence[str] = (),
+    elsewhere: Collection[str] = (),
 ) -> list[ServerSpec]:
-    """Return the three servers of a profile. Raises ProfileUnavailable rather than half of it."""
-    lacks = missing(profile, model, machine)
+    """Return the servers of a profile, but those that run elsewhere.
+
+    Raises ProfileUnavailable rather than half of it.
+    """
+    lacks = missing(profile, model, machine, elsewhere)
     if lacks:
         raise ProfileUnavailable(profile.name, lacks)
     ports = ports or Ports()
     asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
     tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts)
-    return [asr, tts, _llm_server(ports.llm, model)]
+    return [spec for spec in (asr, tts, _llm_server(ports.llm, model)) if spec.name not in elsewhere]
 
 
 def _speech_server(name: str, module: str, engine: EngineChoice, port: int, *arguments: str) -> ServerSpec:
@@ -280,8 +322,13 @@ def _server(
     return ServerSpec(name, argv, port, health, engine=engine, ready_timeout=ready_timeout)
 
 
-def bot_server(bot: str, ports: Ports, arguments: Sequence[str] = ()) -> ServerSpec:
-    """Return the bot, told where the servers are. Raises ConfigurationError for an unknown one."""
+def bot_server(
+    bot: str, ports: Ports, arguments: Sequence[str] = (), elsewhere: Collection[str] = ()
+) -> ServerSpec:
+    """Return the bot, told where the servers are; those elsewhere it finds in its own settings.
+
+    Raises ConfigurationError for an unknown one.
+    """
     if bot not in BOTS:
         raise ConfigurationError(f"no bot is called {bot!r}; choose --bot {'|'.join(BOTS)}")
     argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", "--host", HOST, "--port", str(ports.bot))
@@ -295,9 +342,13 @@ def bot_server(bot: str, ports: Ports, arguments: Sequence[str] = ()) -> ServerS
         stop_timeout=6.0,
         stage=1,
         env={
-            "NVIDIA_ASR_URL": f"ws://{HOST}:{ports.asr}",
-            "NVIDIA_TTS_URL": f"http://{HOST}:{ports.tts}",
-            "NVIDIA_LLAMA_CPP_URL": f"http://{HOST}:{ports.llm}",
-            "NVIDIA_LLM_URL": f"http://{HOST}:{ports.llm}/v1",
+            variable: url
+            for name, variable, url in (
+                ("asr", "NVIDIA_ASR_URL", f"ws://{HOST}:{ports.asr}"),
+                ("tts", "NVIDIA_TTS_URL", f"http://{HOST}:{ports.tts}"),
+                ("llm", "NVIDIA_LLAMA_CPP_URL", f"http://{HOST}:{ports.llm}"),
+                ("llm", "NVIDIA_LLM_URL", f"http://{HOST}:{ports.llm}/v1"),
+            )
+            if name not in elsewhere
         },
     )

@@ -74,7 +74,8 @@ class RunRecords:
     def live(self) -> list[RunRecord]:
         """Runs of which something is alive, oldest first; records of the others are removed."""
         runs = []
-        for path in sorted(self._runs.glob("*.json"), key=lambda path: int(path.stem)):
+        ours = (path for path in self._runs.glob("*.json") if path.stem.isdecimal())
+        for path in sorted(ours, key=lambda path: int(path.stem)):
             record = _read(path)
             if record is not None and (record.supervisor.alive or record.orphans):
                 runs.append(record)

@@ -56,9 +56,8 @@ def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) 
     from av.error import FFmpegError
 
     try:
-        with av.open(
-            _opened(source), options={"format_whitelist": FORMATS}, metadata_errors="ignore"
-        ) as file:
+        options = {"format_whitelist": FORMATS}
+        with av.open(_opened(source), "r", options=options, metadata_errors="ignore") as file:
             if not file.streams.audio:
                 raise BadRequest("the file holds no sound, only other tracks")
             rate = _checked_rate(file.streams.audio[0])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import Health, HealthProbe, HealthReport
+from nemotron_speech.invocation import command
 from nemotron_speech.ports import Holder, holder, is_free
 from nemotron_speech.processes import Child, ProcessId
 from nemotron_speech.profiles import HOST
@@ -110,8 +111,8 @@ def _already(spec: ServerSpec, run: RunRecord, server: ServerRecord) -> str:
     pid = server.process.pid if server.process else "?"
     return (
         f"port {spec.port} has the {server.name} server ({server.engine}, pid {pid}) "
-        f"of `nemotron {run.command}` (pid {run.supervisor.pid}); see it: nemotron status; "
-        f"stop it: nemotron down; or choose another port: --{spec.name}-port {spec.port + 10}"
+        f"of `nemotron {run.command}` (pid {run.supervisor.pid}); see it: {command('status')}; "
+        f"stop it: {command('down')}; or choose another port: --{spec.name}-port {spec.port + 10}"
     )
 
 

@@ -12,6 +12,7 @@ from nemotron_speech.audio import Clip, wav
 from nemotron_speech.client import AsrConnection, LlmClient, TtsConnection
 from nemotron_speech.conversation import Reply, answer
 from nemotron_speech.errors import BadRequest, ConfigurationError
+from nemotron_speech.invocation import command, install
 from nemotron_speech.profiles import HOST, Ports
 from nemotron_speech.sound_files import raised, read
 
@@ -27,7 +28,7 @@ def read_question(source: str) -> Clip:
     data = _read_stdin() if source == STANDARD else _read_file(Path(source))
     if not data:
         raise BadRequest(
-            f"{_name(source)} is empty; give a WAV file: nemotron talk question.wav -o answer.wav"
+            f"{_name(source)} is empty; give a sound file: {command('talk question.wav -o answer.wav')}"
         )
     try:
         return raised(read(data))
@@ -54,7 +55,7 @@ def play(audio: Clip) -> None:
         import sounddevice
     except (ImportError, OSError) as error:
         raise ConfigurationError(
-            f"cannot play: {error}; install it with: uv sync --extra play "
+            f"cannot play: {error}; install it with: {install(['play'])} "
             "(and on Debian: apt install libportaudio2), or keep the answer with -o answer.wav"
         ) from None
     try:
@@ -93,6 +94,8 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.closed:
+        raise BadRequest("standard input is closed; give the name of a sound file")
     if sys.stdin.isatty():
         raise BadRequest("standard input is the keyboard; pipe a WAV file in, or give its name")
     return _read_some(sys.stdin.buffer, "standard input")

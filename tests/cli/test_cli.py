@@ -417,7 +417,7 @@ def test_what_is_right_needs_no_mending(check: Check) -> None:
 @pytest.mark.parametrize(
     ("error", "mend"),
     [
-        (ModuleNotFoundError("sounddevice"), "uv sync --extra play"),
+        (ModuleNotFoundError("sounddevice"), "uv sync --extra play --inexact"),
         (OSError("PortAudio library not found"), "apt"),
     ],
 )

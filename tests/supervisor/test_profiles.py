@@ -14,6 +14,7 @@ from nemotron_speech.profiles import (
     Ports,
     ProfileUnavailable,
     bot_server,
+    mends,
     missing,
     profile_named,
     servers,
@@ -90,7 +91,12 @@ def test_an_engine_this_version_does_not_have_is_said() -> None:
 
 def test_a_module_that_is_missing_is_mended_by_its_extra(model: Path) -> None:
     lacks = missing(PROFILES["cpu"], model, machine(absent=("piper",)))
-    assert [item.mend for item in lacks] == ["install it: uv sync --extra piper"]
+    assert [item.mend for item in lacks] == ["install it: uv sync --extra piper --inexact"]
+
+
+def test_what_several_extras_mend_is_one_command() -> None:
+    lacks = missing(PROFILES["cpu"], None, machine(absent=("piper", "faster_whisper")))
+    assert mends(lacks)[0] == "install it: uv sync --extra piper --extra whisper --inexact"
 
 
 def test_an_extra_that_does_not_exist_is_not_recommended(model: Path) -> None:
@@ -124,14 +130,17 @@ def test_an_engine_chosen_by_name_is_mended_by_its_extra_or_its_script() -> None
         [lack.mend for lack in missing(with_engines(PROFILES["embedded"], tts=name), machine=here)]
         for name in ("kokoro", "chatterbox")
     ]
-    assert mends == [["install it: uv sync --extra kokoro"], ["make its environment: scripts/chatterbox_env"]]
+    assert mends == [
+        ["install it: uv sync --extra kokoro --inexact"],
+        ["make its environment: scripts/chatterbox_env"],
+    ]
 
 
 def test_voices_are_the_synthesisers_with_what_each_lacks() -> None:
     here = machine(((), ("espeak", "piper", "scripted", "theirs")), absent=("piper",))
     assert {name: [lack.mend for lack in lacks] for name, lacks in voices(here).items()} == {
         "espeak": [],
-        "piper": ["install it: uv sync --extra piper"],
+        "piper": ["install it: uv sync --extra piper --inexact"],
         "theirs": [],
     }
 

@@ -21,6 +21,7 @@ from nemotron_speech.engines.pieces import PieceStream, pieces_of, silence
 from nemotron_speech.engines.windowed_vocoder import Samples, Window, vocode_all
 from nemotron_speech.engines.word_times import onsets, words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
+from nemotron_speech.invocation import install
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.tacotron2_frames import DecoderState, Frames
@@ -118,7 +119,7 @@ class Tacotron2Engine:
             from nemotron_speech.engines.tacotron2_load import load_voice
         except ImportError as error:
             raise ConfigurationError(
-                f"the tacotron2 engine needs Coqui TTS ({first_line(error)}): type uv sync --extra tacotron2"
+                f"the tacotron2 engine needs Coqui TTS ({first_line(error)}): type {install(['tacotron2'])}"
             ) from error
         self._voice = voice = load_voice(*self._sources, self._device)
         self._frames: Frames = Frames(voice.model)
