@@ -61,6 +61,14 @@ AsrModel = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME_OR_PATH", help="The recogniser's model: on the hub, or a file."),
 ]
+AsrOption = Annotated[
+    list[str] | None,
+    typer.Option("--asr-option", metavar="NAME=VALUE", help="An option of the recogniser; may be repeated."),
+]
+TtsOption = Annotated[
+    list[str] | None,
+    typer.Option("--tts-option", metavar="NAME=VALUE", help="An option of the synthesiser; may be repeated."),
+]
 RightContext = Annotated[
     int | None,
     typer.Option(metavar="0|1|6|13", help="Look-ahead of a NeMo recogniser, in frames of 80 ms."),
@@ -110,6 +118,8 @@ def demo(
     llm_port: LlmPort = 8000,
     asr_engine: AsrEngine = None,
     tts_engine: TtsEngine = None,
+    asr_option: AsrOption = None,
+    tts_option: TtsOption = None,
     bot_port: BotPort = 7860,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page.")] = True,
     verbose: Annotated[
@@ -131,7 +141,14 @@ def demo(
     async def run(out: Console) -> int:
         elsewhere = read(ServerAddresses).used_by(bot, typed)
         wanted = commands.Wanted(
-            profile, llm, ports, asr_engine, tts_engine, elsewhere=tuple(elsewhere.addresses)
+            profile,
+            llm,
+            ports,
+            asr_engine,
+            tts_engine,
+            elsewhere=tuple(elsewhere.addresses),
+            asr_options=asr_option or (),
+            tts_options=tts_option or (),
         )
         return await commands.demo(out, wanted, elsewhere, open_browser, verbose)
 
@@ -163,6 +180,8 @@ def talk(
     llm_port: LlmPort = 8000,
     asr_engine: AsrEngine = None,
     tts_engine: TtsEngine = None,
+    asr_option: AsrOption = None,
+    tts_option: TtsOption = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line the servers log.")
@@ -175,7 +194,15 @@ def talk(
     from nemotron_speech import commands
     from nemotron_speech.profiles import Ports
 
-    wanted = commands.Wanted(profile, llm, Ports(asr_port, tts_port, llm_port), asr_engine, tts_engine)
+    wanted = commands.Wanted(
+        profile,
+        llm,
+        Ports(asr_port, tts_port, llm_port),
+        asr_engine,
+        tts_engine,
+        asr_options=asr_option or (),
+        tts_options=tts_option or (),
+    )
     target = commands.Answer(output, play)
     _finish(
         lambda out: commands.talk(out, question, target, wanted, system, verbose),
@@ -202,6 +229,8 @@ def up(
     llm_port: LlmPort = 8000,
     asr_engine: AsrEngine = None,
     tts_engine: TtsEngine = None,
+    asr_option: AsrOption = None,
+    tts_option: TtsOption = None,
     asr_model: AsrModel = None,
     right_context: RightContext = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
@@ -212,19 +241,34 @@ def up(
     from nemotron_speech.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)
-    wanted = commands.Wanted(profile, llm, ports, asr_engine, tts_engine, asr_model, right_context)
+    wanted = commands.Wanted(
+        profile,
+        llm,
+        ports,
+        asr_engine,
+        tts_engine,
+        asr_model,
+        right_context,
+        asr_options=asr_option or (),
+        tts_options=tts_option or (),
+    )
     if detach:
         _finish(lambda out: commands.up_detached(out, wanted))
     else:
         _finish(lambda out: commands.up(out, wanted, report_fd))
 
 
-@app.command(epilog=_examples("nemotron down"))
-def down() -> None:
+@app.command(epilog=_examples("nemotron down", "nemotron down demo", "nemotron down 4711"))
+def down(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[up|demo|talk|PID]...", help="Which; all when none is named."),
+    ] = None,
+) -> None:
     """Stop what `up`, `demo` and `talk` run, from another shell."""
     from nemotron_speech import inspect_runs
 
-    _finish_now(inspect_runs.down)
+    _finish_now(lambda out: inspect_runs.down(out, names or []))
 
 
 @app.command(epilog=_examples("nemotron status", "nemotron status --json"))
@@ -237,7 +281,9 @@ def status(as_json: JsonOption = False) -> None:
 
 @app.command(epilog=_examples("nemotron logs", "nemotron logs asr tts -f", "nemotron logs bot -n 200"))
 def logs(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[asr|tts|llm|bot]...", help="Whose.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[asr|tts|llm|bot|supervisor]...", help="Whose.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each server.")] = 50,
 ) -> None:

@@ -35,6 +35,7 @@ from nemotron_speech.talk import STANDARD, ask, play, read_question, write_answe
 T = TypeVar("T")
 
 INTERRUPTED = 130
+DEFAULT_PROFILE = "embedded"
 REPORT_LINE = msgspec.json.Encoder()
 
 
@@ -42,7 +43,7 @@ REPORT_LINE = msgspec.json.Encoder()
 class Wanted:
     """Which servers the user asked for."""
 
-    profile: str = "embedded"
+    profile: str = DEFAULT_PROFILE
     model: Path | None = None
     ports: Ports = field(default_factory=Ports)
     asr_engine: str | None = None
@@ -53,6 +54,9 @@ class Wanted:
     """Look-ahead of a NeMo model, in frames of 80 ms."""
     elsewhere: Collection[str] = ()
     """Servers that run at another address and are not started."""
+    asr_options: Sequence[str] = ()
+    tts_options: Sequence[str] = ()
+    """Options of the engines, NAME=VALUE."""
 
     def servers(self) -> list[ServerSpec]:
         """Return them. Raises ConfigurationError where this machine lacks something."""
@@ -62,8 +66,21 @@ class Wanted:
         self.ports.check_different()
         profile = with_engines(profile_named(self.profile), self.asr_engine, self.tts_engine)
         return servers(
-            profile, self.ports, self.model, asr_arguments=self._asr_arguments(), elsewhere=self.elsewhere
+            profile,
+            self.ports,
+            self.model,
+            asr_arguments=self._asr_arguments(),
+            tts_arguments=_options("--option", self.tts_options),
+            elsewhere=self.elsewhere,
         )
+
+    @property
+    def any_engine(self) -> set[str]:
+        """Servers for which nothing was named: whichever runs will do."""
+        if self.profile != DEFAULT_PROFILE:
+            return set()
+        named = {"asr": self.asr_engine, "tts": self.tts_engine, "llm": self.model}
+        return {name for name, engine in named.items() if engine is None}
 
     def arguments(self) -> list[str]:
         """Return the flags of `up` that ask for the same."""
@@ -76,17 +93,33 @@ class Wanted:
             "--asr-engine": self.asr_engine,
             "--tts-engine": self.tts_engine,
         }
-        return [*_flags(flags), *self._asr_arguments()]
+        model = _flags({"--model": self._model(), "--right-context": self.right_context})
+        options = [
+            *_options("--asr-option", self.asr_options),
+            *_options("--tts-option", self.tts_options),
+        ]
+        return [*_flags(flags), *model, *options]
 
     def _asr_arguments(self) -> list[str]:
+        model = _flags({"--model": self._model(), "--right-context": self.right_context})
+        return [*model, *_options("--option", self.asr_options)]
+
+    def _model(self) -> str | None:
+        """Return the recogniser's model: the whole path of a file, or a name."""
         path = Path(self.asr_model).expanduser() if self.asr_model else None
-        model = path.resolve() if path and path.exists() else self.asr_model
-        return _flags({"--model": model, "--right-context": self.right_context})
+        return str(path.resolve()) if path and path.exists() else self.asr_model
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
     """Return command-line flags for those that have a value."""
     return [part for flag, value in values.items() if value is not None for part in (flag, str(value))]
+
+
+def _options(flag: str, options: Sequence[str]) -> list[str]:
+    """Return each NAME=VALUE behind its flag. Raises ConfigurationError for another form."""
+    if wrong := [option for option in options if "=" not in option]:
+        raise ConfigurationError(f"an engine's option is NAME=VALUE, not {wrong[0]!r}")
+    return [part for option in options for part in (flag, option)]
 
 
 class Interrupted(Exception):
@@ -153,7 +186,7 @@ class Reporter:
 async def up_detached(out: Console, wanted: Wanted) -> int:
     """Start `up` in the background; return when its servers are ready. Raises ConfigurationError."""
     wanted.servers()  # what is wrong is better said here
-    log = CliSettings().state_dir / "logs" / "supervisor.log"
+    log = records().log_path("supervisor", wanted.ports.asr)
     log.parent.mkdir(parents=True, exist_ok=True)
     reading, writing = os.pipe()
     child = _detach(wanted.arguments(), writing, log)
@@ -258,7 +291,7 @@ async def talk(
 ) -> int:
     """Ask one recorded question. Raises NoSpeech, BadRequest, PeerError, StartFailed, ConfigurationError."""
     question = read_question(source)
-    to_start = await _plan(wanted.servers(), reuse=True)
+    to_start = await _plan(wanted.servers(), reuse=True, any_engine=wanted.any_engine)
     progress = Console(stderr=True, highlight=False)
     async with (
         Signals() as signals,
@@ -294,9 +327,9 @@ async def talk(
 # ----------------------------------------------------------------------------------------- shared
 
 
-async def _plan(specs: Sequence[ServerSpec], *, reuse: bool) -> Plan:
+async def _plan(specs: Sequence[ServerSpec], *, reuse: bool, any_engine: Collection[str] = ()) -> Plan:
     async with HealthProbe.open() as probe:
-        return await plan(specs, probe, records(), reuse=reuse)
+        return await plan(specs, probe, records(), reuse=reuse, any_engine=any_engine)
 
 
 @asynccontextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +26,8 @@ from nemotron_speech.supervisor import ServerState
 
 FOLLOW_S = 0.2
 STOP_TIMEOUT_S = 30.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TIME = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d:\d\d(?:[.,]\d+)?)")
 NOTHING_RUNS = (
     f"Nothing runs. Start the servers with: {command('up')}; or talk at once with: {command('demo')}"
 )
@@ -52,9 +55,12 @@ def status(out: Console, *, as_json: bool) -> int:
 def _table(runs: Sequence[RunRecord], now: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("server", "state", "port", "pid", "uptime", "restarts", "engine", "run by"):
+        can_shrink = column in ("state", "uptime", "engine", "run by")
         table.add_column(
             column,
-            no_wrap=column != "state",
+            no_wrap=not can_shrink,
+            overflow="fold",
+            min_width=len("restarting") if column == "state" else None,
             justify="right" if column in ("port", "pid", "restarts") else "left",
         )
     for run in runs:
@@ -96,9 +102,15 @@ def duration(seconds: float) -> str:
 # ------------------------------------------------------------------------------------------- down
 
 
-def down(out: Console) -> int:
-    """Stop every live run and wait for its end; kill what does not end."""
-    runs = records().live()
+def down(out: Console, names: Sequence[str] = ()) -> int:
+    """Stop live runs and wait for their end; kill what does not end.
+
+    Args:
+        names: Which: `up`, `demo` or `talk`, or the process id that `status` shows; all if none is named.
+
+    Raises BadRequest for one that does not run.
+    """
+    runs = _chosen(records().live(), names)
     if not runs:
         out.print("Nothing runs.")
         return 0
@@ -110,6 +122,15 @@ def down(out: Console) -> int:
             f"Stopped {names} (nemotron {run.command}, pid {run.supervisor.pid})" + ", by force" * killed
         )
     return 0
+
+
+def _chosen(runs: Sequence[RunRecord], names: Sequence[str]) -> Sequence[RunRecord]:
+    labels = [{run.command, str(run.supervisor.pid)} for run in runs]
+    unknown = [name for name in names if not any(name in label for label in labels)]
+    if unknown:
+        there = ", ".join(f"{run.command} ({run.supervisor.pid})" for run in runs) or "nothing"
+        raise BadRequest(f"no run is called {', '.join(unknown)}; there is: {there}")
+    return [run for run, label in zip(runs, labels, strict=True) if not names or label & set(names)]
 
 
 def _stop(run: RunRecord) -> bool:
@@ -139,15 +160,26 @@ def logs(out: Console, names: Sequence[str], *, follow: bool, lines: int) -> int
         )
     chosen = {name: path for name, path in paths.items() if not names or name in names}
     tails = {name: Tail(path) for name, path in chosen.items()}
-    for name, tail in tails.items():
-        for line in tail.last(lines):
-            out.print(log_line(name, line), soft_wrap=True)
+    for name, line in by_time({name: tail.last(lines) for name, tail in tails.items()}):
+        out.print(log_line(name, line), soft_wrap=True)
     while follow:
         time.sleep(FOLLOW_S)
         for name, tail in tails.items():
             for line in tail.new():
                 out.print(log_line(name, line), soft_wrap=True)
     return 0
+
+
+def by_time(lines: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Return the lines of all servers in the order of their time; one without a time follows its own last."""
+    stamped: list[tuple[str, str, str]] = []
+    for name, of_one in lines.items():
+        at = ""
+        for line in of_one:
+            found = _TIME.match(_COLOURS.sub("", line))
+            at = f"{found['day']} {found['time']}".replace(",", ".") if found else at
+            stamped.append((at, name, line))
+    return [(name, line) for _, name, line in sorted(stamped, key=lambda one: one[0])]
 
 
 class Tail:

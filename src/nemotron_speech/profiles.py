@@ -64,15 +64,19 @@ class EngineChoice:
     extra: str = ""
     script: str = ""
     """Makes an environment for it, where an extra cannot."""
+    files: tuple[str, ...] = ()
+    """Model files that nothing downloads."""
 
 
+_KOKORO = "~/.cache/nemotron-speech/kokoro"
+_KOKORO_FILES = (f"{_KOKORO}/kokoro-v1.0.onnx", f"{_KOKORO}/voices-v1.0.bin")
 ENGINES = {
     choice.name: choice
     for choice in (
         EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
         EngineChoice("espeak", ("espeakng_loader",)),
         EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
-        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro"),
+        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES),
         EngineChoice("magpie", ("torch", "nemo"), "nemo"),
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
@@ -145,6 +149,7 @@ class Machine:
     extras: Callable[[], tuple[str, ...]] = field(default_factory=lambda: _extras)
     """Extras this version of the package offers."""
     program: Callable[[str], str | None] = field(default_factory=lambda: shutil.which)
+    has_file: Callable[[str], bool] = field(default_factory=lambda: _has_file)
 
 
 # ------------------------------------------------------------------------------------ what is missing
@@ -197,9 +202,17 @@ def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
     _, names = machine.engines()
     return {
         name: _engine_missing("synthesiser", _choice(name), names, machine)
+        or _files_missing(_choice(name), machine)
         for name in names
         if name != "scripted"
     }
+
+
+def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
+    absent = [file for file in choice.files if not machine.has_file(file)]
+    if not absent:
+        return []
+    return [Missing(f"{choice.name} has no {absent[0]}", f"download {' and '.join(absent)}")]
 
 
 _USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
@@ -262,6 +275,10 @@ def _registered_engines() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return asr_names(), tts_names()
 
 
+def _has_file(path: str) -> bool:
+    return Path(path).expanduser().is_file()
+
+
 def _importable(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -285,6 +302,7 @@ def servers(
     model: Path | None = None,
     machine: Machine | None = None,
     asr_arguments: Sequence[str] = (),
+    tts_arguments: Sequence[str] = (),
     elsewhere: Collection[str] = (),
 ) -> list[ServerSpec]:
     """Return the servers of a profile, but those that run elsewhere.
@@ -296,7 +314,7 @@ def servers(
         raise ProfileUnavailable(profile.name, lacks)
     ports = ports or Ports()
     asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
-    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts)
+    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts, *tts_arguments)
     return [spec for spec in (asr, tts, _llm_server(ports.llm, model)) if spec.name not in elsewhere]
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import Health, HealthProbe, HealthReport
@@ -50,13 +50,25 @@ class Plan:
 # --------------------------------------------------------------------------------------- planning
 
 
-async def plan(specs: Sequence[ServerSpec], probe: Probe, records: RunRecords, *, reuse: bool) -> Plan:
+async def plan(
+    specs: Sequence[ServerSpec],
+    probe: Probe,
+    records: RunRecords,
+    *,
+    reuse: bool,
+    any_engine: Collection[str] = (),
+) -> Plan:
     """Look at the ports of `specs`.
+
+    Args:
+        reuse: Whether servers that run already are used.
+        any_engine: Servers of which any engine will do.
 
     Raises PortTaken for a port that a stranger has, and AlreadyRunning for one that our own server has
     when `reuse` is off, or when it is not the server that was asked for.
     """
-    found = await asyncio.gather(*(_look(spec, probe, records, reuse) for spec in specs))
+    wanted = [replace(spec, engine="") if spec.name in any_engine else spec for spec in specs]
+    found = await asyncio.gather(*(_look(spec, probe, records, reuse) for spec in wanted))
     return Plan(
         tuple(spec for spec, running in zip(specs, found, strict=True) if not running),
         tuple(spec for spec, running in zip(specs, found, strict=True) if running),
@@ -104,7 +116,7 @@ async def _settled(spec: ServerSpec, probe: Probe) -> HealthReport:
 def _same_engine(wanted: str, found: str) -> bool:
     """Whether a running server is the one asked for; a server that does not say its engine is taken at
     its word for being one."""
-    return not found or found == wanted
+    return not (found and wanted) or found == wanted
 
 
 def _already(spec: ServerSpec, run: RunRecord, server: ServerRecord) -> str:

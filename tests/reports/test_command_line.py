@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, cli, inspect_runs
-from nemotron_speech.run_records import RunRecords
+from nemotron_speech import audio, cli, commands, inspect_runs, profiles
+from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.processes import ProcessId
+from nemotron_speech.run_records import RunRecord, RunRecords, ServerRecord
 
 
 def run(
@@ -164,3 +166,80 @@ def test_commands_are_shown_as_they_are_typed_here(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(invocation, "CHECKOUT", Path("/nowhere"))
     assert invocation.command("up") == "nemotron up"
     assert invocation.install(["piper", "whisper"]) == "pip install 'nemotron-speech[piper,whisper]'"
+
+
+# --------------------------------------------------------------------------------- what an operator sees
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEMOTRON_STATE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def remember(state: Path, command: str = "up") -> RunRecord:
+    me = ProcessId.of(os.getpid())
+    servers = [
+        ServerRecord(name=name, state="ready", port=18080, engine="pocketsphinx", process=me, since=1.0)
+        for name in ("asr", "tts", "llm", "bot")
+    ]
+    record = RunRecord(command=command, profile="embedded", supervisor=me, servers=servers)
+    RunRecords(state).write(record)
+    return record
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_status_keeps_state_and_process_on_a_narrow_terminal(
+    width: int, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    remember(state)
+    output = CliRunner().invoke(cli.app, ["status"]).output
+    assert output.count("ready") == 4
+    assert output.count(str(os.getpid())) >= 4
+
+
+def test_a_run_that_is_not_there_is_not_stopped(state: Path) -> None:
+    remember(state, "demo")
+    result = CliRunner().invoke(cli.app, ["down", "talk"])
+    assert result.exit_code == 2
+    assert f"there is: demo ({os.getpid()})" in " ".join(result.stderr.split())
+
+
+def test_one_run_is_chosen_by_its_command_or_its_process(state: Path) -> None:
+    runs = [remember(state, "demo"), remember(state, "up")]
+    assert inspect_runs._chosen(runs, ["up"]) == runs[1:]
+    assert inspect_runs._chosen(runs, [str(os.getpid())]) == runs
+    assert inspect_runs._chosen(runs, []) == runs
+
+
+def test_logs_are_in_the_order_of_time() -> None:
+    lines = {
+        "asr": ["2026-11-30 10:00:01.000 | one", "  more of one", "2026-11-30 10:00:03.000 | three"],
+        "tts": ["\x1b[32m2026-11-30 10:00:02,500\x1b[0m two"],
+    }
+    assert [name for name, _ in inspect_runs.by_time(lines)] == ["asr", "asr", "tts", "asr"]
+
+
+def test_options_of_engines_reach_their_servers() -> None:
+    wanted = commands.Wanted(asr_options=["workers=1"], tts_options=["speed=2"])
+    asr, tts, _ = wanted.servers()
+    assert asr.argv[-2:] == ("--option", "workers=1")
+    assert tts.argv[-2:] == ("--option", "speed=2")
+    assert wanted.arguments()[-4:] == ["--asr-option", "workers=1", "--tts-option", "speed=2"]
+    with pytest.raises(ConfigurationError, match="NAME=VALUE"):
+        commands.Wanted(tts_options=["speed"]).servers()
+
+
+def test_servers_that_run_are_used_whatever_their_engine() -> None:
+    assert commands.Wanted().any_engine == {"asr", "tts", "llm"}
+    assert commands.Wanted(tts_engine="espeak").any_engine == {"asr", "llm"}
+    assert commands.Wanted(profile="cpu").any_engine == set()
+
+
+def test_a_voice_without_its_files_is_not_offered() -> None:
+    machine = profiles.Machine(
+        engines=lambda: ((), ("kokoro",)), importable=lambda module: True, has_file=lambda path: False
+    )
+    (lacks,) = profiles.voices(machine)["kokoro"]
+    assert "kokoro-v1.0.onnx" in lacks.mend
