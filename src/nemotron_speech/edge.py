@@ -17,6 +17,7 @@ from loguru import logger
 
 from nemotron_speech.channel import Channel, ChannelClosed
 from nemotron_speech.errors import Full, NotReady, SpeechError
+from nemotron_speech.protocol.wire import check_audio_size, check_text_size
 from nemotron_speech.websocket_channel import WebSocketChannel
 
 HEARTBEAT_S = 20.0
@@ -225,7 +226,11 @@ class AsgiChannel(Channel):
             self._closed = True
             raise ChannelClosed
         text = event.get("text")
-        return text if text is not None else event["bytes"]
+        if text is None:
+            check_audio_size(event["bytes"])
+            return event["bytes"]
+        check_text_size(text)
+        return text
 
     async def send(self, message: str | bytes) -> None:
         key = "text" if isinstance(message, str) else "bytes"
