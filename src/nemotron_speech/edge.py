@@ -249,6 +249,10 @@ class AsgiChannel(Channel):
         self._receive, self._send = receive, send
         self._closed = False
 
+    @property
+    def gone(self) -> bool:
+        return self._closed
+
     async def receive(self) -> str | bytes:
         event = await self._receive()
         if event["type"] != "websocket.receive":

@@ -73,7 +73,7 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
         body = await speech_request.read(request)
         check_format(body.response_format)
         segment, spoken = await _segment(service, body)
-        with service.runner.place():
+        async with service.runner.place(lambda: _has_left(request)):
             if body.is_streamed(request):
                 return await _stream(service, request, segment, spoken, _delivery(service, body))
             return await _whole(service, request, segment, spoken, body)

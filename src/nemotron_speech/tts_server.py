@@ -206,7 +206,7 @@ class TtsService:
 
     async def converse(self, channel: Channel) -> None:
         """Speak for one caller until it goes. Raises Full, ChannelClosed."""
-        with self.runner.place():
+        async with self.runner.place(lambda: channel.gone):
             await self._session(channel)
 
     async def in_words(self, text: str, language: str) -> Spoken:

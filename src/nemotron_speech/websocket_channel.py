@@ -72,6 +72,10 @@ class WebSocketChannel(asyncio.Protocol):
         transport.set_protocol(channel)
         return channel, response
 
+    @property
+    def gone(self) -> bool:
+        return self._closing
+
     # --------------------------------------------------------------------------------- to hear
 
     async def receive(self) -> str | bytes:
