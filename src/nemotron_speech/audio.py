@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import soxr
 
 Samples = npt.NDArray[np.int16]
+WAV_HEADER_BYTES = 44
 
 
 @dataclass(frozen=True, slots=True, eq=False)

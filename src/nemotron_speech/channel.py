@@ -24,6 +24,11 @@ class Channel(Protocol):
 
     query: Mapping[str, str]
 
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up, though the conversation may not have noticed yet."""
+        return False
+
     async def receive(self) -> str | bytes:
         """Return the next message. Raises ChannelClosed."""
         ...

@@ -17,6 +17,7 @@ from loguru import logger
 
 from nemotron_speech.channel import Channel, ChannelClosed
 from nemotron_speech.errors import Full, NotReady, SpeechError
+from nemotron_speech.protocol.wire import check_audio_size, check_text_size
 from nemotron_speech.websocket_channel import WebSocketChannel
 
 HEARTBEAT_S = 20.0
@@ -197,13 +198,42 @@ def websocket_handler(
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Turn the error tree into HTTP statuses, in OpenAI's error shape."""
+    """Turn the error tree, HTTP's own errors and bugs into statuses, in OpenAI's error shape."""
     try:
         return await handler(request)
     except SpeechError as error:
         headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Full) else {}
-        body = {"error": {"message": str(error), "type": type(error).__name__, "code": error.http_status}}
-        return web.json_response(body, status=error.http_status, headers=headers)
+        return _error(error.http_status, str(error), type(error).__name__, headers)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        kept = {name: value for name, value in error.headers.items() if not name.startswith("Content-")}
+        return _error(
+            error.status, _in_words(request, error), type(error).__name__.removeprefix("HTTP"), kept
+        )
+    except ConnectionResetError:
+        raise  # nobody is there to read an answer
+    except Exception as error:  # noqa: BLE001  a bug in one request must not end in a page of text
+        logger.opt(exception=error).error("a request failed: {} {}", request.method, request.path)
+        return _error(500, "internal error", "SpeechError", {})
+
+
+def _error(status: int, message: str, kind: str, headers: Mapping[str, str]) -> web.Response:
+    body = {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _in_words(request: web.Request, error: web.HTTPException) -> str:
+    """Say an error of HTTP's own: one with a text of ours in that, the common ones by what was asked for."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            return (
+                f"{request.method} is not allowed here; allowed: {', '.join(sorted(error.allowed_methods))}"
+            )
+        case web.HTTPNotFound():
+            return f"there is no {request.path[:200]} here; see docs/protocols.md"
+    text = (error.text or "").strip()
+    return error.reason if text == f"{error.status}: {error.reason}" else text
 
 
 # ---------------------------------------------------------------------------------------- ASGI
@@ -219,13 +249,21 @@ class AsgiChannel(Channel):
         self._receive, self._send = receive, send
         self._closed = False
 
+    @property
+    def gone(self) -> bool:
+        return self._closed
+
     async def receive(self) -> str | bytes:
         event = await self._receive()
         if event["type"] != "websocket.receive":
             self._closed = True
             raise ChannelClosed
         text = event.get("text")
-        return text if text is not None else event["bytes"]
+        if text is None:
+            check_audio_size(event["bytes"])
+            return event["bytes"]
+        check_text_size(text)
+        return text
 
     async def send(self, message: str | bytes) -> None:
         key = "text" if isinstance(message, str) else "bytes"
@@ -278,10 +316,15 @@ async def _lifespan(lifespan: Callable[[], Any], receive: Any, send: Any) -> Non
     await send({"type": "lifespan.shutdown.complete"})
 
 
+_NO_PAGE = {
+    "error": {"message": "there is only /health here", "type": "NotFound", "param": None, "code": 404}
+}
+
+
 async def _http(
     scope: Mapping[str, Any], send: Any, health: Callable[[], tuple[int, dict[str, Any]]]
 ) -> None:
-    status, body = health() if scope["path"] == "/health" else (404, {"error": "try /health"})
+    status, body = health() if scope["path"] == "/health" else (404, _NO_PAGE)
     await send(
         {
             "type": "http.response.start",

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from nemotron_speech.audio import RateChange, wav_header
-from nemotron_speech.errors import BadRequest
+from nemotron_speech.audio import WAV_HEADER_BYTES, RateChange, wav_header
+from nemotron_speech.errors import require
 
 
 class Encoder(Protocol):
@@ -33,20 +33,26 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """One of FFmpeg's formats, streamed: no length is written, and nothing waits for a full buffer."""
+    """One of FFmpeg's formats."""
 
     container: str
     codec: str
     content_type: str
+    streamed: dict[str, str] = field(default_factory=dict)
+    """Options of the container where nothing can be written into its beginning afterwards."""
     options: dict[str, str] = field(default_factory=dict)
+    """Options of the codec."""
 
 
 _COMPRESSED = {
     "mp3": _Codec("mp3", "libmp3lame", "audio/mpeg", {"write_xing": "0"}),
     "opus": _Codec("ogg", "libopus", "audio/ogg; codecs=opus", {"page_duration": "20000"}),
     "aac": _Codec("adts", "aac", "audio/aac"),
-    "flac": _Codec("flac", "flac", "audio/flac"),
+    # Short frames: the first audio leaves early, and players that lose the first frame of a FLAC lose little.
+    "flac": _Codec("flac", "flac", "audio/flac", options={"frame_size": "576"}),
 }
+STATES_LENGTH = frozenset({"wav", "flac"})
+"""Formats that begin with their length; players that read one in which it is missing may fail."""
 
 
 @cache
@@ -55,16 +61,26 @@ def formats() -> tuple[str, ...]:
     return ("wav", "pcm", *(name for name, codec in _COMPRESSED.items() if _available(codec.codec)))
 
 
-def encoder(response_format: str, rate: int, wanted_rate: int | None = None) -> Encoder:
+def check_format(response_format: str) -> None:
+    """Raise BadRequest, with those that can, for a format that cannot be made here."""
+    require("response_format", response_format, formats())
+
+
+def encoder(
+    response_format: str, rate: int, wanted_rate: int | None = None, file: BinaryIO | None = None
+) -> Encoder:
     """Return a new encoder of audio at `rate`. Raises BadRequest for a format that cannot be made here.
 
     Args:
         wanted_rate: The rate to change to. Compressed formats take the nearest above that they know.
+        file: Gets all of it, with its length stated where the format does that; `feed` and `finish` then
+            return nothing. Without one no length is written, and nothing waits for a full buffer.
     """
-    if response_format not in formats():
-        raise BadRequest(f"unknown response_format {response_format[:40]!r}; allowed: {', '.join(formats())}")
+    check_format(response_format)
     if codec := _COMPRESSED.get(response_format):
-        return _Compressed(codec, rate, wanted_rate or rate)
+        return _Compressed(codec, rate, wanted_rate or rate, file)
+    if file is not None:
+        return _PlainFile(rate, wanted_rate or rate, file, with_header=response_format == "wav")
     return _Plain(rate, wanted_rate or rate, with_header=response_format == "wav")
 
 
@@ -88,6 +104,28 @@ class _Plain:
         return header + self._rate.finish()
 
 
+class _PlainFile(_Plain):
+    """The same into a file, whose header is written when the length is known."""
+
+    def __init__(self, rate: int, wanted_rate: int, file: BinaryIO, *, with_header: bool) -> None:
+        super().__init__(rate, wanted_rate, with_header=with_header)
+        self._file = file
+        self._with_header = with_header
+
+    def feed(self, pcm: bytes) -> bytes:
+        self._file.write(super().feed(pcm))
+        return b""
+
+    def finish(self) -> bytes:
+        self._file.write(super().finish())
+        if self._with_header:
+            size = self._file.tell()
+            self._file.seek(0)
+            self._file.write(wav_header(self.sample_rate, size - WAV_HEADER_BYTES))
+            self._file.seek(size)
+        return b""
+
+
 class _Sink:
     """A file that is only written to, from the beginning to the end."""
 
@@ -109,17 +147,20 @@ class _Compressed:
 
     compresses = True
 
-    def __init__(self, codec: _Codec, rate: int, wanted_rate: int) -> None:
+    def __init__(self, codec: _Codec, rate: int, wanted_rate: int, file: BinaryIO | None) -> None:
         import av
 
         self.content_type = codec.content_type
         self._sink = _Sink()
-        options = {"flush_packets": "1", **codec.options}
-        self._container = av.open(self._sink, "w", format=codec.container, container_options=options)
+        options = {"flush_packets": "1", **codec.streamed} if file is None else {}
+        self._container = av.open(
+            self._sink if file is None else file, "w", format=codec.container, container_options=options
+        )
         rates = av.Codec(codec.codec, "w").audio_rates
         self.sample_rate = _nearest(wanted_rate, rates or [wanted_rate])
         stream = self._container.add_stream(codec.codec, rate=self.sample_rate, layout="mono")
         assert isinstance(stream, av.AudioStream)
+        stream.codec_context.options = codec.options
         self._stream = stream
         self._rate = rate
         self._samples = 0

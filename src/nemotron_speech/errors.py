@@ -28,6 +28,12 @@ class TooLarge(BadRequest):
     http_status = 413
 
 
+class NotFound(BadRequest):
+    """There is no such thing here; names what there is."""
+
+    http_status = 404
+
+
 class NotSupported(BadRequest):
     """This server's engine cannot do that at all; names which can."""
 

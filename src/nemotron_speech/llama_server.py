@@ -2,24 +2,24 @@
 
     python -m nemotron_speech.llama_server --model model.gguf --port 8000
 
-Both speak the same HTTP protocol with the same settings. The process dies with its parent, and at once on
-SIGTERM, whatever requests are open.
+Both speak the same HTTP protocol with the same settings. The process ends at once on SIGTERM or SIGINT,
+whatever requests are open, and outlives the shell that started it; the supervisor starts it so that it ends
+with the supervisor (`child_entry.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import os
 import shutil
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from loguru import logger
@@ -143,7 +143,6 @@ def binary_arguments(options: LlamaServerOptions) -> list[str]:
 def serve(options: LlamaServerOptions) -> NoReturn:
     """Become the server; returns only by leaving the process. Raises ConfigurationError before that."""
     check(options)
-    die_with_parent()
     binary = find_binary(options)
     if binary is not None:
         logger.info("llama-server {} with {} on {}:{}", binary, options.model, options.host, options.port)
@@ -153,6 +152,7 @@ def serve(options: LlamaServerOptions) -> NoReturn:
 
 def serve_bundled(options: LlamaServerOptions) -> NoReturn:
     """Run llama.cpp's server from the `xllamacpp` package in this process until a signal ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while a model is loaded nobody would hear Python's handler
     try:
         xllamacpp: Any = importlib.import_module("xllamacpp")
     except ImportError as error:
@@ -192,23 +192,22 @@ def bundled_parameters(params: Any, options: LlamaServerOptions) -> Any:
     return params
 
 
-def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the process that started this one ends. Linux only, else nothing."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(0)
+def leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave the process: the server's destructor would wait for open requests."""
+    os._exit(0)
 
 
 def leave_on_signal() -> NoReturn:
-    """Wait for SIGTERM or SIGINT and leave at once: the server's destructor waits for open requests."""
-    asked = threading.Event()
+    """Wait for SIGTERM or SIGINT and leave at once, however many of them come and however close together.
+
+    A byte in a pipe is what wakes the main thread, so a signal that comes just before it waits is not missed.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: asked.set())
-    asked.wait()
+        signal.signal(name, leave_at_once)
+    os.read(reader, 1)
     os._exit(0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,12 +51,21 @@ class AsrService:
             await channel.listen(take, place.room)
 
     @asynccontextmanager
-    async def place(self, channel: Channel, language: str | None, answers: Answers) -> AsyncIterator[Place]:
+    async def place(
+        self,
+        channel: Channel,
+        language: str | None,
+        answers: Answers,
+        is_leaving: Callable[[], bool] = lambda: False,
+    ) -> AsyncIterator[Place]:
         """Give a caller a place while the context lasts; transcripts go to `channel` as `answers` words them.
+
+        Args:
+            is_leaving: Whether the caller has said good-bye, and its place may be waited for.
 
         Raises Full, NotReady, BadRequest (the language), and in a group EngineError, Full (reads too slowly).
         """
-        async with self._stream(language) as stream:
+        async with self._stream(language, lambda: channel.gone or is_leaving()) as stream:
             trouble = asyncio.get_running_loop().create_future()
             outbox = Outbox(channel, trouble)
             rate = self.runner.engine.info.sample_rate
@@ -77,8 +86,8 @@ class AsrService:
                 logger.info("a caller has gone")
 
     @asynccontextmanager
-    async def _stream(self, language: str | None) -> AsyncIterator[AsrStream]:
-        with self.runner.place():
+    async def _stream(self, language: str | None, has_left: Callable[[], bool]) -> AsyncIterator[AsrStream]:
+        async with self.runner.place(has_left):
             engine, batcher = self.runner.engine, self.runner.batcher
             stream = await batcher.open(lambda: engine.open(language), engine.close)
             try:

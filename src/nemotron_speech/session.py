@@ -30,6 +30,8 @@ class Answers(Protocol):
 
     def ended(self, end_ms: int) -> str | None: ...
 
+    def before_final(self, heard: Utterance) -> str | None: ...
+
     def final(self, reset: ResetRequested, heard: Utterance) -> str: ...
 
 
@@ -162,6 +164,8 @@ class Session:
             sure if len(sure) == len(result.words) else [],
             result.offset,
         )
+        if last := self._answers.before_final(heard):
+            self._outbox.put(last, _INTERIM, replace=True)
         self._outbox.put(self._answers.final(request, heard))
         self._metrics.latency.observe(self._now() - asked)
         if request.finalize:

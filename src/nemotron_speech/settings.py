@@ -141,6 +141,15 @@ class TtsSettings(Settings):
         gt=0,
         description="Audio made ahead for a caller that has not read it before its turn waits.",
     )
+    voice_names: dict[str, str] = Field(
+        default_factory=dict,
+        description="More names for voices, as a JSON object of names and the engine's voices they stand "
+        "for; OpenAI's (alloy, nova, ...) stand for voices like them unless they are set here.",
+    )
+    cors_origins: list[str] = Field(
+        default_factory=list,
+        description='Origins whose web pages may use the HTTP interface, as a JSON list; ["*"] for all.',
+    )
     drain_s: float = Field(
         default=10.0, ge=0, description="How long callers may finish when the server stops."
     )

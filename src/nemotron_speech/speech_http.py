@@ -6,20 +6,22 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
 
-import pydantic
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.encoders import Encoder, encoder, formats
+from nemotron_speech import openai_names, speech_request
+from nemotron_speech.encoders import Encoder, check_format, encoder, formats
 from nemotron_speech.engines.base import Segment, TtsInfo
 from nemotron_speech.engines.registry import tts_names_that
-from nemotron_speech.errors import BadRequest, SpeechError
+from nemotron_speech.errors import BadRequest, NotFound, SpeechError
 from nemotron_speech.protocol.tts_streams import default_preset
+from nemotron_speech.speech_request import SpeechRequest
 from nemotron_speech.text import Spoken
 
 if TYPE_CHECKING:
@@ -27,19 +29,9 @@ if TYPE_CHECKING:
     from nemotron_speech.tts_server import TtsService
 
 _QUEUED_PIECES = 64
-_RATES = (8000, 48000)
-
-
-class SpeechRequest(pydantic.BaseModel):
-    """The body of `POST /v1/audio/speech`; fields this server has no use for are ignored."""
-
-    input: str = pydantic.Field(min_length=1)
-    voice: str | None = None
-    language: str | None = None
-    response_format: str = "wav"
-    stream_format: Literal["audio", "sse"] = "audio"
-    speed: float = pydantic.Field(default=1.0, ge=0.25, le=4.0)
-    sample_rate: int | None = pydantic.Field(default=None, ge=_RATES[0], le=_RATES[1])
+_IN_MEMORY_BYTES = 4 * 1024 * 1024
+"""Of a clip that is sent whole; a longer one waits on disk."""
+_SENT_BYTES = 64 * 1024
 
 
 def speech_routes(service: TtsService) -> list[web.RouteDef]:
@@ -62,37 +54,42 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
             }
         )
 
+    def own_model(id: str) -> dict[str, Any]:
+        return {"id": id, "object": "model", "created": 0, "owned_by": service.info.name}
+
     async def models(request: web.Request) -> web.Response:
-        model = {"id": service.info.model, "object": "model", "owned_by": service.info.name}
-        return web.json_response({"object": "list", "data": [model]})
+        own = openai_names.model_id(service.info.model)
+        return web.json_response({"object": "list", "data": [own_model(own)]})
+
+    async def model(request: web.Request) -> web.Response:
+        asked, own = request.match_info["id"], openai_names.model_id(service.info.model)
+        if asked not in (own, *openai_names.MODELS):
+            raise NotFound(
+                f"there is no model {asked[:40]!r}; there is {own}, also as {', '.join(openai_names.MODELS)}"
+            )
+        return web.json_response(own_model(asked))
 
     async def speech(request: web.Request) -> web.StreamResponse:
-        body = await _body(request)
-        encoding = encoder(body.response_format, service.info.sample_rate, body.sample_rate)
+        body = await speech_request.read(request)
+        check_format(body.response_format)
         segment, spoken = await _segment(service, body)
-        with service.runner.place():
-            return await _answer(
-                service, request, segment, spoken, _Delivery.of(body.stream_format, encoding)
-            )
+        async with service.runner.place(lambda: _has_left(request)):
+            if body.is_streamed(request):
+                return await _stream(service, request, segment, spoken, _delivery(service, body))
+            return await _whole(service, request, segment, spoken, body)
 
     return [
         web.get("/v1/audio/config", config),
         web.get("/v1/models", models),
+        web.get("/v1/models/{id:.+}", model),
         web.post("/v1/audio/speech", speech),
     ]
 
 
-async def _body(request: web.Request) -> SpeechRequest:
-    try:
-        return SpeechRequest.model_validate_json(await request.read())
-    except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
-        raise BadRequest(problems) from None
-
-
 async def _segment(service: TtsService, body: SpeechRequest) -> tuple[Segment, Spoken]:
     info = service.info
-    voice, language = body.voice or info.voices[0], body.language or info.languages[0]
+    voice, language = body.voice_name or info.voices[0], body.language or info.languages[0]
+    voice = openai_names.voice_of(voice, info.voices, service.settings.voice_names)
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
     await _check_speed(info, body.speed)
@@ -117,10 +114,6 @@ class _Delivery:
     def __init__(self, encoding: Encoder) -> None:
         self.encoding = encoding
         self.headers = {"Content-Type": encoding.content_type, "X-Sample-Rate": str(encoding.sample_rate)}
-
-    @staticmethod
-    def of(stream_format: str, encoding: Encoder) -> _Delivery:
-        return _Events(encoding) if stream_format == "sse" else _Delivery(encoding)
 
     async def piece(self, pcm: bytes) -> bytes:
         return self.wrapped(await self._encoded(self.encoding.feed, pcm))
@@ -151,20 +144,29 @@ class _Events(_Delivery):
         return self._event({"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()})
 
     def end(self) -> bytes:
-        return self._event({"type": "speech.audio.done"})
+        usage = {
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "total_tokens": 0,
+        }  # clients read it; nobody is billed
+        return self._event({"type": "speech.audio.done", "usage": usage})
 
-    def _event(self, fields: dict[str, str]) -> bytes:
+    def _event(self, fields: dict[str, Any]) -> bytes:
         return f"data: {json.dumps(fields)}\n\n".encode()
 
 
-async def _answer(
+def _delivery(service: TtsService, body: SpeechRequest) -> _Delivery:
+    encoding = encoder(body.response_format, service.info.sample_rate, body.rate)
+    return _Events(encoding) if body.stream_format == "sse" else _Delivery(encoding)
+
+
+async def _stream(
     service: TtsService, request: web.Request, segment: Segment, spoken: Spoken, delivery: _Delivery
 ) -> web.StreamResponse:
     """Send the audio as it is made; the status is decided by the first of it."""
     async with _speech(service, segment) as pieces:
         first = await anext(pieces, b"")
-        headers = {**delivery.headers, **_unspoken(spoken)}
-        response = web.StreamResponse(headers=headers)
+        response = web.StreamResponse(headers={**delivery.headers, **_unspoken(spoken)})
         await response.prepare(request)
         write = _writer(response)
         try:
@@ -178,7 +180,41 @@ async def _answer(
             response.force_close()  # the status has been sent; a cut connection is the only sign left
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionResetError:
+            logger.info("a listener has gone before the end")
         return response
+
+
+async def _whole(
+    service: TtsService, request: web.Request, segment: Segment, spoken: Spoken, body: SpeechRequest
+) -> web.StreamResponse:
+    """Send the audio when all of it is made, with its length."""
+    with SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+        encoding = encoder(body.response_format, service.info.sample_rate, body.rate, cast("BinaryIO", file))
+        delivery, size = _Delivery(encoding), 0
+        async with _speech(service, segment) as pieces:
+            async for pcm in pieces:
+                if _has_left(request):
+                    return web.Response()
+                size += len(pcm)
+                await delivery.piece(pcm)
+        await delivery.rest()
+        duration_ms = round(size / 2 / service.info.sample_rate * 1000)
+        response = web.StreamResponse(
+            headers={**delivery.headers, **_unspoken(spoken), "X-Duration-Ms": str(duration_ms)}
+        )
+        response.content_length = file.tell()
+        await response.prepare(request)
+        file.seek(0)
+        with suppress(ConnectionResetError):
+            while data := file.read(_SENT_BYTES):
+                await response.write(data)
+            await response.write_eof()
+        return response
+
+
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _unspoken(spoken: Spoken) -> dict[str, str]:

@@ -18,6 +18,7 @@ from loguru import logger
 from nemotron_speech.audio import RateChange
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.channel import Channel
+from nemotron_speech.cors import Cors
 from nemotron_speech.edge import (
     Callers,
     Outbox,
@@ -205,7 +206,7 @@ class TtsService:
 
     async def converse(self, channel: Channel) -> None:
         """Speak for one caller until it goes. Raises Full, ChannelClosed."""
-        with self.runner.place():
+        async with self.runner.place(lambda: channel.gone):
             await self._session(channel)
 
     async def in_words(self, text: str, language: str) -> Spoken:
@@ -306,6 +307,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
     settings = settings or TtsSettings()
     service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
     app = web.Application(middlewares=[errors_as_json])
+    Cors(settings.cors_origins).install(app)
 
     async def get_health(request: web.Request) -> web.Response:
         status, body = service.health()

@@ -58,7 +58,7 @@ class Voices:
             raise BadRequest("clip: a sound file with the voice is missing")
         clip = await asyncio.to_thread(sound_files.read, fields["clip"], limits.max_s + _TOLERANCE_S)
         _check_length(clip.seconds, limits)
-        with self._service.runner.place():  # learning is work for the engine, like speaking
+        async with self._service.runner.place():  # learning is work for the engine, like speaking
             await self._clone(name, clip)
         return web.json_response({"voice": name, "clip_s": round(clip.seconds, 2)}, status=201)
 

@@ -1,7 +1,7 @@
 """A channel over a WebSocket that aiohttp accepted: messages are handed on inside the socket's callback.
 
-aiohttp answers the upgrade; then this protocol takes the transport over, so that a message costs no task a
-wake-up and a caller that sends too fast is slowed down by not reading its socket.
+aiohttp answers the upgrade; then this protocol takes the transport over and reads it (`websocket_reader.py`),
+so that a message costs no task a wake-up and a caller that sends too fast is slowed down by not being read.
 """
 
 from __future__ import annotations
@@ -10,23 +10,26 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue
-from aiohttp.http import WebSocketError, WebSocketReader
+from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.channel import ChannelClosed, Room, Take
+from nemotron_speech.errors import TooLarge
+from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
+from nemotron_speech.websocket_reader import FrameReader, Violation
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Above what the protocols allow, so that a message that is too large is answered before the close."""
-_BINARY, _TEXT = WSMsgType.BINARY, WSMsgType.TEXT
+LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
+"""Bytes of a message."""
+VERSION = "13"
 _MAX_WAITING_BYTES = 64 * 1024
 """Messages that may wait for a conversation that is busy before its socket is not read any more."""
 _CLOSE_TIMEOUT_S = 5.0
 """How long a caller may take to answer the good-bye."""
+_CLOSE_UNHEARD_TIMEOUT_S = 1.0
+"""The same for one that sent too large a message, whose answer would be somewhere behind it."""
 
 
 class WebSocketChannel(asyncio.Protocol):
@@ -37,7 +40,7 @@ class WebSocketChannel(asyncio.Protocol):
         self._http = request.protocol
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._reader = WebSocketReader(_Messages(self), MAX_MESSAGE_BYTES, compress=False, decode_text=True)
+        self._reader = FrameReader(self._message_came, self._control_came, LIMITS)
         self._waiting: deque[str | bytes] = deque()
         self._waiting_bytes = 0
         self._take: Take | None = None
@@ -58,7 +61,9 @@ class WebSocketChannel(asyncio.Protocol):
         """
         response = web.WebSocketResponse(compress=False)
         if not response.can_prepare(request).ok:
-            raise web.HTTPUpgradeRequired(text="this address speaks WebSocket; see docs/protocols.md\n")
+            raise UpgradeRequired("this address speaks WebSocket; see docs/protocols.md")
+        if request.headers.get("Sec-WebSocket-Version") != VERSION:
+            raise UpgradeRequired(f"this address speaks version {VERSION} of WebSocket")
         await response.prepare(request)  # comes back in the same turn of the loop: no frame is lost
         transport = request.transport
         if transport is None:
@@ -66,6 +71,10 @@ class WebSocketChannel(asyncio.Protocol):
         channel = cls(request, transport)
         transport.set_protocol(channel)
         return channel, response
+
+    @property
+    def gone(self) -> bool:
+        return self._closing
 
     # --------------------------------------------------------------------------------- to hear
 
@@ -103,6 +112,8 @@ class WebSocketChannel(asyncio.Protocol):
 
     async def _more(self) -> None:
         """Return when there may be something new. Raises ChannelClosed."""
+        if self._failure is not None:
+            raise self._failure
         if self._closing:
             raise ChannelClosed
         self._read(True)
@@ -152,7 +163,8 @@ class WebSocketChannel(asyncio.Protocol):
             self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
             self._end()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                unheard = isinstance(self._failure, TooLarge)
+                async with asyncio.timeout(_CLOSE_UNHEARD_TIMEOUT_S if unheard else _CLOSE_TIMEOUT_S):
                     await self._lost.wait()
         self.hang_up()
 
@@ -181,20 +193,25 @@ class WebSocketChannel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        self._reader.feed_data(data)
+        try:
+            self._reader.feed(data)
+        except Violation as error:
+            self._broken(error)
+        except TooLarge as error:  # the conversation answers, and ends
+            self._failure, self._take = error, None
+            self._tell()
 
-    def message_received(self, message: WSMessage) -> None:
-        """Hand on a message, or answer a control frame."""
-        kind, data, _ = message
-        if kind is _BINARY or kind is _TEXT:
-            if self._take is not None:
-                self._give(data)
-            elif not self._closing:
-                self._keep(data)
-        elif kind is WSMsgType.PING:
+    def _message_came(self, message: str | bytes) -> None:
+        if self._take is not None:
+            self._give(message)
+        elif not self._closing:
+            self._keep(message)
+
+    def _control_came(self, kind: int, data: bytes) -> None:
+        if kind == PING:
             self._transport.write(plain_frame(data, PONG))
-        elif kind is WSMsgType.CLOSE:
-            self._closed(data)
+        elif kind == CLOSE:
+            self._good_bye(data)
 
     def _keep(self, message: str | bytes) -> None:
         self._waiting.append(message)
@@ -203,18 +220,20 @@ class WebSocketChannel(asyncio.Protocol):
             self._read(False)
         self._tell()
 
-    def _closed(self, code: int) -> None:
+    def _good_bye(self, answer: bytes) -> None:
         """The caller says good-bye, or answers ours."""
         if not self._closing:
-            self._transport.write(plain_frame((code or WSCloseCode.OK).to_bytes(2), CLOSE))
+            self._transport.write(plain_frame(answer, CLOSE))
             self._end()
         self._transport.close()
 
-    def broken(self, error: BaseException) -> None:
-        """What came is no WebSocket frame, or too large a one: say so and hang up."""
+    def _broken(self, error: Violation) -> None:
+        """Say what is wrong with the frame that came, and hang up."""
         if not self._closing:
-            code = error.code if isinstance(error, WebSocketError) else WSCloseCode.INTERNAL_ERROR
-            self._transport.write(plain_frame(code.to_bytes(2) + str(error).encode()[:120], CLOSE))
+            logger.info("closing a caller that breaks the WebSocket protocol: {}", error)
+            self._transport.write(
+                plain_frame(error.close_code.to_bytes(2) + str(error).encode()[:120], CLOSE)
+            )
             self._end()
         self._transport.close()
 
@@ -237,22 +256,10 @@ class WebSocketChannel(asyncio.Protocol):
         self._writable.set()
 
 
-class _Messages(WebSocketDataQueue):
-    """Where aiohttp's parser puts messages: straight into the channel."""
+class UpgradeRequired(web.HTTPUpgradeRequired):
+    """The request is no WebSocket of the version that is spoken here."""
 
-    def __init__(self, channel: WebSocketChannel) -> None:
-        super().__init__(_NoFlowControl(), 0, loop=asyncio.get_running_loop())  # type: ignore[arg-type]
-        self.feed = channel.message_received
-        self.broken = channel.broken
-
-    def feed_data(self, data: Any, size: int) -> None:
-        self.feed(data)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        self.broken(exc)
-
-
-class _NoFlowControl:
-    """The channel pauses its own transport."""
-
-    _reading_paused = False
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            text=f"{message}\n", headers={"Sec-WebSocket-Version": VERSION, "Upgrade": "websocket"}
+        )

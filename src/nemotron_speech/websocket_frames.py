@@ -12,9 +12,12 @@ import secrets
 from typing import cast
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from nemotron_speech.errors import BadRequest
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # an installation of websockets without its C extension
+    from websockets.utils import apply_mask
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _FINAL = 0x80
@@ -25,10 +28,7 @@ _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def masked_frame(payload: bytes, kind: int = BINARY) -> bytes:
     """Return `payload` as one frame from a client."""
     key = secrets.token_bytes(4)
-    length = len(payload)
-    pad = np.frombuffer((key * (length // 4 + 1))[:length], np.uint8)
-    masked = np.bitwise_xor(np.frombuffer(payload, np.uint8), pad).tobytes()
-    return _head(length, kind, _MASKED) + key + masked
+    return _head(len(payload), kind, _MASKED) + key + apply_mask(payload, key)
 
 
 def plain_frame(payload: bytes, kind: int = BINARY) -> bytes:

@@ -44,7 +44,7 @@ class YapConversations:
         machine = YapServer(_unix_ms)
         opened = await _opened(channel, machine)
         language = opened.language or channel.query.get("language")
-        async with self._service.place(channel, language, machine) as place:
+        async with self._service.place(channel, language, machine, lambda: machine.closed) as place:
             rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
             await _listen(channel, machine, place, rate)
 

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from nemotron_speech.llama_server import LlamaServerOptions, binary_arguments, thread_count
+from nemotron_speech.processes import CHILD_ENTRY
 from tests.llama.server import free_port, is_healthy, running_llama_server
 from tests.llama.tiny_gguf import build
 
@@ -96,20 +98,79 @@ def test_threads_leave_room_for_others() -> None:
     assert thread_count(LlamaServerOptions(Path("m"), threads=7)) == 7
 
 
-def test_the_server_dies_with_its_parent(tmp_path: Path) -> None:
+@contextmanager
+def started_by_a_shell(model: Path, *before: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A shell that starts a server, `before` in front of its command; yields it and the server's URL."""
     port = free_port()
-    model = build(tmp_path / "m.gguf")
-    arguments = [sys.executable, "-m", "nemotron_speech.llama_server", "--bundled"]
-    arguments += ["--model", str(model), "--port", str(port)]
-    code = f"import subprocess, time; subprocess.Popen({arguments!r}); time.sleep(60)"
-    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+    server = f"{sys.executable} -m nemotron_speech.llama_server --bundled --threads 1"
+    script = f"{' '.join(before)} {server} --model {model} --port {port} & echo $!; read line"
+    shell = subprocess.Popen(
+        ["sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert shell.stdout is not None
+    child = int(shell.stdout.readline())
     try:
-        wait(lambda: is_healthy(url))
+        wait(lambda: is_healthy(f"http://127.0.0.1:{port}"))
+        yield shell, f"http://127.0.0.1:{port}"
     finally:
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-    wait(lambda: not is_healthy(url))
+        shell.kill()
+        shell.wait()
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+        wait(lambda: not is_healthy(f"http://127.0.0.1:{port}"))
+
+
+def test_a_server_started_by_hand_outlives_the_shell_that_started_it(tmp_path: Path) -> None:
+    with started_by_a_shell(build(tmp_path / "m.gguf")) as (shell, url):
+        shell.kill()
+        shell.wait()
+        time.sleep(0.5)
+        assert is_healthy(url)
+
+
+def test_a_server_that_a_supervisor_started_ends_with_it(tmp_path: Path) -> None:
+    entry = (sys.executable, "-I", "-S", str(CHILD_ENTRY), "$$", "--")
+    with started_by_a_shell(build(tmp_path / "m.gguf"), *entry) as (supervisor, url):
+        supervisor.kill()
+        supervisor.wait()
+        wait(lambda: not is_healthy(url))
+
+
+LEAVING = """
+import os
+from nemotron_speech.llama_server import leave_on_signal
+
+read = os.read
+os.read = lambda *arguments: (print(flush=True), read(*arguments))
+leave_on_signal()
+"""
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 50e-6])
+def test_two_signals_in_a_row_end_the_server_every_time(apart_s: float) -> None:
+    """Twenty times, four processes at once."""
+    for _ in range(5):
+        processes = [
+            subprocess.Popen([sys.executable, "-c", LEAVING], stdout=subprocess.PIPE) for _ in range(4)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            until = time.perf_counter() + apart_s
+            while time.perf_counter() < until:
+                pass
+            process.send_signal(signal.SIGINT)
+        try:
+            assert [process.wait(timeout=10) for process in processes] == [0] * len(processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
 
 
 def wait(reached: Callable[[], bool]) -> None:

@@ -86,6 +86,29 @@ def test_what_the_answer_needs_is_found(text: str, intent: Intent) -> None:
     assert understand(text) == intent
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Say hello and ask how you can help.",
+        "Please say hello to the user and ask them how you may help today.",
+        "Greet the user warmly and offer your assistance.",
+        "Start by saying hello to the caller.",
+        "Say hi and ask the caller how you can assist.",
+        "Welcome the visitor.",
+        "Start the conversation by introducing yourself.",
+    ],
+)
+def test_a_bots_instruction_to_greet_is_no_text_to_repeat(text: str) -> None:
+    assert understand(text).name is IntentName.INTRODUCE
+
+
+@pytest.mark.parametrize(
+    "text", ["say hello", "say good morning", "say hello to my mother", "how can you help"]
+)
+def test_what_a_caller_says_alike_is_no_such_instruction(text: str) -> None:
+    assert understand(text).name is not IntentName.INTRODUCE
+
+
 def test_an_unknown_request_is_carried_as_it_was_heard() -> None:
     assert understand("Who painted  the Mona Lisa?").text == "Who painted the Mona Lisa?"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+import wave
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -55,7 +56,8 @@ async def test_speech_as_pcm_is_the_same_samples_without_a_header(
 
 
 async def test_speech_is_streamed_as_it_is_made(http: aiohttp.ClientSession, engine: LetterTts) -> None:
-    response = await http.post("/v1/audio/speech", json={"input": "ab" * 1000})
+    body = {"input": "ab" * 1000, "response_format": "wav", "stream": True}
+    response = await http.post("/v1/audio/speech", json=body)
     head = await response.content.readexactly(44 + len(engine.frame("a")))
     engine.gate.shut()
     assert head[:4] + head[8:16] == b"RIFFWAVEfmt "
@@ -74,7 +76,21 @@ async def test_what_openai_clients_send_besides_is_accepted(http: aiohttp.Client
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        ({"input": "abc", "voice": "bob"}, 400, "'bob'; allowed: aria, john"),
+        ({"input": "abc", "voice": "bob"}, 400, "'bob'; allowed: aria, john, alloy, ash"),
+        ({"input": "abc", "voice": {"id": "bob"}}, 400, "'bob'; allowed: aria, john"),
+        ({"input": "abc", "voice": {"name": "aria"}}, 400, "voice"),
+        ({"input": "abc", "voice": ["aria"]}, 400, "voice"),
+        ({"input": None}, 400, "input"),
+        ({"input": "abc", "speed": float("nan")}, 400, "speed"),
+        ({"input": "abc", "sample_rate": 1e300}, 400, "sample_rate"),
+        (b'{"input": "\\ud83d"}', 400, "JSON"),
+        (b"null", 400, "body"),
+        (b"7", 400, "body"),
+        (b'"abc"', 400, "body"),
+        (b"[" * 100_000, 400, "JSON"),
+        (b"input=abc", 400, "JSON"),
+        (b"", 400, "JSON"),
+        (b" " * 2_000_000, 413, "size"),
         ({"input": "abc", "language": "tlh"}, 400, "'tlh'; allowed: en"),
         ({"input": "abc", "response_format": "wma"}, 400, "'wma'; allowed: wav, pcm, mp3, opus, aac, flac"),
         ({"input": "abc", "stream_format": "smoke"}, 400, "'audio' or 'sse'"),
@@ -111,16 +127,136 @@ async def test_a_bad_request_is_explained_and_the_next_one_works(
 async def test_a_request_that_breaks_off_is_seen_to_break_off(
     http: aiohttp.ClientSession, engine: LetterTts
 ) -> None:
-    response = await http.post("/v1/audio/speech", json={"input": "abX", "response_format": "pcm"})
+    body = {"input": "abX", "response_format": "pcm", "stream": True}
+    response = await http.post("/v1/audio/speech", json=body)
     with pytest.raises(aiohttp.ClientPayloadError):
         await response.read()
     await until(lambda: engine.open_streams == 0)
 
 
+async def test_a_wav_that_is_not_streamed_states_its_length(
+    http: aiohttp.ClientSession, engine: LetterTts
+) -> None:
+    response = await http.post("/v1/audio/speech", json={"input": "abcd", "response_format": "wav"})
+    data = await response.read()
+    assert response.content_length == len(data)
+    assert response.headers["X-Duration-Ms"] == str(round(4 * 100 / 16000 * 1000))
+    with wave.open(io.BytesIO(data)) as file:
+        assert file.getnframes() == 400
+        assert file.readframes(1000) == engine.audio_of("abcd")
+
+
+@pytest.mark.parametrize("response_format", ["wav", "flac"])
+async def test_a_long_clip_waits_on_disk_and_is_whole(
+    http: aiohttp.ClientSession, engine: LetterTts, response_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nemotron_speech.speech_http._IN_MEMORY_BYTES", 1000)
+    body = {"input": "ab" * 200, "response_format": response_format}
+    data = await (await http.post("/v1/audio/speech", json=body)).read()
+    samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+    assert samples.tobytes() == engine.audio_of("ab" * 200)
+
+
+async def test_speech_that_fails_before_it_is_sent_whole_is_an_error(http: aiohttp.ClientSession) -> None:
+    response = await http.post("/v1/audio/speech", json={"input": "abX", "response_format": "wav"})
+    assert response.status == 500
+    assert "do not say X" in (await response.json())["error"]["message"]
+
+
+async def test_a_listener_that_hangs_up_before_a_whole_clip_is_made_stops_the_engine(
+    http: aiohttp.ClientSession, engine: LetterTts
+) -> None:
+    engine.gate.shut()
+    asking = asyncio.create_task(
+        http.post("/v1/audio/speech", json={"input": "a" * 4000, "response_format": "wav"})
+    )
+    await until(engine.gate.waiting.is_set)
+    asking.cancel()
+    engine.gate.open()
+    await until(lambda: engine.streams and not engine.open_streams)
+    assert sum(map(len, engine.batches)) < 4000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing/here", 404),
+        ("GET", "/v1/audio/speech", 405),
+        ("DELETE", "/health", 405),
+        ("GET", "/v1/models/gpt-7", 404),
+        ("GET", "/ws/tts/stream", 426),
+        ("POST", "/voices", 501),
+        ("OPTIONS", "/v1/audio/speech", 405),
+    ],
+)
+@pytest.mark.parametrize("kind", ["synthesis", "recognition"])
+async def test_every_error_is_json_of_openais_shape(kind: str, method: str, path: str, status: int) -> None:
+    serving = speaking("aiohttp", LetterTts()) if kind == "synthesis" else recognising("aiohttp", EchoAsr())
+    async with serving as address, aiohttp.ClientSession(f"http://{address}") as http:
+        response = await http.request(method, path)
+        error = (await response.json())["error"]
+    if kind == "synthesis" or path == "/nothing/here":
+        assert response.status == status
+    assert error["code"] == response.status >= 400
+    assert len(error["message"].split()) > 2
+    assert (response.status == 405) == ("Allow" in response.headers)
+
+
+async def test_a_bug_is_answered_in_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(request: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nemotron_speech.speech_request.read", broken)
+    async with (
+        speaking("aiohttp", LetterTts()) as address,
+        aiohttp.ClientSession(f"http://{address}") as http,
+    ):
+        response = await http.post("/v1/audio/speech", json={"input": "abc"})
+        assert response.status == 500
+        assert (await response.json())["error"]["message"] == "internal error"
+
+
+PAGE = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
+
+
+@pytest.mark.parametrize("origins", [["*"], ["https://other.example", "https://page.example"]])
+async def test_a_page_of_an_origin_that_is_allowed_may_speak_and_read(origins: list[str]) -> None:
+    async with (
+        speaking("aiohttp", LetterTts(), cors_origins=origins) as address,
+        aiohttp.ClientSession(f"http://{address}", headers=PAGE) as http,
+    ):
+        asked = {"Access-Control-Request-Headers": "authorization, content-type"}
+        preflight = await http.options("/v1/audio/speech", headers=asked)
+        assert preflight.status == 204
+        assert preflight.headers["Access-Control-Allow-Headers"] == "authorization, content-type"
+        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+        answers = [
+            preflight,
+            await http.post("/v1/audio/speech", json={"input": "abc"}),
+            await http.post("/v1/audio/speech", json={}),
+            await http.get("/nothing/here"),
+        ]
+        assert [answer.status for answer in answers] == [204, 200, 400, 404]
+        for answer in answers:
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://page.example"
+            assert "X-Duration-Ms" in answer.headers["Access-Control-Expose-Headers"]
+            assert answer.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origins", [[], ["https://other.example"]])
+async def test_a_page_of_another_origin_may_not(origins: list[str]) -> None:
+    async with (
+        speaking("aiohttp", LetterTts(), cors_origins=origins) as address,
+        aiohttp.ClientSession(f"http://{address}", headers=PAGE) as http,
+    ):
+        for answer in (await http.options("/v1/audio/speech"), await http.get("/voices")):
+            assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 async def test_a_listener_that_hangs_up_stops_the_engine(
     http: aiohttp.ClientSession, engine: LetterTts
 ) -> None:
-    response = await http.post("/v1/audio/speech", json={"input": "a" * 4000})
+    response = await http.post("/v1/audio/speech", json={"input": "a" * 4000, "stream": True})
     await response.content.readexactly(100)
     response.close()
     await until(lambda: engine.open_streams == 0)

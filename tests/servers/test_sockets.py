@@ -130,16 +130,21 @@ async def test_odd_length_audio_is_put_together(shell: str) -> None:
         assert (await client.read())["text"] == " ".join(map(str, range(1, 50)))
 
 
-async def test_ten_megabytes_to_the_synthesiser_cost_one_error(shell: str) -> None:
+async def test_ten_megabytes_to_the_synthesiser_cost_the_caller_its_connection(shell: str) -> None:
     engine = LetterTts()
-    async with speaking(shell, engine) as address, calling(tts_url(address)) as client:
-        await client.say(type="text", text="a" * 10_000_000)
-        error = await client.read()
-        assert (error["type"], error["fatal"]) == ("error", False)
-        await client.say(type="text", text="ab")
-        await client.say(type="close")
-        messages = await client.read_until("done")
-        assert b"".join(m for m in messages if isinstance(m, bytes)) == engine.audio_of("ab")
+    async with speaking(shell, engine) as address:
+        async with calling(tts_url(address)) as client:
+            await client.say(type="text", text="a" * 10_000_000)
+            error = await client.read()
+            assert (error["type"], error["fatal"]) == ("error", True)
+            assert "262144 bytes" in error["message"]
+            assert await client.read() is None
+            assert client.socket.close_code == 1009
+        async with calling(tts_url(address)) as client:
+            await client.say(type="text", text="ab")
+            await client.say(type="close")
+            messages = await client.read_until("done")
+            assert b"".join(m for m in messages if isinstance(m, bytes)) == engine.audio_of("ab")
 
 
 async def test_a_caller_that_reads_nothing_delays_nobody(shell: str) -> None:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import openai
 import pytest
+import soundfile
 
 from nemotron_speech.encoders import encoder, formats
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
@@ -22,6 +23,7 @@ from tests.servers.shells import speaking
 
 RATE = 22050
 TONE_HZ = 440.0
+OPENAI_RATE = 24000
 TEXT = "The weather is fine today, and it will be fine tomorrow."
 SECONDS = len(TEXT) * 0.055
 CONTENT_TYPES = {
@@ -91,7 +93,7 @@ async def test_openais_client_hears_the_tone_whole_and_without_a_click(
     ) as response:
         assert response.headers["content-type"].startswith(CONTENT_TYPES[response_format])
         data = b"".join([piece async for piece in response.iter_bytes()])
-    samples, rate = decoded(data, response_format)
+    samples, rate = decoded(data, response_format, OPENAI_RATE)
     exact = response_format in ("wav", "pcm", "flac")
     assert len(samples) / rate == pytest.approx(SECONDS, abs=1e-3 if exact else 0.1)
     assert steps(samples, rate) < (1.01 if exact else 1.3)
@@ -138,21 +140,23 @@ async def test_speech_can_be_had_at_another_rate(address: str, response_format: 
 
 async def test_speech_comes_as_events_when_asked_for(address: str) -> None:
     async with aiohttp.ClientSession(f"http://{address}") as http:
-        whole = await http.post("/v1/audio/speech", json={"input": TEXT, "response_format": "pcm"})
-        body = {"input": TEXT, "response_format": "pcm", "stream_format": "sse"}
+        body = {"model": "gpt-4o-mini-tts", "input": TEXT, "response_format": "pcm"}
+        whole = await http.post("/v1/audio/speech", json=body)
+        body["stream_format"] = "sse"
         response = await http.post("/v1/audio/speech", json=body)
         assert response.content_type == "text/event-stream"
         events = [json.loads(line[6:]) for line in (await response.text()).split("\n\n") if line]
         pcm = await whole.read()
     assert [event["type"] for event in events[:-1]] == ["speech.audio.delta"] * (len(events) - 1)
     assert len(events) > 2
-    assert events[-1] == {"type": "speech.audio.done"}
+    assert events[-1]["type"] == "speech.audio.done"
+    assert events[-1]["usage"]["total_tokens"] == 0
     assert b"".join(base64.b64decode(event["audio"]) for event in events[:-1]) == pcm
 
 
 async def test_what_is_wrong_reaches_openais_client_as_its_own_error(client: openai.AsyncOpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="'alloy'; allowed: aria, john"):
-        await client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT)
+    with pytest.raises(openai.BadRequestError, match="'robot'; allowed: aria, john"):
+        await client.audio.speech.create(model="tts-1", voice="robot", input=TEXT)
     with pytest.raises(openai.BadRequestError, match="speed"):
         await client.audio.speech.create(model="tts-1", voice="aria", input=TEXT, speed=9)
 
@@ -168,8 +172,91 @@ async def test_speed_changes_the_length(client: openai.AsyncOpenAI) -> None:
     assert lengths[2.0] == pytest.approx(lengths[1.0] / 2, abs=4)
 
 
+@pytest.mark.parametrize("response_format", CONTENT_TYPES)
+async def test_speech_that_is_not_streamed_can_be_read_by_any_reader_of_files(
+    client: openai.AsyncOpenAI, response_format: str
+) -> None:
+    answer = await client.audio.speech.create(
+        model="tts-1",
+        voice="nova",
+        input=TEXT,
+        response_format=response_format,  # type: ignore[arg-type]
+    )
+    if response_format in ("wav", "flac", "mp3", "opus"):
+        samples, rate = soundfile.read(io.BytesIO(answer.content))
+    else:
+        samples, rate = decoded(answer.content, response_format, OPENAI_RATE)
+    padding_s = 0.1 if response_format == "aac" else 0.0
+    assert len(samples) / rate == pytest.approx(SECONDS, rel=0.02, abs=padding_s)
+    assert ("X-Duration-Ms" in answer.response.headers) == (response_format in ("wav", "flac"))
+
+
+async def test_openais_default_format_is_mp3(client: openai.AsyncOpenAI) -> None:
+    answer = await client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT)
+    assert answer.response.headers["Content-Type"] == "audio/mpeg"
+
+
+async def test_without_a_codec_the_default_is_wav(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nemotron_speech.speech_request.formats", lambda: ("wav", "pcm"))
+    async with aiohttp.ClientSession(f"http://{address}") as http:
+        response = await http.post("/v1/audio/speech", json={"input": TEXT})
+        assert response.content_type == "audio/wav"
+
+
+async def test_null_is_as_good_as_left_out(address: str) -> None:
+    fields = (
+        "model",
+        "voice",
+        "language",
+        "response_format",
+        "stream_format",
+        "stream",
+        "speed",
+        "sample_rate",
+    )
+    async with aiohttp.ClientSession(f"http://{address}") as http:
+        without = await http.post("/v1/audio/speech", json={"input": TEXT})
+        nulls = await http.post("/v1/audio/speech", json={"input": TEXT, **dict.fromkeys(fields)})
+        assert nulls.status == 200
+        assert await nulls.read() == await without.read()
+
+
+@pytest.mark.parametrize(
+    ("body", "rate"),
+    [
+        ({"model": "tts-1"}, OPENAI_RATE),
+        ({"voice": "alloy"}, OPENAI_RATE),
+        ({"voice": {"id": "Alloy"}}, OPENAI_RATE),
+        ({"model": "tts-1", "sample_rate": 16000}, 16000),
+        ({"voice": "aria", "language": "en"}, RATE),
+        ({}, RATE),
+    ],
+)
+async def test_pcm_has_openais_rate_for_openais_clients_and_the_models_for_others(
+    address: str, body: dict[str, object], rate: int
+) -> None:
+    async with aiohttp.ClientSession(f"http://{address}") as http:
+        response = await http.post("/v1/audio/speech", json={"input": TEXT, "response_format": "pcm", **body})
+        samples, _ = decoded(await response.read(), "pcm")
+    assert response.headers["X-Sample-Rate"] == str(rate)
+    assert len(samples) / rate == pytest.approx(SECONDS, abs=1e-3)
+    assert off_tone(samples, rate) < 1e-3
+
+
+async def test_pcm_for_others_comes_whole_with_its_duration(address: str) -> None:
+    async with aiohttp.ClientSession(f"http://{address}") as http:
+        response = await http.post("/v1/audio/speech", json={"input": TEXT, "response_format": "pcm"})
+        data = await response.read()
+    assert response.content_length == len(data)
+    assert int(response.headers["X-Duration-Ms"]) == pytest.approx(len(data) / 2 / RATE * 1000, abs=1)
+
+
 async def test_openais_client_finds_the_model(client: openai.AsyncOpenAI) -> None:
     assert [model.id async for model in client.models.list()] == ["tones"]
+    for name in ("tones", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"):
+        assert (await client.models.retrieve(name)).id == name
+    with pytest.raises(openai.NotFoundError, match="gpt-7"):
+        await client.models.retrieve("gpt-7")
 
 
 @pytest.mark.parametrize("response_format", CONTENT_TYPES)

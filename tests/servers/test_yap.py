@@ -99,6 +99,64 @@ async def test_interims_name_the_session_and_the_audio_they_cover(service: AsrSe
     await call.hang_up()
 
 
+async def test_the_final_comes_as_an_interim_first_for_clients_that_know_no_finals(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    call = Call(service)
+    call.say(op="init", sid="s")
+    call.say(pcm(*range(160)))
+    assert (await call.channel.read())["text"] == text(*range(160))
+    call.say(pcm(1, 2, 3))  # too little for a step of its own
+    call.say(op="flush")
+    last, final = await call.channel.read(), await call.channel.read()
+    assert (last["op"], last["final"], last["end_ms"]) == ("interim", False, final["end_ms"])
+    assert last["text"] == final["text"] == text(*range(160), 1, 2, 3)
+    call.say(op="close")
+    final = await call.channel.read()
+    assert (final["op"], final["text"]) == ("final", ""), "nothing new, so no interim"
+    await call.closed()
+
+
+async def test_a_close_far_ahead_of_the_recogniser_is_answered_for_all_that_was_sent(
+    service: AsrService,
+) -> None:
+    call = Call(service)
+    call.say(op="init", sid="s")
+    for number in range(100):  # 2 s, of which the server lets 0.1 s wait
+        call.say(pcm(number) * 320)
+    call.say(op="close")
+    final = await call.until_final()
+    assert final["text"].split() == [str(number) for number in range(100) for _ in range(320)]
+    assert (await call.closed())[0] == 1000
+
+
+async def test_who_calls_back_finds_the_place_whose_last_words_are_still_worked_on(
+    service: AsrService, engine: EchoAsr
+) -> None:
+    """Two places; one caller stays, the other one's final takes a while when it calls again."""
+    stays, goes = Call(service), Call(service)
+    for call in (stays, goes):
+        call.say(op="init", sid="s")
+    await until(lambda: service.runner.active == 2)
+    refused = Call(service)
+    refused.say(op="init", sid="s")
+    assert (await refused.closed())[0] == 1013
+    engine.gate.shut()
+    goes.say(pcm(1))
+    goes.say(op="close")
+    await until(engine.gate.waiting.is_set)
+    again = Call(service)
+    again.say(op="init", sid="s")
+    again.say(pcm(2))
+    again.say(op="close")
+    await asyncio.sleep(0.05)
+    engine.gate.open()
+    assert [(await call.until_final())["text"] for call in (goes, again)] == ["1", "2"]
+    for call in (goes, again):
+        assert (await call.closed())[0] == 1000
+    await stays.hang_up()
+
+
 async def test_a_flush_ends_the_utterance_and_keeps_the_session(service: AsrService) -> None:
     call = Call(service)
     call.say(op="init", sid="s")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from loguru import logger
 
 from nemotron_speech.batching.batcher import Batcher
+from nemotron_speech.batching.places import HasLeft, Places
 from nemotron_speech.errors import ConfigurationError, EngineError, EngineLost, Full, NotReady
 from nemotron_speech.telemetry import ServerMetrics
 
@@ -61,27 +62,31 @@ class EngineRunner(Generic[EngineT]):
         )
         self.status = Status.LOADING
         self.problem = ""
-        self._taken = 0
+        self._places = Places(lambda: engine.info.capacity)
 
     @property
     def active(self) -> int:
-        return self._taken
+        return len(self._places)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the engine's places. Raises NotReady or Full."""
-        try:
-            self._check_place()
-        except Full:
-            self.metrics.refused.inc()
-            raise
-        self._taken += 1
-        self.metrics.active.inc()
-        try:
+    @asynccontextmanager
+    async def place(self, has_left: HasLeft = lambda: False) -> AsyncIterator[None]:
+        """Hold one of the engine's places; waits a little for one that is being given back.
+
+        Args:
+            has_left: Whether the holder is gone, or going, and its place may be waited for.
+
+        Raises NotReady, Full.
+        """
+        async with AsyncExitStack() as held:
+            try:
+                self._check_status()
+                await held.enter_async_context(self._places.one(has_left))
+            except Full:
+                self.metrics.refused.inc()
+                raise
+            self.metrics.active.inc()
+            held.callback(self.metrics.active.dec)
             yield
-        finally:
-            self._taken -= 1
-            self.metrics.active.dec()
 
     def health(self, draining: bool) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and body that say how this server is."""
@@ -91,19 +96,17 @@ class EngineRunner(Generic[EngineT]):
             "status": str(status),
             "model_loaded": self.status is Status.HEALTHY,
             "engine": info.name,
-            "active_streams": self._taken,
+            "active_streams": self.active,
             "capacity": info.capacity,
             **({"message": self.problem} if self.problem else {}),
         }
         return (200 if status is Status.HEALTHY else 503), body
 
-    def _check_place(self) -> None:
+    def _check_status(self) -> None:
         if self.status is Status.FAILED:
             raise NotReady(f"the engine cannot serve: {self.problem}", retry_after=30)
         if self.status is not Status.HEALTHY:
             raise NotReady(f"the server is {self.status}", retry_after=2)
-        if self._taken >= self.engine.info.capacity:
-            raise Full(f"all {self.engine.info.capacity} places are taken; try again later or elsewhere")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[EngineRunner[EngineT]]:

@@ -164,6 +164,10 @@ class AsrServer:
             return None
         return encode(EndOfUtterance(end_ms=end_ms))
 
+    def before_final(self, heard: Utterance) -> str | None:
+        """Return what is sent just before a final: nothing."""
+        return None
+
     def final(self, reset: ResetRequested, heard: Utterance) -> str:
         """Return the one answer to `reset`."""
         self._news.restart("" if reset.finalize else heard.text)

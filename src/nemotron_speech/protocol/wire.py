@@ -37,8 +37,7 @@ class Decoder:
 
     def decode(self, message: str | bytes) -> Any:
         """Return the typed message. Raises BadRequest (what was wrong, what is allowed) or TooLarge."""
-        if len(message) > MAX_TEXT_BYTES:
-            raise TooLarge(f"a text message may have {MAX_TEXT_BYTES} bytes, this one has {len(message)}")
+        check_text_size(message)
         tag = self.tag(message)
         if tag not in self._decoders:
             raise BadRequest(f"unknown message {self._tag_field} {tag[:40]!r}; {self._allowed()}")
@@ -65,6 +64,12 @@ class Decoder:
 
 def encode(message: msgspec.Struct) -> str:
     return msgspec.json.encode(message).decode()
+
+
+def check_text_size(message: str | bytes) -> None:
+    """Raise TooLarge for a text message no honest client sends; a character counts as at least one byte."""
+    if len(message) > MAX_TEXT_BYTES:
+        raise TooLarge(f"a text message may have {MAX_TEXT_BYTES} bytes, this one has {len(message)}")
 
 
 def check_audio_size(pcm: bytes) -> None:

@@ -120,6 +120,11 @@ class YapServer:
         """Who calls; empty before it has said so."""
         return self._sid
 
+    @property
+    def closed(self) -> bool:
+        """Whether the caller has said `close`."""
+        return self._state is _State.CLOSED
+
     def receive(self, message: str | bytes) -> Opened | Audio | ResetRequested | CloseRequested:
         """Understand one message. Raises BadRequest or TooLarge, after which the caller is let go."""
         if isinstance(message, bytes):
@@ -152,6 +157,10 @@ class YapServer:
         if "eou" not in self._events or not self._news.ended():
             return None
         return encode(EndOfUtterance(sid=self._sid, ts=self._now_ms(), end_ms=end_ms))
+
+    def before_final(self, heard: Utterance) -> str | None:
+        """Return the final's text as a last interim, for clients that know no finals; None if no news."""
+        return self.interim(heard.text, heard.end_ms, heard.offset)
 
     def final(self, reset: ResetRequested, heard: Utterance) -> str:
         """Return the one answer to a flush or a close; they are answered in order."""

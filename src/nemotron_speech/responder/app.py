@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.errors import BadRequest, SpeechError
+from nemotron_speech.errors import BadRequest, NotFound, SpeechError
 from nemotron_speech.responder import wire
 from nemotron_speech.responder.generation import Generation, Pace, Respond, generate
 from nemotron_speech.responder.metrics import Totals
@@ -62,6 +62,7 @@ def build_app(options: ResponderOptions | None = None, respond: Respond = reply)
             web.get("/metrics", responder.metrics),
             web.get("/models", responder.models),
             web.get("/v1/models", responder.models),
+            web.get("/v1/models/{id:.+}", responder.own_model),
             web.post("/tokenize", responder.tokenize),
             web.post("/apply-template", responder.apply_template),
             web.post("/completion", responder.complete),
@@ -81,7 +82,15 @@ async def error_boundary(request: web.Request, handler: Handler) -> web.StreamRe
     except SpeechError as error:
         return _json({"error": wire.error_body(error)}, status=error.http_status)
     except web.HTTPException as error:
-        return _json({"error": wire.http_error_body(error.status, error.reason)}, status=error.status)
+        answer = _json({"error": wire.http_error_body(error.status, error.reason)}, status=error.status)
+        if allowed := error.headers.get("Allow"):
+            answer.headers["Allow"] = allowed
+        return answer
+    except ConnectionResetError:
+        raise  # nobody is there to read an answer
+    except Exception as error:  # noqa: BLE001  a bug in one request must not end in a page of text
+        logger.opt(exception=error).error("a request failed: {} {}", request.method, request.path)
+        return _json({"error": wire.http_error_body(500, "internal error")}, status=500)
 
 
 class _Responder:
@@ -108,6 +117,12 @@ class _Responder:
 
     async def models(self, request: web.Request) -> web.Response:
         return _json(wire.models(self._options.model, self._options.n_ctx, self._started))
+
+    async def own_model(self, request: web.Request) -> web.Response:
+        asked, own = request.match_info["id"], self._options.model
+        if asked != own:
+            raise NotFound(f"there is no model {asked[:40]!r}; there is {own}")
+        return _json(wire.models(own, self._options.n_ctx, self._started)["data"][0])
 
     async def tokenize(self, request: web.Request) -> web.Response:
         try:

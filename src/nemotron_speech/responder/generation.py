@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from nemotron_speech.responder.promises import as_json
 from nemotron_speech.responder.replies import Turn
 from nemotron_speech.responder.requests import Job
 from nemotron_speech.responder.slots import Slot, common_prefix
@@ -114,7 +115,8 @@ async def generate(
     began = loop.time()
     generation.cached = slot.begin(generation.task, job.tokens, job.cache_prompt)
     await asyncio.sleep(pace.prompt_s(generation.evaluated, bool(job.begun)))
-    answer = remaining_tokens(respond(job.turns, datetime.now().astimezone()), job.begun)
+    said = respond(job.turns, datetime.now().astimezone())
+    answer = remaining_tokens(as_json(said) if job.in_json else said, job.begun)
     first = loop.time()
     generation.prompt_s = first - began
     room = n_ctx - len(job.tokens)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from nemotron_speech.errors import BadRequest
+from nemotron_speech.responder.promises import Promises
 from nemotron_speech.responder.replies import Turn
 from nemotron_speech.responder.tokens import NO_THOUGHTS, parse, render, tokenize
 
@@ -29,7 +30,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-class _Options(msgspec.Struct, kw_only=True):
+class _Options(Promises, kw_only=True):
     stream: bool = False
     stop: str | list[str] | None = None
     id_slot: int | None = None
@@ -94,6 +95,8 @@ class Job:
     return_progress: bool
     timings_per_token: bool
     include_usage: bool = False
+    in_json: bool = False
+    """Whether the answer is to be a JSON object."""
 
 
 def read_completion(data: bytes) -> Job:
@@ -106,6 +109,8 @@ def read_completion(data: bytes) -> Job:
 def read_chat(data: bytes) -> Job:
     """Read a chat request. Raises BadRequest."""
     body = _decode(data, ChatBody)
+    if not body.messages:
+        raise BadRequest("'messages' is empty; there is nothing to answer")
     if body.n != 1:
         raise BadRequest(f"'n' is {body.n}; this server gives one answer per request")
     turns = [message.turn() for message in body.messages]
@@ -148,11 +153,20 @@ def _job(body: _Options, turns: Sequence[Turn], begun: str, prompt: str, include
         return_progress=body.return_progress,
         timings_per_token=body.timings_per_token,
         include_usage=include_usage,
+        in_json=body.in_json,
     )
 
 
-def _decode(data: bytes, kind: type[Any]) -> Any:
+_Body = TypeVar("_Body", bound=_Options)
+
+
+def _decode(data: bytes, kind: type[_Body]) -> _Body:
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        fields = msgspec.json.decode(data)
+        if isinstance(fields, dict):
+            fields = {name: value for name, value in fields.items() if value is not None}
+        body = msgspec.convert(fields, kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(str(error)) from None
+    body.check()
+    return body

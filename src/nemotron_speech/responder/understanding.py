@@ -104,6 +104,22 @@ def whole(name: IntentName, text: str) -> Rule:
 # ------------------------------------------------------------------------------ rules with a field
 
 
+_USER = r"(?:the |our )?(?:user|caller|customer|visitor|guest|them)"
+_TO_INTRODUCE = re.compile(
+    r"\b(?:(?:introduc|present)(?:e|ing) yourself"
+    rf"|(?:greet|welcom)(?:e|ing)? {_USER}"
+    rf"|say(?:ing)? (?:hello|hi) to {_USER}"
+    r"|(?:ask|say)(?:ing)?\b.* how you (?:can|may|could|might) (?:help|assist|be of)"
+    r"|offer(?:ing)? (?:your |some )?(?:help|assistance)"
+    r"|(?:start|begin|open) (?:the|this|a|our) (?:conversation|call))\b"
+)
+"""Instructions to an assistant, as bots give them before anybody has spoken."""
+
+
+def _introduce(words: Sequence[str]) -> Intent | None:
+    return Intent(IntentName.INTRODUCE) if _TO_INTRODUCE.search(" ".join(words)) else None
+
+
 def _repeat(words: Sequence[str]) -> Intent | None:
     text = " ".join(words)
     match = re.search(r"\brepeat (?:after )?(?:me )?(.+)", text)
@@ -217,10 +233,7 @@ KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood, MORE, OKAY})
 
 RULES: tuple[Rule, ...] = (
     MORE,
-    phrases(
-        IntentName.INTRODUCE,
-        "introduce yourself, greet the user, greet the caller, present yourself, welcome the user",
-    ),
+    _introduce,
     phrases(
         IntentName.AGAIN,
         "say that again, say it again, say this again, say again, repeat that, repeat it, repeat yourself, "
