@@ -34,6 +34,7 @@ from websockets.asyncio.client import ClientConnection
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
+from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.connection import KeepConnected
 from pipecat_bots.peers.dependence import Server
 from pipecat_bots.peers.journal import Journal, Mark
@@ -42,8 +43,10 @@ from pipecat_bots.turns.turn_text import same_words
 
 TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
 
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0
 """How long a finished utterance waits for a lost server before the turn goes on without it."""
+MEMORY_S = 60.0
+"""How long it is kept after that, to be answered when the server is back."""
 FINAL_P99_S = 3.0
 """Speech end to final transcript. Finals are matched to their reset, so this only bounds the wait of a turn
 that has words already and gets none from its last pause."""
@@ -98,6 +101,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         """Reset ids of this connection, and the marks they stand for."""
         self._sending = asyncio.Lock()
         self._giving_up: asyncio.Task[None] | None = None
+        self._given_up = 0
+        """The newest mark that a turn went on without."""
+        self._owed = Owed.NOTHING
+        self._register_event_handler("on_unheard")
         self._resampler = create_stream_resampler()
 
     def can_generate_metrics(self) -> bool:
@@ -152,6 +159,20 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     # ------------------------------------------------------------------------------ to the server
 
+    @property
+    def is_awaited(self) -> bool:
+        return self._journal.speaking or self.owes_words
+
+    @property
+    def owes_words(self) -> bool:
+        """Whether something was said that has no transcript yet."""
+        return bool(self._journal.pending)
+
+    @property
+    def owed(self) -> Owed:
+        """What the user is owed for what was said in the outage."""
+        return self._owed
+
     async def _pump(self) -> None:
         """Send what the journal has, in order: the only sender, so a replay and new audio cannot mix."""
         async with self._sending:
@@ -191,6 +212,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         await self._pump()
 
     async def _on_lost(self) -> None:
+        self._owed = Owed.NOTHING
         if self._journal.pending:
             await self._give_up_later()
 
@@ -247,6 +269,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self._handle_transcription(text, True, self._language)
         elif is_last:
             await self._nothing_said()
+            if number and number == self._given_up:
+                await self._call_event_handler("on_unheard")
 
     async def _nothing_said(self) -> None:
         """Let the turn go on without words."""
@@ -270,10 +294,14 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self.cancel_task(task)
 
     async def _give_up(self, number: int) -> None:
+        """Let the turn go on; the words are kept for a while, and answered when the server is back."""
         await asyncio.sleep(self._patience_s)
-        logger.warning(f"{self}: an utterance was lost with {self._server.address}")
-        self._journal.answered(number)
+        logger.warning(f"{self}: an utterance waits in vain for {self._server.address}")
+        self._given_up, self._owed = number, Owed.ANSWER
         await self._nothing_said()
+        await asyncio.sleep(MEMORY_S)
+        self._journal.answered(number)
+        self._owed = Owed.REPETITION
 
     async def _disconnect(self) -> None:
         await self._stop_giving_up()
