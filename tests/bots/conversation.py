@@ -266,7 +266,8 @@ class Setting:
 
     verdicts: Sequence[float] = (0.9,)
     verdict_s: float = 0.04
-    final_s: float = 0.024
+    final_s: float | Sequence[float] = 0.024
+    """How long the recogniser takes for a final; several are taken in turn."""
     lag_s: float = 0.0
     """How long words are heard after their sound, and are missing from what a soft reset gives."""
     first_token_s: float = 0.09

@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Any, TypeVar
 
 import numpy as np
@@ -127,14 +128,18 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
 class FakeAsr(FakeServer):
     """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
 
-    Words are heard `lag_s` behind their sound; only a hard reset flushes them.
+    Words are heard `lag_s` behind their sound; only a hard reset flushes them. Several delays of finals are
+    taken in turn.
     """
 
     def __init__(
-        self, final_delay_s: float = 0.0, vocabulary: Sequence[str] = WORDS, lag_s: float = 0.0
+        self,
+        final_delay_s: float | Sequence[float] = 0.0,
+        vocabulary: Sequence[str] = WORDS,
+        lag_s: float = 0.0,
     ) -> None:
         super().__init__()
-        self.final_delay_s = final_delay_s
+        self._delays = cycle([final_delay_s] if isinstance(final_delay_s, int | float) else final_delay_s)
         self._lag_bytes = 2 * round(16000 * lag_s)
         self.vocabulary = vocabulary
         self.full = False
@@ -172,7 +177,7 @@ class FakeAsr(FakeServer):
                     text = heard(bytes(pcm), self.vocabulary)
                     pcm.clear()
                 if understood.finalize or not self._lag_bytes:
-                    await asyncio.sleep(self.final_delay_s)
+                    await asyncio.sleep(next(self._delays))
                 await ws.send_str(machine.final(understood, Utterance(text)))
         return ws
 

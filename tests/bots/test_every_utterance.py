@@ -39,33 +39,88 @@ def assert_answered(outcome: Outcome, script: list[Spoken]) -> None:
 # ------------------------------------------------------------------------------------------- cases
 
 QUESTION: list[Spoken] = [("alpha", 400), ("bravo", 300)]
-LAGS_S = (0.0, 0.1, 0.2, 0.3)
-FINALS_S = (0.024, 0.3, 1.0, 2.0, 3.0)
+SPLIT: list[Spoken] = [*QUESTION, ("", 0), ("charlie", 300), ("delta", 400)]
 
 
-@pytest.mark.parametrize("lag_s", LAGS_S)
-@pytest.mark.parametrize("final_s", FINALS_S)
-@pytest.mark.parametrize("gap_ms", [300, 700, 1500, 2500])
+def barge_ins(gap_ms: int, before_ms: int = 1500) -> list[Spoken]:
+    """A question, then over its answer "stop" and two more, each after so long a pause."""
+    first = [*QUESTION, ("", before_ms), (STOP_WORD, 400), ("", gap_ms)]
+    return [*first, ("charlie", 400), ("", gap_ms), ("delta", 300)]
+
+
+def split(pause_ms: int) -> list[Spoken]:
+    return [(word, ms or pause_ms) for word, ms in SPLIT]
+
+
+@pytest.mark.parametrize(
+    ("gap_ms", "final_s", "lag_s"),
+    [(300, 0.024, 0.0), (300, 1.0, 0.3), (700, 0.3, 0.2), (1500, (0.024, 2.0), 0.1), (2500, 3.0, 0.2)],
+)
 def test_three_short_barge_ins_in_a_row(gap_ms: int, final_s: float, lag_s: float) -> None:
-    script: list[Spoken] = [*QUESTION, ("", 1500), (STOP_WORD, 400), ("", gap_ms)]
-    script += [("charlie", 400), ("", gap_ms), ("delta", 300)]
-    assert_answered(hold([*script, ("", 6000)], Setting(final_s=final_s, lag_s=lag_s)), script)
+    script = barge_ins(gap_ms)
+    outcome = hold(script, Setting(final_s=final_s, lag_s=lag_s))
+    assert_answered(outcome, script)
+    assert not any(asked[-1]["content"].endswith(STOP_WORD) for asked in outcome.asked)
 
 
-@pytest.mark.parametrize("lag_s", LAGS_S)
-@pytest.mark.parametrize("final_s", FINALS_S)
-@pytest.mark.parametrize("pause_ms", [100, 400, 800, 1200, 2000])
-def test_an_utterance_split_by_a_pause(pause_ms: int, final_s: float, lag_s: float) -> None:
-    script: list[Spoken] = [("alpha", 400), ("bravo", 300), ("", pause_ms), ("charlie", 300), ("delta", 400)]
-    assert_answered(hold([*script, ("", 6000)], Setting(final_s=final_s, lag_s=lag_s)), script)
+@pytest.mark.parametrize(
+    ("pause_ms", "final_s", "lag_s"),
+    [
+        (100, 1.0, 0.3),
+        (400, 0.024, 0.2),
+        (400, (0.024, 2.9), 0.1),
+        (800, (0.024, 1.5), 0.2),
+        (1200, (2.0, 0.1), 0.3),
+        (2000, 3.0, 0.1),
+    ],
+)
+@pytest.mark.parametrize("verdicts", [(0.9,), (0.0, 0.9)], ids=["sounds complete", "sounds unfinished"])
+def test_an_utterance_split_by_a_pause(
+    verdicts: tuple[float, ...], pause_ms: int, final_s: float, lag_s: float
+) -> None:
+    script = split(pause_ms)
+    assert_answered(hold(script, Setting(verdicts=verdicts, final_s=final_s, lag_s=lag_s)), script)
 
 
-@pytest.mark.parametrize("lag_s", LAGS_S)
-@pytest.mark.parametrize("final_s", FINALS_S)
+@pytest.mark.parametrize(("final_s", "lag_s"), [(0.024, 0.0), (0.3, 0.2), (1.5, 0.3)])
 def test_words_spoken_as_soon_as_the_bot_has_said_its_last_one(final_s: float, lag_s: float) -> None:
     setting = Setting(final_s=final_s, lag_s=lag_s)
-    first = hold([*QUESTION, ("", 6000)], setting)
+    first = hold(QUESTION, setting)
     ended_s = first.answered_at[0] + len("Answer 1 is what I have to say.") * SPOKEN_MS / 1000
-    pause_ms = 20 * round(50 * (ended_s + 0.1 - 0.7))
-    script: list[Spoken] = [*QUESTION, ("", pause_ms), ("charlie", 300)]
-    assert_answered(hold([*script, ("", 6000)], setting), script)
+    script: list[Spoken] = [*QUESTION, ("", 20 * round(50 * (ended_s + 0.1 - 0.7))), ("charlie", 300)]
+    assert_answered(hold(script, setting), script)
+
+
+# -------------------------------------------------------------------------------- whatever happens
+
+WORD = st.sampled_from(NAMES[1:])
+STRETCH = st.tuples(st.one_of(WORD, st.just(STOP_WORD)), st.sampled_from((240, 300, 500)))
+PAUSE_MS = st.sampled_from((100, 300, 400, 700, 1200, 2000, 2600))
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[Spoken]:
+    """A question, then short stretches of speech, over the answer or not; the last one is no stop word."""
+    script: list[Spoken] = [*QUESTION, ("", draw(PAUSE_MS))]
+    for _ in range(draw(st.integers(0, 3))):
+        script += [draw(STRETCH), ("", draw(PAUSE_MS))]
+    return [*script, (draw(WORD), 300)]
+
+
+SETTINGS = st.builds(
+    Setting,
+    verdicts=st.sampled_from(((0.9,), (0.0, 0.9), (0.45,))),
+    final_s=st.lists(st.sampled_from((0.001, 0.024, 0.3, 1.0, 2.0, 2.9)), min_size=1, max_size=3),
+    lag_s=st.sampled_from((0.0, 0.1, 0.2, 0.3)),
+    first_token_s=st.sampled_from((0.001, 0.09, 1.0)),
+    voice_s=st.sampled_from((0.001, 0.11, 0.5)),
+    speculation=st.sampled_from((0.0, 1.0)),
+)
+
+
+@settings(max_examples=8, suppress_health_check=list(HealthCheck), deadline=None)
+@given(scripts(), SETTINGS)
+def test_every_utterance_is_answered_whatever_the_pauses_and_however_late_its_words(
+    script: list[Spoken], setting: Setting
+) -> None:
+    assert_answered(hold(script, setting), script)
