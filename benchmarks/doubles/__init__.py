@@ -1,1 +1,0 @@
-"""Scripted doubles of the servers this project did not write: the plain protocol, nothing added."""
