@@ -75,6 +75,11 @@ class PlainServer:
         self._speaking: Asked | None = None
         self._samples = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being spoken or is to be."""
+        return self._speaking is None and not self._queue
+
     def receive(self, message: str) -> list[str]:
         """Take in one message; return the replies to send now. Raises ValueError for what is no JSON."""
         data: dict[str, Any] = json.loads(message)
