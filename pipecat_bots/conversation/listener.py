@@ -19,7 +19,7 @@ from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
 from pipecat.turns.user_turn_controller import UserTurnController
 
-from pipecat_bots.frames import VoiceActivityFrame
+from pipecat_bots.frames import SilenceFrame, VoiceActivityFrame
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 
@@ -75,6 +75,7 @@ class Listener(LLMUserAggregator):
         super().__init__(context, params=params, **kwargs)
         if isinstance(params.vad_analyzer, WatchfulVADAnalyzer):
             params.vad_analyzer.on_change = self._on_voice_activity
+            params.vad_analyzer.on_silence = self._on_silence
         self.add_event_handler("on_user_mute_started", partial(self._mute_recogniser, True))
         self.add_event_handler("on_user_mute_stopped", partial(self._mute_recogniser, False))
 
@@ -84,6 +85,9 @@ class Listener(LLMUserAggregator):
 
     async def _on_voice_activity(self, voiced: bool) -> None:
         await self._queued_broadcast_frame(VoiceActivityFrame, voiced=voiced)
+
+    async def _on_silence(self) -> None:
+        await self._queued_broadcast_frame(SilenceFrame)
 
     async def _on_user_turn_started(
         self,

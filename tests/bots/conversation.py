@@ -36,7 +36,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
-from pipecat_bots.frames import AnnouncementFrame, VoiceActivityFrame
+from pipecat_bots.frames import AnnouncementFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.interruptions.phrases import ASSENT, STOP, Phrases
 from pipecat_bots.interruptions.playout import Playout
@@ -79,6 +79,8 @@ def user(script: Iterable[Spoken]) -> list[Step]:
             if voiced is not bool(word):
                 voiced = bool(word)
                 steps.append(VoiceActivityFrame(voiced))
+            if speaking and quiet_ms == 60:
+                steps.append(SilenceFrame())
             if not speaking and voice_ms >= 200:
                 speaking = True
                 steps.append(VADUserStartedSpeakingFrame(start_secs=0.2))
