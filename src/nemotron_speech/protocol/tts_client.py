@@ -42,6 +42,8 @@ class TtsClient:
         self._outbox: list[str] = []
         self._talk: NamedTalk | PlainTalk | None = None
         self._greeted = False
+        self.sample_rate: int | None = None
+        """Hz, as announced last; None while the server has stated none."""
         self._before: deque[Ask] = deque()
         """Asked for before the server has shown its habits."""
 
@@ -99,6 +101,8 @@ class TtsClient:
             decoded = FROM_SERVER.decode_known(message)
         except BadRequest as error:
             raise PeerError(f"the synthesiser broke the protocol: {error}") from None
+        if isinstance(decoded, StreamCreated):
+            self.sample_rate = decoded.sample_rate or self.sample_rate
         if self._talk is not None:
             return () if decoded is None else self._talk.receive(decoded)
         return self._meet(decoded)
