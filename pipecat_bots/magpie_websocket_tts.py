@@ -312,6 +312,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     async def _on_connected(self) -> None:
         logger.info(f"{self}: connected to {self._server.address}")
+        self._patience.begin(asyncio.get_running_loop().time())
         self._ask_again()
 
     def _ask_again(self) -> None:
@@ -321,7 +322,6 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
                 self._ask(context_id, utterance, segment)
             if utterance.is_finished:
                 self._client.finish(context_id)
-        self._patience.begin(asyncio.get_running_loop().time())
         self._to_send.set()
         self._news.set()
 
@@ -386,6 +386,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
                 logger.warning(f"{self}: no sign of the {self._server.name}; it is asked again")
                 await self._keep_the_rest()
                 self._client.cancel()
+                self._patience.begin_again(asyncio.get_running_loop().time())
                 self._ask_again()
             case Voice.ASKED_AGAIN:
                 await self._report_outage(silent(self._server), "it was asked twice")

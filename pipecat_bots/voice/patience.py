@@ -9,8 +9,8 @@ from enum import Enum, auto
 
 SILENT_S = 2.0
 """Without any sign of a server that could have begun."""
-ANNOUNCED_S = 5.0
-"""Without audio behind a sign that it has begun."""
+ANNOUNCED_S = 8.0
+"""Without audio behind a sign that it has begun: an engine without a GPU may need that for a sentence."""
 MOST_S = 20.0
 _MARGIN = 2.0
 """How much longer than ever before a server may take."""
@@ -37,11 +37,15 @@ class Patience:
         self._since = 0.0
         self._slowest_s = 0.0
         self.is_announced = False
-        """Whether the newest sign was that it has begun, and no audio yet."""
+        """Whether it has said that it begins, and has sent no audio since."""
 
     def begin(self, now: float) -> None:
         """Count from here: the server can begin."""
         self._since, self.is_announced = now, False
+
+    def begin_again(self, now: float) -> None:
+        """Count from here: it is asked a second time, and may be at the first still."""
+        self._since = now
 
     def announced(self, now: float) -> None:
         """Note that it has begun."""
