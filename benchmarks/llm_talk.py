@@ -22,6 +22,7 @@ from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.model.handshake import Strategy
 from pipecat_bots.model.reply import Reply
+from pipecat_bots.speculation.speculation import Speculation
 
 SYSTEM = "You are a helpful voice assistant. " * 12
 
@@ -57,9 +58,9 @@ class Watched(LlamaCppChunkedLLMService):
         self.first_token_at = 0.0
         self.closed_at = 0.0
 
-    async def _generate(self, reply: Reply) -> None:
+    async def _generate(self, reply: Reply, guess: Speculation | None) -> None:
         try:
-            await super()._generate(reply)
+            await super()._generate(reply, guess)
         finally:
             self.closed_at = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""The bot for a large model on vLLM (or any OpenAI-compatible server), with speech made in whole segments.
+"""The bot for a large model on vLLM, or on any OpenAI-compatible server.
 
 uv run pipecat_bots/bot_vllm.py [-t webrtc|daily|twilio|...]
 """
@@ -21,7 +21,7 @@ def services(settings: BotSettings) -> Services:
         model=settings.nvidia_llm_model,
         **llm_options(settings),
     )
-    return Services(recogniser(settings), llm, voice(settings, "batch"))
+    return Services(recogniser(settings), llm, voice(settings, "adaptive"))
 
 
 async def bot(runner_args: RunnerArguments) -> None:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from loguru import logger
 from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
     Frame,
     FunctionCallFromLLM,
     FunctionCallResultFrame,
@@ -26,6 +27,8 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
@@ -39,7 +42,8 @@ from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
+from pipecat_bots.model.guesses import Guesses
+from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.model.reply import Refused, Reply
@@ -47,12 +51,13 @@ from pipecat_bots.model.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.model.tools import TOOL_TIMEOUT_S
 from pipecat_bots.model.warmer import Warmer
 from pipecat_bots.peers.dependence import Server
+from pipecat_bots.speculation.speculation import Speculation, speculation_of
 from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
-VOICE_TIMEOUT_S = 30.0
-"""Longer than any segment takes to synthesise."""
+VOICE_PATIENCE_S = 6.0
+"""Longer than a voice that lives takes to begin, and to begin once more on a fresh stream."""
 TOOL_PATIENCE_S = 0.6
 """How long a tool may take before the user is told that it is at work."""
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
@@ -73,7 +78,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         first_chunk: Tokens of the first chunk of an answer.
         later_chunks: Tokens of every other chunk.
         run_ahead: Chunks that the voice may have and not have spoken.
-        voice_timeout_s: When a voice that gives no sign is no longer waited for.
+        voice_patience_s: How long a voice that gives no sign is waited for, above what it was given to say.
         while_tools_run: What is said when a tool takes longer than a moment; empty for nothing.
         endpoints: The server, where it is another than `base_url` says.
         model: Its model's name, where that matters.
@@ -92,7 +97,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         first_chunk: Budget = FIRST_CHUNK,
         later_chunks: Budget = LATER_CHUNKS,
         run_ahead: int = 1,
-        voice_timeout_s: float = VOICE_TIMEOUT_S,
+        voice_patience_s: float = VOICE_PATIENCE_S,
         while_tools_run: str = "",
         endpoints: Endpoints | None = None,
         model: str | None = None,
@@ -110,16 +115,19 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         self._model = ModelServer(endpoints, slots or OwnSlot())
         self._strategy = strategy
         self._budgets = first_chunk, later_chunks
-        self._handshake = Handshake(run_ahead, voice_timeout_s)
+        self._handshake = Handshake(run_ahead, voice_patience_s)
         self._haste = Haste(strategy.first_s)
         self._saying = asyncio.Lock()
         self._reply: Reply | None = None
         """The answer being given."""
         self._window = Window()
         self._verbatim = Verbatim()
-        self.warmer = Warmer(self._model, self._request, self, lambda: self._reply is None)
+        self.warmer = Warmer(self._model, self._request, self, lambda: self._is_idle)
+        self._guesses = Guesses(self._model, self, self.warmer.start)
         self._user_speaks = False
         """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
+        self._user_pauses = False
+        """Within a turn, which may be over in a moment."""
         self._while_tools_run = while_tools_run
         self._filler: asyncio.Task[None] | None = None
 
@@ -134,6 +142,10 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     def _may_ask_again(self) -> bool:
         return not (self._model.is_strict and self._has_said_something)
 
+    @property
+    def _is_idle(self) -> bool:
+        return self._reply is None and not self._guesses.is_reading and not self._user_pauses
+
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         self._model.open()
@@ -142,6 +154,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     async def cleanup(self) -> None:
         await super().cleanup()
         await self.warmer.stop()
+        await self._guesses.close()
         await self._stop_filler()
         await self._model.close()
 
@@ -162,13 +175,21 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             await self.push_frame(frame, direction)
 
     async def _note(self, frame: Frame) -> None:
-        if isinstance(frame, InterruptionFrame):
-            await self._stop_filler()
-        elif isinstance(frame, UserStoppedSpeakingFrame):
-            self._user_speaks = False
-        elif isinstance(frame, UserStartedSpeakingFrame):
-            self._user_speaks = True
-            self.warmer.start_again()
+        match frame:
+            case InterruptionFrame():
+                await self._stop_filler()
+            case EagerEndOfTurnCancelFrame():
+                self._guesses.note_settled()
+            case UserStartedSpeakingFrame():
+                self._user_speaks = True
+            case UserStoppedSpeakingFrame():
+                self._user_speaks = self._user_pauses = False
+                self._guesses.note_settled()
+            case VADUserStoppedSpeakingFrame():
+                self._user_pauses = self._user_speaks
+            case VADUserStartedSpeakingFrame():
+                self._user_pauses = False
+                self.warmer.start()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if isinstance(frame, FunctionCallResultFrame):
@@ -176,6 +197,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         await super().push_frame(frame, direction)
 
     async def _respond(self, context: LLMContext) -> None:
+        await self._guesses.wait_if_dear(speculation_of(context))
         await self.push_frame(LLMFullResponseStartFrame())
         await self.start_processing_metrics()
         try:
@@ -233,7 +255,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         """Answer, to a shorter conversation where the whole is too long; return the reply it came to."""
         while True:
             try:
-                await self._answer(reply)
+                await self._answer(reply, speculation_of(context))
                 return reply
             except Refused as refusal:
                 if reply.begun or not refusal.error.is_context_overflow:
@@ -250,7 +272,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     async def _reply_to(self, context: LLMContext) -> Reply:
         return Reply(await self._request(context), Chunker(*self._budgets))
 
-    async def _answer(self, reply: Reply) -> None:
+    async def _answer(self, reply: Reply, guess: Speculation | None) -> None:
         """Speak the reply chunk by chunk; the request is closed while the voice is too far behind."""
         self._handshake.begin()
         self._haste.begin()
@@ -258,7 +280,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         try:
             while not reply.over:
                 if not reply.finished:
-                    await self._generate(reply)
+                    await self._generate(reply, guess)
                 while not reply.over and (reply.finished or not self._is_low(reply)):
                     await self._handshake.news()
                     await self._say_ready(reply)
@@ -266,36 +288,29 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             self._reply = None
 
     @through_restarts
-    async def _generate(self, reply: Reply) -> None:
+    async def _generate(self, reply: Reply, guess: Speculation | None) -> None:
         """Receive more of the reply until that is enough, speaking what is complete."""
-        ended = False
+        incoming = await self._guesses.open(reply.next_request(), guess)
         try:
-            async with aclosing(self._model.events(reply.next_request())) as reads:
-                async for events in reads:
-                    await self._report_recovery()
-                    if any(isinstance(event, TextDelta) and event.generated for event in events):
-                        await self.stop_ttfb_metrics()
-                    reply.take(events, in_haste=self._is_in_haste(reply))
-                    ended = reply.finished
-                    await self._say_ready(reply)
-                    if ended or self._has_enough(reply):
-                        return
+            async for events in incoming.reads():
+                await self._report_recovery()
+                if any(isinstance(event, TextDelta) and event.generated for event in events):
+                    await self.stop_ttfb_metrics()
+                reply.take(events, in_haste=self._is_in_haste(reply))
+                await self._say_ready(reply)
+                if not reply.finished and self._has_enough(reply):
+                    await incoming.close()
+                    return
         except Refused as refusal:
             if not (reply.begun and refusal.error.is_context_overflow):
                 raise
             logger.info(f"{self}: the server has no room for the rest of the answer")
             self._model.learn_context(refusal.error.context_tokens)
             reply.cut_short()
-            ended = True
         finally:
-            if not ended:
+            if not reply.finished:
                 reply.abandon_request()
-
-    @property
-    def _pace(self) -> Strategy:
-        if not self._fate.is_speculating:
-            return self._strategy
-        return min(self._strategy, GUESSED, key=lambda strategy: strategy.read_ahead_s)
+            await self._guesses.release(incoming)
 
     def _is_in_haste(self, reply: Reply) -> bool:
         """Whether the listener waits for the next chunk, and the voice for nothing else."""
@@ -303,12 +318,12 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         return awaited and self._haste.is_due(asyncio.get_running_loop().time())
 
     def _has_enough(self, reply: Reply) -> bool:
-        enough = self._pace.is_enough(reply.waiting_characters, self._handshake.must_wait)
-        return enough and not self._model.is_strict
+        enough = self._strategy.is_enough(reply.waiting_characters, self._handshake.must_wait)
+        return enough and self._model.can_go_on(at_any_price=self._strategy.is_in_chunks)
 
     def _is_low(self, reply: Reply) -> bool:
         behind = self._handshake.must_wait
-        return self._pace.is_low(len(reply.chunks), reply.waiting_characters, behind)
+        return self._strategy.is_low(len(reply.chunks), reply.waiting_characters, behind)
 
     async def _say_ready(self, reply: Reply) -> None:
         async with self._saying:  # the voice's answers and the model's text come by two ways
@@ -322,7 +337,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             await self.push_frame(LLMTextFrame(chunk))
         elif chunk.strip():
             frame = LLMChunkFrame(chunk, TextType.SENTENCE)
-            self._handshake.gave(frame.id)
+            self._handshake.gave(frame.id, chunk)
             self._haste.gave(chunk, asyncio.get_running_loop().time())
             await self.push_frame(frame)
 

@@ -83,7 +83,7 @@ class BotSettings(Settings):
         "(docs/decisions/llm-strategy.md).",
     )
     bot_read_ahead_secs: float = Field(
-        default=20.0,
+        default=60.0,
         ge=0,
         description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped, "
         "to go on when the voice has caught up.",
@@ -121,7 +121,7 @@ class BotSettings(Settings):
         description="Tokens of the first chunk of an answer at most.",
     )
     bot_first_text_secs: float = Field(
-        default=0.06,
+        default=0.03,
         ge=0,
         description="How long the text of a streamed answer is gathered before its beginning is spoken; with "
         "more the first segment is longer.",

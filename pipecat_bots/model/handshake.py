@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-READ_AHEAD_S = 20.0
-FIRST_S = 0.06
-"""Gathers four tokens of a model that makes sixty in a second, a clause of one that makes two hundred."""
+READ_AHEAD_S = 60.0
+"""Some 240 tokens, four seconds of a model that makes sixty in a second: few answers are as long, and what an
+interruption makes useless is less than what another request may have to read."""
+FIRST_S = 0.03
+"""Gathers three words of a model that makes sixty tokens in a second, a clause of one that makes 200."""
 NEXT_S = 0.3
 """What a voice needs to begin with its next segment, and as much again for a busy machine."""
 VOICE_S = 0.1
@@ -34,6 +36,11 @@ class Strategy:
     go_on_below: int
     first_s: float | None = None
 
+    @property
+    def is_in_chunks(self) -> bool:
+        """Whether each chunk is a request of its own."""
+        return self.read_ahead_s == 0
+
     def is_enough(self, waiting_characters: int, voice_is_behind: bool) -> bool:
         return voice_is_behind and waiting_characters >= self.read_ahead_s * _CHARACTERS_PER_S
 
@@ -43,8 +50,6 @@ class Strategy:
 
 
 CHUNKED = Strategy(read_ahead_s=0.0, go_on_below=1)
-GUESSED = Strategy(read_ahead_s=2.0, go_on_below=1)
-"""Of an answer that may be withdrawn: no more than lets the voice go on when it is confirmed."""
 
 
 def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S) -> Strategy:
@@ -86,14 +91,15 @@ class Haste:
 class Handshake:
     """Chunks given to the voice and not spoken yet, at most `run_ahead` of them.
 
-    Every chunk is answered by the voice, spoken or not, so the timeout only covers a voice that hangs. After
-    one, the rest of the answer is not held back.
+    Every chunk is answered by the voice, spoken or not, so the timeout only covers a voice that hangs: it is
+    `patience_s` above what the chunks take to be heard. After one, the rest of the answer is not held back.
     """
 
-    def __init__(self, run_ahead: int, timeout_s: float) -> None:
+    def __init__(self, run_ahead: int, patience_s: float) -> None:
         self._run_ahead = run_ahead
-        self._timeout_s = timeout_s
-        self._unspoken: set[int] = set()
+        self._patience_s = patience_s
+        self._unspoken: dict[int, float] = {}
+        """Seconds of speech of each."""
         self._changed = asyncio.Event()
         self._trusted = True
 
@@ -102,13 +108,13 @@ class Handshake:
         self._unspoken.clear()
         self._trusted = True
 
-    def gave(self, chunk_id: int) -> None:
+    def gave(self, chunk_id: int, text: str) -> None:
         if self._trusted:
-            self._unspoken.add(chunk_id)
+            self._unspoken[chunk_id] = len(text) / _CHARACTERS_PER_S
 
     def spoken(self, chunk_id: int | None) -> None:
-        if chunk_id in self._unspoken:
-            self._unspoken.discard(chunk_id)
+        if chunk_id is not None and chunk_id in self._unspoken:
+            del self._unspoken[chunk_id]
             self._changed.set()
 
     @property
@@ -119,11 +125,12 @@ class Handshake:
         """Return when the voice has spoken something; at once while it has room."""
         if not self.must_wait:
             return
+        timeout_s = self._patience_s + sum(self._unspoken.values())
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 self._changed.clear()
                 await self._changed.wait()
         except TimeoutError:
-            logger.warning(f"the voice gave no sign for {self._timeout_s} s; the answer goes on without it")
+            logger.warning(f"the voice gave no sign for {timeout_s:.0f} s; the answer goes on without it")
             self._trusted = False
             self._unspoken.clear()

@@ -26,6 +26,7 @@ from nemotron_speech.protocol.llama import (
 )
 from nemotron_speech.protocol.slots import SlotPolicy
 from pipecat_bots.model.reply import Refused
+from pipecat_bots.model.server_cache import GoesBack, ServerCache
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 60.0
@@ -65,6 +66,7 @@ class ModelServer:
         self._at = endpoints
         self._slots = slots
         self._http: aiohttp.ClientSession | None = None
+        self.cache = ServerCache(GoesBack.ANYWHERE if endpoints.plain else GoesBack.UNKNOWN)
         self.is_strict = False
         """Whether it refuses all fields but OpenAI's: then an answer that was stopped cannot go on."""
         self.context_tokens: int | None = None
@@ -92,17 +94,31 @@ class ModelServer:
         """Whether every request meets the same cache, so that warming it serves the next one."""
         return self._slots.keeps_one_cache
 
-    async def events(self, request: ChatRequest) -> AsyncGenerator[list[Event], None]:
+    def can_go_on(self, *, at_any_price: bool) -> bool:
+        """Whether an answer can be gone on with after its request was closed, and at what price."""
+        return not self.is_strict and (at_any_price or self.cache.can_go_on_after_a_stop)
+
+    @property
+    def pays_for_a_wrong_guess(self) -> bool:
+        """Whether the conversation is read again when a request is replaced by another."""
+        return self.keeps_one_cache and self.cache.pays_for_a_wrong_guess
+
+    async def events(
+        self, request: ChatRequest, *, is_warm_up: bool = False
+    ) -> AsyncGenerator[list[Event], None]:
         """Give what is received, read by read; closing the generator closes the request.
 
         Raises Refused, and what is in `GONE`.
         """
         slot = await self._slot()
+        number = self.cache.begin(request)
         try:
             async with await self._answer(replace(request, id_slot=slot, plain=self._at.plain)) as response:
                 answer = ChatAnswer()
                 async for data in response.content.iter_any():
-                    yield answer.feed(data)
+                    events = answer.feed(data)
+                    self.cache.take(number, events, is_warm_up=is_warm_up)
+                    yield events
                     if answer.ended:
                         return
                 yield answer.end()
@@ -141,7 +157,7 @@ class ModelServer:
     async def warm(self, request: ChatRequest) -> int:
         """Have the request's messages evaluated into the cache; return how many tokens that took."""
         warm_up = replace(request, plain=self._at.plain).warm_up()
-        async with aclosing(self.events(warm_up)) as reads:
+        async with aclosing(self.events(warm_up, is_warm_up=True)) as reads:
             async for events in reads:
                 for event in events:
                     if isinstance(event, Finish):

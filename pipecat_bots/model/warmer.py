@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 
-from nemotron_speech.protocol.llama import ChatRequest, Message
+from nemotron_speech.protocol.llama import ChatRequest
 from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.model.model_server import GONE, ModelServer
 from pipecat_bots.model.reply import Refused
 
 
 class Warmer:
-    """Keeps the server's cache at the end of a conversation; an answer stops it, and evaluates the rest.
+    """Keeps the server's cache at the end of a conversation, where the next question gains by it.
+
+    What it has read is the beginning of what is asked next, so an answer that stops it goes on from there.
 
     Args:
         model: The server.
@@ -38,8 +40,6 @@ class Warmer:
         self._is_idle = is_idle
         self._conversation: Conversation | None = None
         self._task: asyncio.Task[None] | None = None
-        self._warm: Sequence[Message] = ()
-        """What the server has read."""
         self.tokens = 0
         """Evaluated while nobody waited for them."""
 
@@ -57,14 +57,8 @@ class Warmer:
         if self._may_work() and not self.is_at_work:
             self._task = self._owner.create_task(self._work(), "warm")
 
-    def start_again(self) -> None:
-        """Read all of it: another conversation may have taken its place in the cache."""
-        self._warm = ()
-        self.start()
-
     async def stop(self) -> None:
         task, self._task = self._task, None
-        self._warm = ()
         if task is not None and not task.done():
             await self._owner.cancel_task(task)
 
@@ -81,9 +75,10 @@ class Warmer:
     async def _work(self) -> None:
         with suppress(*GONE, Refused):  # the answer will say what is wrong
             await self._model.learn_context_tokens()
+            before: ChatRequest | None = None
             while self._conversation is not None and self._may_work():
                 request = await self._request(self._conversation)
-                if request.messages == self._warm:
+                if request == before or not self._model.cache.gains_by_reading(request.messages):
                     return
-                self._warm = request.messages
+                before = request
                 self.tokens += await self._model.warm(request)

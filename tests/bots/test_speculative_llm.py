@@ -8,7 +8,7 @@ from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import CHUNKED, GUESSED, Strategy, streamed
+from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 from tests.bots.answering import LONG, said
@@ -47,30 +47,76 @@ def test_a_request_that_was_withdrawn_in_the_queue_is_never_sent(plain: bool) ->
     scenario()
 
 
-@pytest.mark.parametrize(
-    ("strategy", "ahead"), [(streamed(), GUESSED.read_ahead_s), (CHUNKED, 0.0)], ids=["streamed", "chunked"]
-)
-def test_no_more_than_two_seconds_are_read_of_an_answer_that_may_be_withdrawn(
-    strategy: Strategy, ahead: float
-) -> None:
-    @virtual_time
-    async def scenario() -> None:
-        async with FakeLlm(ANSWER) as llm, FakeTts() as tts:
-            service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=strategy)
-            speculation, waiting = Speculation("Hello"), list[int]()
+@virtual_time
+async def test_a_guess_in_chunks_is_read_as_far_as_the_voice_may_have_it() -> None:
+    async with FakeLlm(ANSWER) as llm, FakeTts() as tts:
+        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=CHUNKED)
+        speculation, waiting = Speculation("Hello"), list[int]()
 
-            async def look() -> None:
-                assert service._reply is not None
-                waiting.append(service._reply.waiting_characters)
+        async def look() -> None:
+            assert service._reply is not None
+            waiting.append(service._reply.waiting_characters)
 
-            async def confirm() -> None:
-                speculation.confirm()
+        async def confirm() -> None:
+            speculation.confirm()
 
-            steps = [guessed(speculation), SleepFrame(8), look, confirm, UserStoppedSpeakingFrame()]
-            voice = MagpieWebSocketTTSService(url=tts.url)
-            down, _ = await through([service, voice], [SleepFrame(0.3), *steps, SleepFrame(30)])
-        assert waiting[0] <= ahead * 1000 / 65 + len(" Sentence")
-        assert llm.aborted >= 1
-        assert said(down) == ANSWER
+        steps = [guessed(speculation), SleepFrame(8), look, confirm, UserStoppedSpeakingFrame()]
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        down, _ = await through([service, voice], [SleepFrame(0.3), *steps, SleepFrame(30)])
+    assert waiting[0] <= len(" Sentence")
+    assert said(down) == ANSWER
 
-    scenario()
+
+@virtual_time
+async def test_a_guess_that_is_confirmed_is_one_request_however_late() -> None:
+    async with FakeLlm(ANSWER) as llm, FakeTts() as tts:
+        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=streamed())
+        speculation = Speculation("Hello")
+
+        async def confirm() -> None:
+            speculation.confirm()
+
+        steps = [guessed(speculation), SleepFrame(8), confirm, UserStoppedSpeakingFrame()]
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        down, _ = await through([service, voice], [SleepFrame(0.3), *steps, SleepFrame(30)])
+    assert said(down) == ANSWER
+    assert (len(llm.requests), llm.aborted) == (1, 0)
+
+
+async def asked_twice(llm: FakeLlm, first: str, second: str, pause_s: float) -> str:
+    """Guess, withdraw the guess, and ask again after a pause; return what was said."""
+    async with FakeTts() as tts:
+        service = LlamaCppChunkedLLMService(base_url=llm.url, strategy=streamed())
+        speculation = Speculation(first)
+
+        async def withdraw() -> None:
+            speculation.withdraw()
+
+        steps = [guessed(speculation), SleepFrame(0.1), withdraw, EagerEndOfTurnCancelFrame()]
+        steps += [SleepFrame(pause_s), question(second), SleepFrame(30)]
+        voice = MagpieWebSocketTTSService(url=tts.url)
+        down, _ = await through([service, voice], [SleepFrame(0.3), *steps])
+    return said(down)
+
+
+@virtual_time
+async def test_who_asks_the_same_again_takes_over_the_answer_that_was_withdrawn() -> None:
+    async with FakeLlm(ANSWER) as llm:
+        said = await asked_twice(llm, "Hello", "Hello", 0.3)
+    assert said.endswith(ANSWER)
+    assert (len(llm.requests), llm.aborted) == (1, 0)
+
+
+@virtual_time
+async def test_other_words_close_the_answer_that_was_withdrawn() -> None:
+    async with FakeLlm(ANSWER) as llm:
+        said = await asked_twice(llm, "Hello", "Hello there", 0.3)
+    assert said.endswith(ANSWER)
+    assert (len(llm.requests), llm.aborted) == (2, 1)
+
+
+@virtual_time
+async def test_an_answer_that_was_withdrawn_does_not_go_on_for_long() -> None:
+    async with FakeLlm(LONG) as llm:
+        assert (await asked_twice(llm, "Hello", "Hello", 3.0)).count("Sentence number 9 ") == 1
+    assert (len(llm.requests), llm.aborted) == (2, 1)

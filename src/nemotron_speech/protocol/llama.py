@@ -236,6 +236,8 @@ class Finish:
     cached_tokens: int = 0
     """Of the prompt, those that did not have to be evaluated again."""
     completion_tokens: int = 0
+    states_cache: bool = False
+    """Whether the server says how many tokens were cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,7 @@ class ChatAnswer:
         self._parser = SseParser()
         self._reason: FinishReason | None = None
         self._usage = Usage()
-        self._timings = Timings()
+        self._timings: Timings | None = None
         self.ended = False
         """Whether the last event (Finish or ServerError) has been given."""
 
@@ -306,13 +308,14 @@ class ChatAnswer:
 
     def _finish(self, reason: FinishReason) -> Finish:
         self.ended = True
-        usage, timings = self._usage, self._timings
-        details = usage.prompt_tokens_details or PromptDetails()
+        usage, timings = self._usage, self._timings or Timings()
+        details = usage.prompt_tokens_details or PromptDetails(None)
         return Finish(
             reason,
             prompt_tokens=usage.prompt_tokens or timings.cache_n + timings.prompt_n,
             cached_tokens=timings.cache_n or details.cached_tokens or 0,
             completion_tokens=usage.completion_tokens or timings.predicted_n,
+            states_cache=self._timings is not None or details.cached_tokens is not None,
         )
 
 
@@ -348,7 +351,8 @@ class CompletionAnswer:
             reason = FinishReason.LENGTH if chunk.stop_type == "limit" else FinishReason.STOP
             timings = chunk.timings or Timings()
             prompt_tokens = timings.cache_n + timings.prompt_n
-            events.append(Finish(reason, prompt_tokens, timings.cache_n, timings.predicted_n))
+            stated = chunk.timings is not None
+            events.append(Finish(reason, prompt_tokens, timings.cache_n, timings.predicted_n, stated))
         return events
 
 

@@ -1,0 +1,106 @@
+"""Requests for answers that may be withdrawn: no prompt is read twice, and none where that is dear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pipecat.processors.frame_processor import FrameProcessor
+
+from nemotron_speech.protocol.llama import ChatRequest
+from pipecat_bots.model.incoming import Incoming
+from pipecat_bots.model.model_server import ModelServer
+from pipecat_bots.speculation.speculation import Speculation
+
+KEEP_S = 1.5
+"""How long a withdrawn answer goes on: a noise is known to be one by then, and the same is asked."""
+SURE_ANSWERS = 8
+"""After a wrong guess that cost the whole conversation, so many answers are begun when they are certain."""
+
+
+class Guesses:
+    """Opens the requests of one conversation, and keeps the last guess for whoever asks the same again.
+
+    Args:
+        model: The server.
+        owner: Whose tasks the reading is.
+        on_free: Called when a guess that was kept is given up.
+    """
+
+    def __init__(self, model: ModelServer, owner: FrameProcessor, on_free: Callable[[], None]) -> None:
+        self._model = model
+        self._owner = owner
+        self._on_free = on_free
+        self._guess: Speculation | None = None
+        """What the last request was for; None for a settled turn."""
+        self._kept: Incoming | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._sure_answers = 0
+        self._settled = asyncio.Event()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the server is at work on an answer that was withdrawn."""
+        return self._kept is not None and not self._kept.is_over
+
+    def note_settled(self) -> None:
+        """A guess has been confirmed or withdrawn."""
+        self._settled.set()
+
+    async def wait_if_dear(self, guess: Speculation | None) -> None:
+        """Return when the answer to a guess may be begun: at once, or when it is settled."""
+        while guess is not None and guess.pending and self._sure_answers:
+            self._settled.clear()
+            await self._settled.wait()
+
+    async def open(self, request: ChatRequest, guess: Speculation | None) -> Incoming:
+        """Send a request, or take over the withdrawn one that is alike."""
+        before, self._guess = self._guess, guess
+        kept, self._kept = self._kept, None
+        await self._stop_closing()
+        was_withdrawn = before is not None and before.withdrawn
+        if kept is not None and was_withdrawn and kept.is_whole and _is_alike(kept.request, request):
+            return kept
+        if kept is not None:
+            await kept.close()
+        self._count(was_withdrawn)
+        return Incoming(request, self._model.events(request), self._owner)
+
+    def _count(self, was_wrong: bool) -> None:
+        if was_wrong and self._model.pays_for_a_wrong_guess:
+            self._sure_answers = SURE_ANSWERS
+        elif self._guess is None or self._guess.confirmed:
+            self._sure_answers = max(0, self._sure_answers - 1)
+
+    async def release(self, incoming: Incoming) -> None:
+        """Nobody reads it any more; a guess is kept for a moment."""
+        guess = self._guess
+        if guess is None or guess.confirmed or not incoming.is_whole:
+            await incoming.close()
+            return
+        self._kept = incoming
+        if not incoming.is_over:
+            self._closing = self._owner.create_task(self._close_later(incoming), "guess")
+
+    async def close(self) -> None:
+        """Keep nothing any more."""
+        kept, self._kept = self._kept, None
+        await self._stop_closing()
+        if kept is not None:
+            await kept.close()
+
+    async def _close_later(self, incoming: Incoming) -> None:
+        await asyncio.sleep(KEEP_S)
+        self._closing = None
+        if not incoming.is_over:
+            await incoming.close()
+            self._on_free()
+
+    async def _stop_closing(self) -> None:
+        task, self._closing = self._closing, None
+        if task is not None and not task.done():
+            await self._owner.cancel_task(task)
+
+
+def _is_alike(one: ChatRequest, other: ChatRequest) -> bool:
+    return one.messages == other.messages and one.tools == other.tools
