@@ -19,7 +19,7 @@ TIMES_MS = (0, 20, 40, 60, 80, 100, 120)
 UNSURE_MS = 140.0
 """Silence that the detector is not sure of (noise, music) and that counts as one all the same."""
 BREATHS = 0.05
-"""The share of silences that a voice ends before they are pauses, as long as a user has not been heard much."""
+"""The share of silences that a voice ends before they are pauses, of a user who has not been heard much."""
 WEIGHT = 5.0
 """How many silences that is worth."""
 MOST_WRONG = 0.08
@@ -27,9 +27,9 @@ MOST_WRONG = 0.08
 KNOWN_AFTER = 3
 """Finals after which a recogniser that does not say that it flushes is known."""
 REST_AFTER = 5
-"""Silences after which one is known to be of no use."""
+"""Pauses in a row with no right words before the final, after which one is known to be too late."""
 PROBE_EVERY = 8
-"""Silences, of a recogniser that is of no use, one of which is looked at."""
+"""Silences, with a recogniser that is too late, in one of which it is asked."""
 REPEAT_MS = 40.0
 """How often one that lags is asked within a silence."""
 
@@ -178,8 +178,9 @@ class Foresight:
 
     @property
     def rests(self) -> bool:
-        """Whether the recogniser is known to be too late to be worth asking."""
-        return len(self._known) >= REST_AFTER and self._believed_from() == inf
+        """Whether the recogniser is known to be too late to be worth asking: it was, pause after pause."""
+        last = [known.right_from_ms for known in self._known if known.lasted_ms == inf][-REST_AFTER:]
+        return len(last) == REST_AFTER and min(last) > TIMES_MS[-1]
 
     def is_believed(self, silence_ms: float) -> bool:
         """Whether words are to be believed after so much silence."""

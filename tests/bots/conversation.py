@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
@@ -265,6 +265,8 @@ class Setting:
     verdicts: Sequence[float] = (0.9,)
     verdict_s: float = 0.04
     final_s: float = 0.024
+    lag_ms: int | Callable[[], int] | None = None
+    """Of a plain recogniser (`FakeAsr`)."""
     first_token_s: float = 0.09
     voice_s: float = 0.11
     tool_s: float = 0.0
@@ -302,7 +304,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
     line = Loudspeaker()
     async with (
-        FakeAsr(setting.final_s, NAMES) as asr,
+        FakeAsr(setting.final_s, NAMES, setting.lag_ms) as asr,
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
