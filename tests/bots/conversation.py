@@ -215,6 +215,8 @@ class Outcome:
     """When each was used."""
     waste: Waste
     cancels: int
+    overlaps: int
+    """Requests to the model that came before the one before was closed."""
     done_at: float = 0.0
 
     @property
@@ -335,4 +337,5 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             tools_at=[at - began - 0.3 for at in tools_at],
             waste=waste,
             cancels=tts.cancels,
+            overlaps=llm.overlaps,
         )

@@ -336,6 +336,9 @@ class FakeLlm(FakeServer):
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.aborted = 0
+        self.overlaps = 0
+        """Requests that came while another one was not closed yet."""
+        self._at_work: list[asyncio.Transport] = []
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
@@ -376,10 +379,16 @@ class FakeLlm(FakeServer):
             return web.json_response({"error": error}, status=400)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
+        transport = request.transport
+        assert transport is not None
+        self.overlaps += any(not other.is_closing() for other in self._at_work)
+        self._at_work.append(transport)
         try:
             await self._stream(response, body)
         except (ConnectionError, asyncio.CancelledError):
             self.aborted += 1
+        finally:
+            self._at_work.remove(transport)
         return response
 
     def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:

@@ -196,6 +196,22 @@ def test_a_lag_that_varies_costs_no_turn_anything() -> None:
     assert outcome.waste.withdrawn == 0
 
 
+def test_words_that_come_after_those_an_answer_was_begun_to_begin_another_at_once() -> None:
+    """Words came without lag, turn after turn; in the last turn the second one is late."""
+    turns, began_s = 5, 0.3
+    last_s = began_s + (turns - 1) * 2.6
+
+    def lag_ms() -> int:
+        return 0 if asyncio.get_running_loop().time() < last_s else 60
+
+    setting = Setting(speculation=0.5, lag_ms=lag_ms)
+    gained, outcome = gains(setting, turns)
+    assert outcome.waste.withdrawn == 1, "the one without the last word"
+    assert outcome.waste.confirmed == 2
+    assert gained[-1] >= 0.06
+    assert outcome.overlaps == 0, "a withdrawn request is closed before the next one is sent"
+
+
 @pytest.mark.parametrize("tool_s", [0.1, 3.0])
 def test_what_is_said_before_a_tool_is_written_before_its_call(tool_s: float) -> None:
     setting = Setting(tool_s=tool_s, before_tool="Let me look that up for you now.")
