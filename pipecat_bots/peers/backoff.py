@@ -60,7 +60,3 @@ class Patience:
             return False
         await asyncio.sleep(AWAITED_WAIT_S)
         return True
-
-    def succeeded(self) -> None:
-        """The server has answered: the next failure is a first one."""
-        self._until = None

@@ -147,8 +147,12 @@ class HttpDependent(Dependent):
                     await self._report_outage(*notice)
                     await asyncio.sleep(HEALTH_INTERVAL_S)
             await self._report_recovery()
+            await self._on_back()
         finally:
             self._health_task = None
+
+    async def _on_back(self) -> None:
+        """Do what waited for the server."""
 
     async def _trouble(self, http: aiohttp.ClientSession) -> tuple[Notice, object] | None:
         try:
