@@ -18,12 +18,13 @@ from pipecat.audio.utils import create_stream_resampler
 from pipecat.frames.frames import (
     EagerTranscriptionFrame,
     Frame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessorSetup
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import WebsocketSTTService
 from pipecat.transcriptions.language import Language
@@ -33,6 +34,7 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
+from pipecat_bots.audio_path import hand_on
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.connection import KeepConnected
@@ -43,6 +45,8 @@ from pipecat_bots.turns.turn_text import same_words
 
 TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
 
+PIECE_BYTES = 2 * SAMPLE_RATE * 40 // 1000
+"""What is sent at once while somebody speaks: 40 ms. What is asked for its words is sent to its end."""
 PATIENCE_S = 5.0
 """How long a finished utterance waits for a lost server before the turn goes on without it."""
 MEMORY_S = 60.0
@@ -96,6 +100,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._asked: dict[str, float] = {}
         """Ids of the soft resets in the silence that goes on, and how long it had lasted, in milliseconds."""
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
+        self._piece = b""
+        """The newest audio, until it is enough to be sent."""
         self._client = AsrClient()
         self._resets: dict[str, int] = {}
         """Reset ids of this connection, and the marks they stand for."""
@@ -116,16 +122,35 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     # ---------------------------------------------------------------------------- from the pipeline
 
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Hear audio at once, in the transport's task; everything else waits for its turn."""
+        if isinstance(frame, InputAudioRawFrame) and self.sample_rate and callback is None:
+            await self.process_audio_frame(frame, direction)
+            await hand_on(self, frame)
+        else:
+            await super().queue_frame(frame, direction, callback)
+
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send audio on, or keep it for when the server is back."""
         if self.sample_rate != SAMPLE_RATE:
             audio = await self._resampler.resample(audio, self.sample_rate, SAMPLE_RATE)
-        if audio:
-            self._journal.audio(audio)
+        self._piece += audio
+        if len(self._piece) >= PIECE_BYTES:
+            self._note_piece()
             await self._pump()
-            if self._foresight.audio(len(audio) / 2 / SAMPLE_RATE * 1000):
-                await self._ask_ahead()
+        if self._foresight.audio(len(audio) / 2 / SAMPLE_RATE * 1000):
+            await self._ask_ahead()
         yield None
+
+    def _note_piece(self) -> None:
+        piece, self._piece = self._piece, b""
+        if piece:
+            self._journal.audio(piece)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -148,6 +173,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             self._foresight.quiet()
 
     async def _finish_utterance(self) -> None:
+        self._note_piece()
         self._journal.speaking = False
         self._foresight.pauses(answered=not self._client.pending)
         self._journal.mark()
@@ -181,6 +207,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     async def _ask_ahead(self) -> None:
         """Ask for the words so far, as far as they are known; the recogniser goes on as if not asked."""
+        self._note_piece()
+        await self._pump()
         async with self._sending:
             if self._socket is not None and not self._client.pending:
                 id, message = self._client.reset(finalize=False)

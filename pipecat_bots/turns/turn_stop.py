@@ -62,8 +62,6 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await super().cleanup()
         await self._stop_judging()
-        if self._detector is not None:
-            self._detector.close()
 
     async def handle_user_turn_started(self) -> None:
         await self._clear()

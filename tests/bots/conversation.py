@@ -103,8 +103,6 @@ class ScriptedDetector:
         await asyncio.sleep(self._delay_s)
         return verdict
 
-    def close(self) -> None: ...
-
 
 class NumberedLlm(FakeLlm):
     """Answers each request with a number of its own; asked for a tool, it calls one first."""

@@ -128,7 +128,6 @@ async def test_the_model_hears_the_last_eight_seconds_at_its_own_rate() -> None:
     assert await detector.probability(audio) == 0.7
     audio.begin()
     await detector.probability(audio)
-    detector.close()
     assert [round(len(samples) / 16000, 1) for samples in heard] == [WINDOW_S, LEAD_S]
     assert abs(float(np.median(heard[0])) - 0.5) < 0.01
 
