@@ -175,7 +175,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
     async def _finish_utterance(self) -> None:
         self._note_piece()
         self._journal.speaking = False
-        self._foresight.pauses(answered=not self._client.pending)
+        self._foresight.pauses()
         self._journal.mark()
         self.request_finalize()
         await self._pump()

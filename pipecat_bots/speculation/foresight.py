@@ -32,6 +32,8 @@ PROBE_EVERY = 8
 """Silences, with a recogniser that is too late, in one of which it is asked."""
 REPEAT_MS = 40.0
 """How often one that lags is asked within a silence."""
+LATE_MS = 40.0
+"""Audio within which an answer comes that does not hold the final up."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class _Silence:
     """Since the detector was sure of it."""
     unsure_ms: float = 0.0
     asked_ms: float = -inf
+    waited_ms: float = 0.0
+    """Audio since it became a pause."""
     heard: list[tuple[float, str]] = field(default_factory=list)
     """What the words were, and after how much silence."""
 
@@ -110,6 +114,8 @@ class Foresight:
 
     def audio(self, ms: float) -> bool:
         """So much audio has come. Returns whether to ask for the words so far now."""
+        if self._paused is not None:
+            self._paused.waited_ms += ms
         silence = self._silence
         if silence is None:
             return False
@@ -133,7 +139,7 @@ class Foresight:
         if flushed is not self._flushes:
             self._flushes = flushed
             self._known.clear()
-        return self._heard(text, since_ms)
+        return self._was_late(text, since_ms) if self._paused else self._heard(text, since_ms)
 
     def grew(self, text: str) -> bool:
         """More words have come unasked. Returns whether they are believed to be all."""
@@ -146,16 +152,18 @@ class Foresight:
         self._silence.heard.append((at_ms, text))
         return self.is_believed(at_ms)
 
-    def pauses(self, answered: bool) -> None:
-        """The silence is a pause, and its final has been asked for.
+    def _was_late(self, text: str, since_ms: float) -> bool:
+        """An answer has come in the pause; one that was long in the final's way was too dear."""
+        assert self._paused is not None
+        if self._paused.waited_ms >= LATE_MS:
+            self._paused.heard.clear()
+        else:
+            self._paused.heard.append((since_ms, text))
+        return False
 
-        Args:
-            answered: Whether everything asked before has been answered; what has not is in the final's way.
-        """
-        silence, self._silence = self._silence, None
-        if silence is not None and not answered:
-            silence.heard.clear()
-        self._paused = silence
+    def pauses(self) -> None:
+        """The silence is a pause, and its final has been asked for."""
+        self._silence, self._paused = None, self._silence
 
     def final(self, text: str) -> None:
         """The pause's final has come."""

@@ -44,7 +44,7 @@ class Listening:
             self.foresight.voiced()
             self.withdrawn += bool(begun)
             return
-        self.foresight.pauses(answered=True)
+        self.foresight.pauses()
         self.foresight.final(SENTENCE)
         self.withdrawn += begun not in ("", SENTENCE)
         if begun == SENTENCE:
@@ -108,16 +108,19 @@ def test_breaths_of_the_user_cost_fewer_than_one_answer_in_ten(flushes: bool, br
     assert listening.withdrawn < 0.1 * (listening.withdrawn + listening.confirmed)
 
 
-def test_a_final_that_had_to_wait_for_an_answer_tells_that_asking_is_too_dear() -> None:
+@pytest.mark.parametrize(("late_ms", "rests"), [(20, False), (60, True)])
+def test_answers_that_hold_finals_up_are_too_dear(late_ms: int, rests: bool) -> None:
     foresight = Foresight(same_words)
-    for _ in range(PROBE_EVERY):
+    for _ in range(2 * PROBE_EVERY):
         foresight.quiet()
-        foresight.silent()
-        foresight.asked()
-        foresight.pauses(answered=False)
+        if foresight.silent():
+            foresight.asked()
+        foresight.pauses()
+        for _ in range(late_ms // 20):
+            foresight.audio(20)
         foresight.answered(SENTENCE, 0, flushed=True)
         foresight.final(SENTENCE)
-    assert foresight.rests
+    assert foresight.rests is rests
 
 
 def test_noise_that_the_detector_is_not_sure_of_counts_as_silence_in_the_end() -> None:

@@ -202,7 +202,7 @@ def test_words_that_come_after_those_an_answer_was_begun_to_begin_another_at_onc
     last_s = began_s + (turns - 1) * 2.6
 
     def lag_ms() -> int:
-        return 0 if asyncio.get_running_loop().time() < last_s else 60
+        return 0 if asyncio.get_running_loop().time() < last_s else 80
 
     setting = Setting(speculation=0.5, lag_ms=lag_ms)
     gained, outcome = gains(setting, turns)
