@@ -145,6 +145,7 @@ class FakeAsr(FakeServer):
         self.lag_ms = lag_ms
         self.full = False
         self.deaf = False
+        self.knows_soft_resets = True
         self.resets = 0
 
     @property
@@ -172,10 +173,11 @@ class FakeAsr(FakeServer):
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = self._text(bytes(pcm), understood.finalize)
-                if understood.finalize:
+                hard = understood.finalize or not self.knows_soft_resets
+                text = self._text(bytes(pcm), hard)
+                if hard:
                     pcm.clear()
-                if understood.finalize or self.lag_ms is None:
+                if hard or self.lag_ms is None:
                     await asyncio.sleep(self.final_delay_s)
                 await ws.send_str(self._dialect(machine.final(understood, Utterance(text))))
         return ws
@@ -198,7 +200,7 @@ class FakeAsr(FakeServer):
     def _dialect(self, message: str) -> str:
         if self.lag_ms is None:
             return message
-        keep = ("type", "text", "is_final", "finalize")
+        keep = ("type", "text", "is_final", *(["finalize"] if self.knows_soft_resets else []))
         return json.dumps({key: value for key, value in json.loads(message).items() if key in keep})
 
 
