@@ -79,7 +79,8 @@ def test_an_utterance_split_by_a_pause(
     verdicts: tuple[float, ...], pause_ms: int, final_s: float, lag_s: float
 ) -> None:
     script = split(pause_ms)
-    assert_answered(hold(script, Setting(verdicts=verdicts, final_s=final_s, lag_ms=round(1000 * lag_s) or None)), script)
+    setting = Setting(verdicts=verdicts, final_s=final_s, lag_ms=round(1000 * lag_s) or None)
+    assert_answered(hold(script, setting), script)
 
 
 @pytest.mark.parametrize(("final_s", "lag_s"), [(0.024, 0.0), (0.3, 0.2), (1.5, 0.3)])
