@@ -15,11 +15,10 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
+from pipecat.processors.frameworks.rtvi.models import ClientMessage
 from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
-from pipecat.runner.utils import create_transport
-from pipecat.transports.base_transport import BaseTransport, TransportParams
-from pipecat.transports.daily.transport import DailyParams
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
@@ -30,7 +29,8 @@ from nemotron_speech.text import Budget
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
 from pipecat_bots.frames import AnnouncementFrame
-from pipecat_bots.interruptions.playout import PIECE_S, Playout
+from pipecat_bots.greeting import Greeting
+from pipecat_bots.interruptions.playout import Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.model.handshake import CHUNKED, streamed
@@ -39,9 +39,11 @@ from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
 from pipecat_bots.peers.dependence import Dependent, Notice
 from pipecat_bots.process import configure_logging, sessions
-from pipecat_bots.settings import BotSettings
+from pipecat_bots.settings import BotSettings, TransportSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
+from pipecat_bots.transports.doors import open_transport
+from pipecat_bots.transports.telephony import PROVIDERS
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
@@ -138,21 +140,6 @@ def _first_chunk(most: int) -> Budget:
     return Budget(min(FIRST_CHUNK.min_tokens, most // 2), most)
 
 
-# --------------------------------------------------------------------------------------- transports
-
-
-def transport_params() -> dict[str, Callable[[], TransportParams]]:
-    """How each transport of Pipecat's runner is set up: audio both ways, out in the playout's pieces."""
-
-    def of(params: type[TransportParams]) -> Callable[[], TransportParams]:
-        pieces = round(PIECE_S * 100)
-        return lambda: params(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=pieces)
-
-    telephony = ("twilio", "telnyx", "plivo", "exotel")
-    sockets = {name: of(FastAPIWebsocketParams) for name in (*telephony, "websocket", "eval")}
-    return {"webrtc": of(TransportParams), "daily": of(DailyParams), **sockets}
-
-
 # ------------------------------------------------------------------------------------------ session
 
 
@@ -166,7 +153,9 @@ async def run_session(
     configure_logging(settings)
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
-    transport = await create_transport(runner_args, transport_params())
+    transport = await open_transport(runner_args, TransportSettings())
+    if transport is None:
+        return
     async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
         session = Session(settings, transport, runner_args, services(settings), listening, tools)
         sessions.add(session)
@@ -214,8 +203,7 @@ class Session:
         self._args = runner_args
         self._services = services
         self._tools = tools
-        self._present = False
-        self._greeted = False
+        self._greeting = Greeting(self._greet, lambda: services.tts.outage is None)
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer()
@@ -285,6 +273,7 @@ class Session:
         transport.add_event_handler("on_client_disconnected", self._on_disconnected)
         if (rtvi := self._worker.rtvi) is not None:
             rtvi.add_event_handler("on_client_ready", self._on_ready)
+            rtvi.add_event_handler("on_client_message", self._on_request)
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
@@ -293,15 +282,21 @@ class Session:
 
     async def _on_connected(self, *_: Any) -> None:
         logger.info("a caller is connected")
-        if isinstance(self._args, WebSocketRunnerArguments) and self._args.call_data is not None:
-            await self._greet()
+        by_telephone = (
+            isinstance(self._args, WebSocketRunnerArguments) and self._args.transport_type in PROVIDERS
+        )
+        await self._greeting.connected(is_page=not by_telephone)
 
     async def _on_ready(self, *_: Any) -> None:
         """A page is ready: tell it what is wrong already, then say hello."""
         for service in self._services.dependents:
             if service.outage is not None:
                 await self._tell(service.outage.message_data())
-        await self._greet()
+        await self._greeting.ready()
+
+    async def _on_request(self, rtvi: RTVIProcessor, request: ClientMessage) -> None:
+        """Refuse a request: the bot knows none, and a client waits for an answer to each."""
+        await rtvi.send_error_response(request, f"This bot knows no request {request.type!r}.")
 
     async def _on_disconnected(self, *_: Any) -> None:
         logger.info("the caller has gone")
@@ -316,8 +311,8 @@ class Session:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
             self._lost_recogniser.recovered()
-        if service is self._services.tts and self._present:
-            await self._greet()
+        if service is self._services.tts:
+            await self._greeting.voice_is_back()
 
     async def _on_turn_started(self, *_: Any) -> None:
         self._lost_recogniser.turn_started()
@@ -340,18 +335,13 @@ class Session:
         await self._worker.stop_when_done()
 
     async def _apologise(self, text: str) -> None:
-        if self._present:
+        if self._greeting.heard:
             await self._worker.queue_frame(AnnouncementFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
         await self._tell(metrics.message())
 
     async def _greet(self) -> None:
-        """Say hello once, as soon as there is a voice."""
-        self._present = True
-        if self._greeted or self._services.tts.outage is not None:
-            return
-        self._greeted = True
         if greeting := self._settings.bot_greeting.strip():
             await self._say(greeting)
 

@@ -14,8 +14,10 @@ from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.settings import read
 from pipecat_bots.peers.jitter import keep_nothing_back
-from pipecat_bots.settings import BotSettings, read_settings
+from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
+from pipecat_bots.transports.doors import check_arguments
 from pipecat_bots.watching.client_page import mount_client
 
 
@@ -36,6 +38,7 @@ def serve(warm_up: Callable[[], None]) -> None:
     if not {"-h", "--help"} & set(sys.argv):
         try:
             read_settings()
+            check_arguments(sys.argv[1:], read(TransportSettings))
             warm_up()
         except ConfigurationError as error:
             logger.error(str(error))
