@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +18,12 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi.models import ClientMessage
-from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
+from pipecat.runner.types import (
+    DailyRunnerArguments,
+    RunnerArguments,
+    SmallWebRTCRunnerArguments,
+    WebSocketRunnerArguments,
+)
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -44,6 +50,7 @@ from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.transports.doors import open_transport
 from pipecat_bots.transports.telephony import PROVIDERS
+from pipecat_bots.transports.webrtc import Line, connected, watched
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
@@ -153,6 +160,10 @@ async def run_session(
     configure_logging(settings)
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
+    if isinstance(runner_args, SmallWebRTCRunnerArguments) and not await connected(
+        runner_args.webrtc_connection
+    ):
+        return
     transport = await open_transport(runner_args, TransportSettings())
     if transport is None:
         return
@@ -214,12 +225,27 @@ class Session:
     async def run(self) -> None:
         """Serve the caller; returns when it has gone."""
         logger.info(f"session {self._args.session_id} begins")
+        if isinstance(self._args, DailyRunnerArguments):
+            # A room may stay empty; everybody else who has a session is connected already.
+            await self._rest()
         await self._runner.add_workers(self._worker)
         try:
-            await self._runner.run()
+            async with self._line():
+                await self._runner.run()
         finally:
             await self._metrics.close()
             logger.info(f"session {self._args.session_id} ends")
+
+    def _line(self) -> AbstractAsyncContextManager[None]:
+        """Where ICE alone would notice late that a caller is gone, watch whether anything comes."""
+        if isinstance(self._args, SmallWebRTCRunnerArguments):
+            return watched(self._args.webrtc_connection, self._on_line)
+        return nullcontext()
+
+    async def _rest(self) -> None:
+        """Hold no place at a server: nobody is there."""
+        await self._services.stt.rest()
+        await self._services.tts.rest()
 
     async def stop(self) -> None:
         """End the session now."""
@@ -282,10 +308,21 @@ class Session:
 
     async def _on_connected(self, *_: Any) -> None:
         logger.info("a caller is connected")
+        await self._services.stt.resume()
+        await self._services.tts.resume()
         by_telephone = (
             isinstance(self._args, WebSocketRunnerArguments) and self._args.transport_type in PROVIDERS
         )
         await self._greeting.connected(is_page=not by_telephone)
+
+    async def _on_line(self, line: Line) -> None:
+        """A silent line keeps no place of the recogniser from other callers."""
+        if line is Line.QUIET:
+            logger.info("nothing comes from the caller any more; the recogniser is free for others")
+            await self._services.stt.rest()
+        else:
+            logger.info("the caller is heard again")
+            await self._services.stt.resume()
 
     async def _on_ready(self, *_: Any) -> None:
         """A page is ready: tell it what is wrong already, then say hello."""

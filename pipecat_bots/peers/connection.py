@@ -43,6 +43,7 @@ class KeepConnected(Dependent, WebsocketService):
         self._wait_s = FIRST_WAIT_S
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
+        self._resting = False
 
     # ------------------------------------------------------------------------ what a service fills in
 
@@ -92,7 +93,21 @@ class KeepConnected(Dependent, WebsocketService):
             return False
         return self._socket is not None
 
+    async def rest(self) -> None:
+        """Give the place at the server back until `resume`: nobody is there who needs it."""
+        self._resting = True
+        if self._link is not None:
+            await self._disconnect()
+
+    async def resume(self) -> None:
+        """Connect again after a rest; what was not answered is said again."""
+        if self._resting:
+            self._resting = False
+            await self._connect()
+
     async def _connect(self) -> None:
+        if self._resting:
+            return
         await super()._connect()
         if self._link is None:
             self._link = self.create_task(self._keep_connected(), name="link")
