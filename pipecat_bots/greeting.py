@@ -1,4 +1,4 @@
-"""When the bot says hello: once, to a caller who can hear it, with a voice that is there."""
+"""When the bot says hello: once, to a caller who can hear it, when it can speak and listen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stage(Enum):
     CONNECTED = auto()
     """Somebody is there, who may yet be a page that gets ready."""
     LISTENING = auto()
-    """The caller can hear the bot, which has no voice."""
+    """The caller can hear the bot, which lacks a voice, or a line for the caller."""
     GREETED = auto()
 
 
@@ -27,18 +27,21 @@ class Greeting:
 
     Args:
         say: Says it.
-        has_voice: Whether there is a voice to say it with.
+        can_serve: Whether there are a voice to say it with and a recogniser for the answer.
+        arrived: Told once that the caller hears the bot.
         patience_s: How long a caller is waited for that may get ready.
     """
 
     def __init__(
         self,
         say: Callable[[], Awaitable[None]],
-        has_voice: Callable[[], bool],
+        can_serve: Callable[[], bool],
+        arrived: Callable[[], Awaitable[None]],
         patience_s: float = CLIENT_READY_S,
     ) -> None:
         self._say = say
-        self._has_voice = has_voice
+        self._can_serve = can_serve
+        self._arrived = arrived
         self._patience_s = patience_s
         self.stage = Stage.NOBODY
 
@@ -59,10 +62,11 @@ class Greeting:
         """The caller hears the bot from now on."""
         if not self.heard:
             self.stage = Stage.LISTENING
-        await self.voice_is_back()
+            await self._arrived()
+        await self.services_changed()
 
-    async def voice_is_back(self) -> None:
-        """There is a voice, or there is one again."""
-        if self.stage is Stage.LISTENING and self._has_voice():
+    async def services_changed(self) -> None:
+        """A server is there, or is there again."""
+        if self.stage is Stage.LISTENING and self._can_serve():
             self.stage = Stage.GREETED
             await self._say()

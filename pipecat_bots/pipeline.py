@@ -43,8 +43,8 @@ from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
-from pipecat_bots.peers.dependence import Dependent, Notice
-from pipecat_bots.process import configure_logging, sessions
+from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.process import sessions
 from pipecat_bots.settings import BotSettings, TransportSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
@@ -54,6 +54,7 @@ from pipecat_bots.transports.webrtc import Line, connected, watched
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.watching import log
 from pipecat_bots.watching.recording import recorder
 from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 
@@ -157,7 +158,7 @@ async def run_session(
 ) -> None:
     """Run one caller's session until it ends."""
     settings = BotSettings()
-    configure_logging(settings)
+    log.set_up(settings)
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     if isinstance(runner_args, SmallWebRTCRunnerArguments) and not await connected(
@@ -214,7 +215,7 @@ class Session:
         self._args = runner_args
         self._services = services
         self._tools = tools
-        self._greeting = Greeting(self._greet, lambda: services.tts.outage is None)
+        self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer()
@@ -315,6 +316,18 @@ class Session:
         )
         await self._greeting.connected(is_page=not by_telephone)
 
+    def _can_serve(self) -> bool:
+        """Whether the bot can speak, and has a line for the caller."""
+        return self._services.tts.outage is None and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return self._services.stt.outage == full(self._services.stt.server)
+
+    async def _on_arrival(self) -> None:
+        if self._is_full:
+            await self._apologise(ALL_BUSY)
+
     async def _on_line(self, line: Line) -> None:
         """A silent line keeps no place of the recogniser from other callers."""
         if line is Line.QUIET:
@@ -341,15 +354,16 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if notice.service == "asr":
+        if self._is_full:
+            await self._apologise(ALL_BUSY)
+        elif notice.service == "asr":
             await self._lost_recogniser.lost()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
             self._lost_recogniser.recovered()
-        if service is self._services.tts:
-            await self._greeting.voice_is_back()
+        await self._greeting.services_changed()
 
     async def _on_turn_started(self, *_: Any) -> None:
         self._lost_recogniser.turn_started()

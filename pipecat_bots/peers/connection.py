@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
-from pipecat_bots.peers.dependence import Dependent, full, not_answering
+from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 3.0
@@ -184,7 +184,8 @@ class KeepConnected(Dependent, WebsocketService):
             await self.cancel_task(settled)
             websocket = self._websocket
             await self._disconnect_websocket()
-        logger.warning(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
+        # Where it stays lost, the outage is reported; a connection that is back at once is no news.
+        logger.debug(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
         await self._on_lost()
         await self._call_event_handler("on_disconnected")
         if websocket is not None and websocket.close_code == Full.close_code:
@@ -200,7 +201,7 @@ class KeepConnected(Dependent, WebsocketService):
 
     async def _report_failure(self, failure: Exception) -> None:
         notice = full(self._server) if _is_full(failure) else not_answering(self._server)
-        await self._report_outage(notice, failure or type(failure).__name__)
+        await self._report_outage(notice, reason_of(failure))
 
     async def _wait(self) -> None:
         await asyncio.sleep(LEAST_WAIT_S)

@@ -10,7 +10,6 @@ from loguru import logger
 from pipecat.runner.types import CallData, RunnerArguments, WebSocketRunnerArguments
 from pipecat.runner.utils import create_transport, parse_telephony_websocket
 from pipecat.serializers.base_serializer import FrameSerializer
-from pipecat.serializers.protobuf import ProtobufFrameSerializer
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from starlette.websockets import WebSocket
@@ -18,6 +17,7 @@ from starlette.websockets import WebSocket
 from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.interruptions.playout import PIECE_S
 from pipecat_bots.settings import TransportSettings
+from pipecat_bots.transports.protobuf import Protobuf
 from pipecat_bots.transports.telephony import PROVIDERS, can_hang_up, contradiction, missing, serializer
 
 PLAIN_WEBSOCKET = "websocket"
@@ -39,7 +39,7 @@ def transport_params() -> dict[str, Callable[[], TransportParams]]:
     return {
         "webrtc": lambda: _both_ways(TransportParams),
         "daily": _daily,
-        PLAIN_WEBSOCKET: lambda: _websocket(ProtobufFrameSerializer()),
+        PLAIN_WEBSOCKET: lambda: _websocket(Protobuf()),
         EVALS: _eval,
     }
 

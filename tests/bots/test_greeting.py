@@ -14,7 +14,11 @@ class Bot:
     def __init__(self) -> None:
         self.voice = True
         self.greeted_at: list[float] = []
-        self.greeting = Greeting(self._say, lambda: self.voice)
+        self.arrived_at: list[float] = []
+        self.greeting = Greeting(self._say, lambda: self.voice, self._arrive)
+
+    async def _arrive(self) -> None:
+        self.arrived_at.append(asyncio.get_running_loop().time())
 
     async def _say(self) -> None:
         self.greeted_at.append(asyncio.get_running_loop().time())
@@ -36,7 +40,7 @@ async def test_a_page_is_greeted_when_it_is_ready_and_not_again() -> None:
         assert not bot.greeting.heard
         await bot.greeting.ready()
     await bot.greeting.ready()
-    assert bot.greeted_at == [0.2]
+    assert bot.greeted_at == bot.arrived_at == [0.2]
 
 
 @virtual_time
@@ -61,12 +65,12 @@ async def test_a_page_that_was_ready_before_it_counts_as_connected_is_greeted_on
 async def test_without_a_voice_the_greeting_waits_for_one_and_for_a_caller() -> None:
     bot = Bot()
     bot.voice = False
-    await bot.greeting.voice_is_back()
+    await bot.greeting.services_changed()
     assert bot.greeting.stage is Stage.NOBODY
     await bot.greeting.connected(is_page=False)
     assert bot.greeting.heard
     assert bot.greeted_at == []
     bot.voice = True
-    await bot.greeting.voice_is_back()
-    await bot.greeting.voice_is_back()
+    await bot.greeting.services_changed()
+    await bot.greeting.services_changed()
     assert len(bot.greeted_at) == 1
