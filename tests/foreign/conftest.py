@@ -22,7 +22,7 @@ Foreign = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def foreign() -> Foreign:
-    """Run a client of another project; skipped where its environment is not there and `REQUIRE_FOREIGN` is unset."""
+    """Run a client of another project; skipped without its environment, unless `REQUIRE_FOREIGN` is set."""
     if not PYTHON.exists():
         if os.environ.get("REQUIRE_FOREIGN"):
             pytest.fail(f"{PYTHON} is missing; run scripts/foreign_env")
@@ -32,9 +32,13 @@ def foreign() -> Foreign:
 
 async def _run(name: str, *arguments: str, timeout_s: float = 100.0) -> Any:
     process = await asyncio.create_subprocess_exec(
-        str(PYTHON), str(CLIENTS / f"{name}.py"), *arguments,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
-    )  # fmt: skip
+        str(PYTHON),
+        str(CLIENTS / f"{name}.py"),
+        *arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+    )
     try:
         async with asyncio.timeout(timeout_s):
             output, errors = await process.communicate()
