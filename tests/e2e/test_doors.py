@@ -67,26 +67,25 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(scri
             await asyncio.sleep(2)
             server.start()
             server.wait_ready()
-            await until_logged(scripted_stack.agent, "answers again")
+            await until_logged(scripted_stack.agent, f"The {name} at", 2)
             notices = [
                 e.data for e in caller.events if e.type == "server-message" and "notice" in e.data["type"]
             ]
-        (line,) = troubles(scripted_stack.agent)[before:]
+        lines = troubles(scripted_stack.agent)[before:]
+        assert len(lines) == 1, lines
+        (line,) = lines
         assert f"The {name} at" in line
         assert not re.search(r"\w+(Error|Exception)\b", line)
         assert [notice["type"] for notice in notices] == ["notice", "notice-cleared"]
-        log = scripted_stack.agent.log.read_text()
-        assert log.count(f"The {name} at") == 2
-        scripted_stack.agent.log.write_text("")
+        assert logged(scripted_stack.agent, f"The {name} at") == 2
 
 
 @pytest.fixture
 async def one_line(tmp_path: Path) -> AsyncIterator[Stack]:
     """A stack whose recogniser has one place."""
     script = tmp_path / "script.json"
-    script.write_text(json.dumps(SCRIPT))
+    script.write_text(json.dumps({**SCRIPT, "asr": {**SCRIPT["asr"], "capacity": 1}}))
     stack = Stack(tmp_path / "stack", script, environment={"BOT_GREETING": "Zulu speaking, hello."})
-    stack.asr.arguments = [*stack.asr.arguments, "--option=capacity=1"]
     try:
         async with stack:
             yield stack
@@ -117,7 +116,7 @@ async def test_a_caller_for_whom_there_is_no_line_is_told_so_and_greeted_when_th
 async def test_odd_requests_are_answered_with_4xx_and_a_request_of_an_unknown_type_with_an_error(
     scripted_stack: Stack,
 ) -> None:
-    odd = ([], "x", None, {"transport": 3}, {"transport": "pigeon"})
+    odd = ([], "x", {"transport": 3}, {"transport": "pigeon"})
     async with aiohttp.ClientSession() as session:
         for body in odd:
             async with session.post(f"{scripted_stack.url}/start", json=body) as response:

@@ -72,7 +72,7 @@ async def test_voicebench_has_every_turn_of_its_own(foreign: Foreign, tmp_path: 
         report = await foreign("voicebench_turns", str(scenario), url)
         assert [turn["passed"] for turn in report["turns"]] == [True] * len(turns), report
         # Nobody who speaks no RTVI is left without a greeting: the bot spoke before the caller did.
-        assert report["turns"][0]["trigger"] == "agent_speech_end", report
+        assert report["turns"][0]["trigger"] == "anchor", report
         assert " WARNING " not in stack.agent.log.read_text()
 
 
