@@ -113,6 +113,7 @@ class Stack:
         environment: Further variables for the bot.
         recogniser: The command line of another recogniser, as `llm`.
         synthesiser: The command line of another synthesiser, as `llm`.
+        transport: What the bot is restricted to; None for every transport of its runner.
     """
 
     folder: Path
@@ -122,6 +123,7 @@ class Stack:
     environment: Mapping[str, str] = field(default_factory=dict)
     recogniser: Sequence[str] | None = None
     synthesiser: Sequence[str] | None = None
+    transport: str | None = "webrtc"
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -132,9 +134,10 @@ class Stack:
 
     def another_bot(self, name: str, environment: Mapping[str, str]) -> Process:
         """Return a bot, not started, on the servers of this stack: as its own, but for the environment."""
+        only = [f"-t={self.transport}"] if self.transport else []
         return self._process(
             name,
-            ["-m", f"pipecat_bots.{self.bot}", "--host=127.0.0.1", "--port={port}", "-t=webrtc"],
+            ["-m", f"pipecat_bots.{self.bot}", "--host=127.0.0.1", "--port={port}", *only],
             ready_path="/status",
             environment={
                 "NVIDIA_ASR_URL": self.asr.url.replace("http", "ws"),

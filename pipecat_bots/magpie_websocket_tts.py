@@ -311,7 +311,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             await self._on_error(error)
 
     async def _on_connected(self) -> None:
-        logger.info(f"{self}: connected to {self._server.address}")
+        logger.debug(f"{self}: connected to {self._server.address}")
         self._patience.begin(asyncio.get_running_loop().time())
         self._ask_again()
 

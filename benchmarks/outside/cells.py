@@ -55,7 +55,7 @@ class Servers:
     def stack(self, folder: Path, bot: str) -> Stack:
         """Return a stack of them, not started, with a bot; its script is `script.json` of the folder."""
         script = folder / "script.json"
-        plain = {"recogniser": _double("plain_asr", script), "synthesiser": _double("plain_tts", script)}
+        plain = [_double(name, script) for name in ("plain_asr", "plain_tts") if self.plain]
         model = [
             "-m",
             "benchmarks.outside.model",
@@ -64,7 +64,7 @@ class Servers:
             *_place(script),
         ]
         environment = {"BOT_GREETING": GREETING.text}
-        return Stack(folder, script, model, bot, environment, **(plain if self.plain else {}))
+        return Stack(folder, script, model, bot, environment, *plain)
 
 
 def _double(name: str, script: Path) -> list[str]:

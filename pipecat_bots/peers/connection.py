@@ -16,7 +16,7 @@ from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
 from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
-from pipecat_bots.peers.dependence import Dependent, full, not_answering
+from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""
@@ -41,6 +41,7 @@ class KeepConnected(Dependent, WebsocketService):
         self._backoff = Backoff()
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
+        self._resting = False
 
     # ------------------------------------------------------------------------ what a service fills in
 
@@ -95,7 +96,21 @@ class KeepConnected(Dependent, WebsocketService):
             return False
         return self._socket is not None
 
+    async def rest(self) -> None:
+        """Give the place at the server back until `resume`: nobody is there who needs it."""
+        self._resting = True
+        if self._link is not None:
+            await self._disconnect()
+
+    async def resume(self) -> None:
+        """Connect again after a rest; what was not answered is said again."""
+        if self._resting:
+            self._resting = False
+            await self._connect()
+
     async def _connect(self) -> None:
+        if self._resting:
+            return
         await super()._connect()
         if self._link is None:
             self._link = self.create_task(self._keep_connected(), name="link")
@@ -172,7 +187,8 @@ class KeepConnected(Dependent, WebsocketService):
             await self.cancel_task(settled)
             websocket = self._websocket
             await self._disconnect_websocket()
-        logger.warning(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
+        # Where it stays lost, the outage is reported; a connection that is back at once is no news.
+        logger.debug(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
         await self._on_lost()
         await self._call_event_handler("on_disconnected")
         if websocket is not None and websocket.close_code == Full.close_code:
@@ -188,7 +204,7 @@ class KeepConnected(Dependent, WebsocketService):
 
     async def _report_failure(self, failure: Exception) -> None:
         notice = full(self._server) if _is_full(failure) else not_answering(self._server)
-        await self._report_outage(notice, failure or type(failure).__name__)
+        await self._report_outage(notice, reason_of(failure))
 
     async def _wait(self) -> None:
         wait_s = self._backoff.wait_s(self.is_awaited)

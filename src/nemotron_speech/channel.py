@@ -15,6 +15,10 @@ class ChannelClosed(Exception):
     """The other side is gone; there is nobody to tell."""
 
 
+class HalfClosed(ChannelClosed):
+    """The other side says nothing any more, and still hears what it is told."""
+
+
 class Channel(Protocol):
     """A two-way stream of text and binary messages with one caller.
 

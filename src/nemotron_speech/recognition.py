@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import Channel
+from nemotron_speech.channel import Channel, HalfClosed
 from nemotron_speech.edge import (
     Callers,
     Converse,
@@ -27,6 +27,9 @@ from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
+
+HALF_CLOSED_S = 3.0
+"""How long the answers to a caller that has closed its half may take, and its reading of them."""
 
 
 class AsrService:
@@ -48,7 +51,12 @@ class AsrService:
                 return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
 
             place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
-            await channel.listen(take, place.room)
+            try:
+                await channel.listen(take, place.room)
+            except HalfClosed:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HALF_CLOSED_S):
+                        await place.settled()
 
     @asynccontextmanager
     async def place(

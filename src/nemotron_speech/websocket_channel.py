@@ -15,7 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.channel import ChannelClosed, Room, Take
+from nemotron_speech.channel import ChannelClosed, HalfClosed, Room, Take
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
@@ -26,6 +26,7 @@ LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 VERSION = "13"
 _MAX_WAITING_BYTES = 64 * 1024
 """Messages that may wait for a conversation that is busy before its socket is not read any more."""
+_PROBES_S = (0.0, 0.1, 0.5)
 _CLOSE_TIMEOUT_S = 5.0
 """How long a caller may take to answer the good-bye."""
 _CLOSE_UNHEARD_TIMEOUT_S = 1.0
@@ -51,6 +52,8 @@ class WebSocketChannel(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        self._at_end = False
+        """Whether the caller has closed its half of the connection."""
         self._heard = True
 
     @classmethod
@@ -116,6 +119,8 @@ class WebSocketChannel(asyncio.Protocol):
             raise self._failure
         if self._closing:
             raise ChannelClosed
+        if self._at_end:
+            raise HalfClosed
         self._read(True)
         self._news = self._loop.create_future()
         await self._news
@@ -162,6 +167,9 @@ class WebSocketChannel(asyncio.Protocol):
         if not self._closing:
             self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
             self._end()
+            if self._at_end:
+                self._transport.close()  # no answer can come
+                return
             with suppress(TimeoutError):
                 unheard = isinstance(self._failure, TooLarge)
                 async with asyncio.timeout(_CLOSE_UNHEARD_TIMEOUT_S if unheard else _CLOSE_TIMEOUT_S):
@@ -243,6 +251,22 @@ class WebSocketChannel(asyncio.Protocol):
         self._read(True)
         self._writable.set()
         self._tell()
+
+    def eof_received(self) -> bool:
+        """The caller has closed its half: it may still wait for an answer to what it said."""
+        self._at_end = True
+        self._tell()
+        for delay_s in _PROBES_S:
+            self._loop.call_later(delay_s, self._probe)
+        return True
+
+    def _probe(self) -> None:
+        """Tell a caller that has closed its half from one that is gone: its system resets what is sent to it.
+
+        Nothing is read any more, so the reset of one ping is seen when the next one is written.
+        """
+        if not self._closing:
+            self._transport.write(plain_frame(b"", PING))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
