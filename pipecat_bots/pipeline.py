@@ -11,7 +11,6 @@ from typing import Any
 from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import UserIdleTimeoutUpdateFrame
-from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
@@ -28,6 +27,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from nemotron_speech.text import Budget
+from pipecat_bots.audio_path import QuietPipeline
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
 from pipecat_bots.frames import AnnouncementFrame
@@ -44,7 +44,7 @@ from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
-from pipecat_bots.turns.strategies import smart_turns
+from pipecat_bots.turns.strategies import WORDLESS_TURN_S, smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 from pipecat_bots.watching.first_sound import FirstSound
 from pipecat_bots.watching.recording import recorder
@@ -247,13 +247,15 @@ class Session:
             user_turn_strategies=listening.turns,
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
+            user_turn_stop_timeout=WORDLESS_TURN_S,
             user_idle_timeout=self._settings.bot_user_idle_secs,
             user_mute_strategies=[FirstSpeechUserMuteStrategy()] if self._settings.bot_mute_greeting else [],
         )
         context = Conversation(tools=self._tools or NOT_GIVEN)
         if self._settings.bot_warm_up:
             self._services.llm.warmer.keep(context)
-        user, assistant = Listener(context, params=params), Speaker(context)
+        recording = self._recorder()
+        user, assistant = Listener(context, params=params, recorder=recording), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         user.add_event_handler("on_user_turn_idle", self._on_user_idle)
@@ -263,14 +265,21 @@ class Session:
             *(transport.input(), services.stt, user),
             *(services.llm, services.tts, AnswerGate(), playout, transport.output()),
         ]
-        if self._settings.enable_recording:
-            processors.append(recorder(self._settings.recording_dir, self._args.session_id))
+        if recording is not None:
+            processors.append(recording)
         return [*processors, assistant]
+
+    def _recorder(self) -> FrameProcessor | None:
+        if not self._settings.enable_recording:
+            return None
+        return recorder(self._settings.recording_dir, self._args.session_id)
 
     def _build_worker(self, processors: list[FrameProcessor]) -> PipelineWorker:
         idle = self._settings.bot_idle_timeout_secs or self._args.pipeline_idle_timeout_secs
         return PipelineWorker(
-            Pipeline(processors),
+            QuietPipeline(processors),
+            # it feeds a tracer, of which there is none
+            enable_turn_tracking=False,
             params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
             observers=[self._metrics],
             rtvi_processor=QuietRTVIProcessor(),
@@ -293,6 +302,8 @@ class Session:
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
+        self._services.stt.add_event_handler("on_missed", self._on_recogniser_missed)
+        self._services.stt.add_event_handler("on_unheard", self._on_unheard)
 
     # -------------------------------------------------------------------------------------- events
 
@@ -314,13 +325,17 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if notice.service == "asr":
-            await self._lost_recogniser.lost()
+
+    async def _on_recogniser_missed(self, *_: Any) -> None:
+        await self._lost_recogniser.lost()
+
+    async def _on_unheard(self, *_: Any) -> None:
+        await self._lost_recogniser.unheard()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
-            self._lost_recogniser.recovered()
+            await self._lost_recogniser.recovered(self._services.stt.owed)
         if service is self._services.tts and self._present:
             await self._greet()
 

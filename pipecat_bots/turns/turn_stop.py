@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
     EagerTranscriptionFrame,
     Frame,
@@ -61,11 +62,10 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await super().cleanup()
         await self._stop_judging()
-        if self._detector is not None:
-            self._detector.close()
 
     async def handle_user_turn_started(self) -> None:
         await self._clear()
+        self.waste.turn_began()
         self._audio.begin()
         self._turn.begin()
         self._active = True
@@ -98,7 +98,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
                 await self._on_pause(frame.stop_secs)
             case EagerTranscriptionFrame():
                 self._turn.language = frame.language or self._turn.language
-                await self._speculate(frame.text)
+                await self._on_words(frame.text)
             case TranscriptionFrame():
                 self._turn.language = frame.language or self._turn.language
                 await self._on_text(frame)
@@ -106,6 +106,8 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
                 await self._on_nothing_said()
             case EagerEndOfTurnCancelFrame():
                 self._refuse()
+            case BotStartedSpeakingFrame():
+                self.waste.heard(asyncio.get_running_loop().time())
             case InterruptionFrame():
                 await self._withdraw()
             case _:
@@ -140,9 +142,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     async def _on_text(self, frame: TranscriptionFrame) -> None:
         self._turn.said(frame.text, frame.finalized)
         self._disregard()
-        speculation = self._speculation
-        if speculation is not None and not same_words(speculation.text, self._turn.text):
-            await self._withdraw()
+        await self._disown(self._turn.text)
         if frame.finalized and not self._turn.over:
             await self._speculate("")
 
@@ -176,6 +176,16 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             await self.cancel_task(task)
 
     # ----------------------------------------------------------------------------- speculation
+
+    async def _on_words(self, heard: str) -> None:
+        """More words than those an answer was begun to begin another at once."""
+        await self._disown(self._turn.text_with(heard))
+        await self._speculate(heard)
+
+    async def _disown(self, text: str) -> None:
+        """Withdraw the answer to other words than these."""
+        if self._speculation is not None and not same_words(self._speculation.text, text):
+            await self._withdraw()
 
     async def _speculate(self, heard: str) -> None:
         """Begin the answer to the turn as it would be, if it were over with what was heard."""
@@ -215,6 +225,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def _end(self) -> None:
         self._active = False
+        self.waste.turn_over(asyncio.get_running_loop().time())
         speculation = self._speculation
         if speculation is not None and same_words(speculation.text, self._turn.text):
             self._speculation = None

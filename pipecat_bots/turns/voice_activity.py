@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable
+from functools import cache
 
-from pipecat.audio.vad.silero import SileroVADAnalyzer
-from pipecat.audio.vad.vad_analyzer import VADState
+import numpy as np
+from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
 
 from pipecat_bots.turns.last_sound import LastSound
+
+SURE = 0.1
+"""Confidence in a voice below which the model is sure of silence.
+
+At the ends of 60 sentences (three voices of eSpeak NG) it fell below with the second or third window, in 13
+gaps within them of two windows or more it did in 3."""
+
+
+@cache
+def _loaded() -> SileroOnnxModel:
+    """The model of all sessions, loaded once; ONNX Runtime lets any threads run it at the same time."""
+    return SileroVADAnalyzer()._model
+
+
+def _model() -> SileroOnnxModel:
+    """Return a model with a state of its own: what it remembers are two small arrays."""
+    model = copy.copy(_loaded())
+    model.reset_states()
+    return model
 
 
 class WatchfulVADAnalyzer(SileroVADAnalyzer):
@@ -22,10 +44,18 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
 
     on_change: Callable[[bool], Awaitable[None]] | None = None
     """Takes whether the newest window holds a voice, when that has changed."""
+    on_silence: Callable[[], Awaitable[None]] | None = None
+    """Called once in a silence, when the model is sure of it."""
     silence_s = 0.0
     """From the last sound to the newest sample, when a pause was reported last."""
     _voiced = False
+    _is_sure = _was_sure = False
     _before = VADState.QUIET
+
+    def __init__(self, *, params: VADParams | None = None) -> None:
+        VADAnalyzer.__init__(self, params=params)  # Silero's own loads a model
+        self._model = _model()
+        self._windows_since_reset = self._low_confidence_windows = 0
 
     def set_sample_rate(self, sample_rate: int) -> None:
         super().set_sample_rate(sample_rate)
@@ -36,8 +66,15 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
         smoothed = super()._get_smoothed_volume(audio)
         return max(smoothed, self._volume_tracker.volume)
 
+    def voice_confidence(self, buffer: bytes) -> float:
+        confidence = super().voice_confidence(buffer)
+        # A single window is no silence: a stop consonant closes for as long.
+        self._is_sure = self._vad_state is VADState.STOPPING and float(np.max(confidence)) <= SURE
+        return confidence
+
     async def analyze_audio(self, buffer: bytes) -> VADState:
-        state = await super().analyze_audio(buffer)
+        """Listen to 20 ms, here and now: a window takes the model 0.15 ms, as long as the way to a thread."""
+        state = self._run_analyzer(buffer)
         if state is VADState.QUIET and self._before is not state:
             self.silence_s = self._silence_s()
         self._before = state
@@ -46,6 +83,10 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
             self._voiced = voiced
             if self.on_change is not None:
                 await self.on_change(voiced)
+        sure = state is VADState.STOPPING and (self._is_sure or self._was_sure)
+        if sure and not self._was_sure and self.on_silence is not None:
+            await self.on_silence()
+        self._was_sure = sure
         return state
 
     def _silence_s(self) -> float:

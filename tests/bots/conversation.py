@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
@@ -36,7 +36,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
-from pipecat_bots.frames import AnnouncementFrame, VoiceActivityFrame
+from pipecat_bots.frames import AnnouncementFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.interruptions.phrases import ASSENT, STOP, Phrases
 from pipecat_bots.interruptions.playout import Playout
@@ -79,6 +79,8 @@ def user(script: Iterable[Spoken]) -> list[Step]:
             if voiced is not bool(word):
                 voiced = bool(word)
                 steps.append(VoiceActivityFrame(voiced))
+            if speaking and quiet_ms == 60:
+                steps.append(SilenceFrame())
             if not speaking and voice_ms >= 200:
                 speaking = True
                 steps.append(VADUserStartedSpeakingFrame(start_secs=0.2))
@@ -100,8 +102,6 @@ class ScriptedDetector:
         self._asked += 1
         await asyncio.sleep(self._delay_s)
         return verdict
-
-    def close(self) -> None: ...
 
 
 class NumberedLlm(FakeLlm):
@@ -213,6 +213,8 @@ class Outcome:
     """When each was used."""
     waste: Waste
     cancels: int
+    overlaps: int
+    """Requests to the model that came before the one before was closed."""
     done_at: float = 0.0
 
     @property
@@ -263,6 +265,8 @@ class Setting:
     verdicts: Sequence[float] = (0.9,)
     verdict_s: float = 0.04
     final_s: float = 0.024
+    lag_ms: int | Callable[[], int] | None = None
+    """Of a plain recogniser (`FakeAsr`)."""
     first_token_s: float = 0.09
     voice_s: float = 0.11
     tool_s: float = 0.0
@@ -300,7 +304,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
     line = Loudspeaker()
     async with (
-        FakeAsr(setting.final_s, NAMES) as asr,
+        FakeAsr(setting.final_s, NAMES, setting.lag_ms) as asr,
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s) as tts,
     ):
@@ -331,4 +335,5 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             tools_at=[at - began - 0.3 for at in tools_at],
             waste=waste,
             cancels=tts.cancels,
+            overlaps=llm.overlaps,
         )

@@ -125,12 +125,24 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
 
 
 class FakeAsr(FakeServer):
-    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals."""
+    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
 
-    def __init__(self, final_delay_s: float = 0.0, vocabulary: Sequence[str] = WORDS) -> None:
+    Args:
+        lag_ms: If given, it is a plain one: no ids; words are heard so much audio after they end; a soft
+            reset is answered at once and flushes nothing; interims come every 160 ms. A function is asked
+            each time.
+    """
+
+    def __init__(
+        self,
+        final_delay_s: float = 0.0,
+        vocabulary: Sequence[str] = WORDS,
+        lag_ms: int | Callable[[], int] | None = None,
+    ) -> None:
         super().__init__()
         self.final_delay_s = final_delay_s
         self.vocabulary = vocabulary
+        self.lag_ms = lag_ms
         self.full = False
         self.deaf = False
         self.resets = 0
@@ -155,18 +167,39 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    if interim := machine.interim(heard(bytes(pcm), self.vocabulary)):
-                        await ws.send_str(interim)
+                    await self._send_interim(ws, machine, bytes(pcm))
                     continue
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = heard(bytes(pcm), self.vocabulary)
+                text = self._text(bytes(pcm), understood.finalize)
                 if understood.finalize:
                     pcm.clear()
-                await asyncio.sleep(self.final_delay_s)
-                await ws.send_str(machine.final(understood, Utterance(text)))
+                if understood.finalize or self.lag_ms is None:
+                    await asyncio.sleep(self.final_delay_s)
+                await ws.send_str(self._dialect(machine.final(understood, Utterance(text))))
         return ws
+
+    async def _send_interim(self, ws: web.WebSocketResponse, machine: AsrServer, pcm: bytes) -> None:
+        due = self.lag_ms is None or len(pcm) // 2 % 2560 < 320
+        if due and (interim := machine.interim(self._text(pcm, self.lag_ms is None))):
+            await ws.send_str(interim)
+
+    def _text(self, pcm: bytes, flush: bool) -> str:
+        """What is heard in the audio; without a flush, in that of `lag_ms` ago and of ended words only."""
+        if flush or self.lag_ms is None:
+            return heard(pcm, self.vocabulary)
+        lag_ms = self.lag_ms if isinstance(self.lag_ms, int) else self.lag_ms()
+        past = pcm[: max(0, len(pcm) - 32 * lag_ms)]
+        text = heard(past, self.vocabulary)
+        unended = past != b"" and past[-2:] != b"\0\0"
+        return text.rpartition(" ")[0] if unended else text
+
+    def _dialect(self, message: str) -> str:
+        if self.lag_ms is None:
+            return message
+        keep = ("type", "text", "is_final", "finalize")
+        return json.dumps({key: value for key, value in json.loads(message).items() if key in keep})
 
 
 # ------------------------------------------------------------------------------------------- voice
@@ -303,6 +336,9 @@ class FakeLlm(FakeServer):
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.aborted = 0
+        self.overlaps = 0
+        """Requests that came while another one was not closed yet."""
+        self._at_work: list[asyncio.Transport] = []
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
@@ -343,10 +379,16 @@ class FakeLlm(FakeServer):
             return web.json_response({"error": error}, status=400)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
+        transport = request.transport
+        assert transport is not None
+        self.overlaps += any(not other.is_closing() for other in self._at_work)
+        self._at_work.append(transport)
         try:
             await self._stream(response, body)
         except (ConnectionError, asyncio.CancelledError):
             self.aborted += 1
+        finally:
+            self._at_work.remove(transport)
         return response
 
     def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:
