@@ -10,6 +10,7 @@ from pipecat.frames.frames import OutputAudioRawFrame
 from pipecat.transports.base_output import BaseOutputTransport
 
 from pipecat_bots.frames import SoundLeftFrame
+from pipecat_bots.peers.webrtc_audio import VoiceTrack
 
 AUDIBLE = 200
 """Amplitude of an int16 sample that is heard."""
@@ -20,8 +21,8 @@ SILENT_S = 0.1
 class FirstSound:
     """Watches what a transport sends, and pushes a `SoundLeftFrame` at each beginning of the bot's voice.
 
-    A transport takes a frame when its turn has come: the moment has in it what waits before that, the packet
-    that is being filled, and the silence before a sound; not the network and the listener's jitter buffer.
+    The moment has in it what waits for its turn, the packet that is being filled, and the silence before the
+    sound; not the network and the listener's jitter buffer.
 
     Args:
         output: Whose `write_audio_frame` is watched from now on.
@@ -45,8 +46,15 @@ class FirstSound:
         self._sent_at = self._now()
         if sent and self._is_waiting and (silence_s := _silence_s(frame)) is not None:
             self._is_waiting = False
-            await self._output.push_frame(SoundLeftFrame(self._sent_at + silence_s))
+            ahead_s = self._ahead_s(len(frame.audio) / 2 / frame.num_channels / frame.sample_rate)
+            await self._output.push_frame(SoundLeftFrame(self._sent_at + ahead_s + silence_s))
         return sent
+
+    def _ahead_s(self, frame_s: float) -> float:
+        """Return the seconds until the first sample of what was just written is heard, or since it was."""
+        client = getattr(self._output, "_client", None)
+        track = getattr(client, "_audio_output_track", None)
+        return track.waiting_s() - frame_s if isinstance(track, VoiceTrack) else 0.0
 
 
 def _silence_s(frame: OutputAudioRawFrame) -> float | None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pipecat.frames.frames import Frame, OutputAudioRawFrame
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCClient, SmallWebRTCOutputTransport
 
 from pipecat_bots.frames import SoundLeftFrame
+from pipecat_bots.peers.webrtc_audio import VoiceTrack
 from pipecat_bots.watching.first_sound import FirstSound
+from tests.virtual_time import virtual_time
 
 RATE = 24000
 
@@ -39,6 +45,18 @@ def audio(silent_ms: float, loud_ms: float = 0.0) -> OutputAudioRawFrame:
     return OutputAudioRawFrame(samples.tobytes(), RATE, 1)
 
 
+class TrackedLine(Line):
+    """A transport that gives its audio to a WebRTC track."""
+
+    def __init__(self, track: VoiceTrack) -> None:
+        super().__init__()
+        self._client = SimpleNamespace(_audio_output_track=track)
+        self._track = track
+
+    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        return await self._track.add_audio_bytes(frame.audio)
+
+
 @pytest.fixture
 def line() -> Line:
     line = Line()
@@ -65,3 +83,33 @@ async def test_what_the_transport_did_not_take_has_not_left(line: Line) -> None:
     line.is_open = False
     assert not await line.write_audio_frame(audio(0, 20))
     assert line.left == []
+
+
+@pytest.mark.parametrize("begins_s", [0.101, 0.105, 0.119, 0.12])
+@pytest.mark.parametrize("silent_ms", [0, 8, 25])
+@virtual_time
+async def test_what_waits_in_a_webrtc_track_is_in_the_moment(begins_s: float, silent_ms: float) -> None:
+    loop, track = asyncio.get_running_loop(), VoiceTrack(RATE)
+    audible: list[float] = []
+
+    async def send() -> None:
+        for _ in range(20):
+            samples = (await track.recv()).to_ndarray().reshape(-1)
+            audible.extend(loop.time() + np.flatnonzero(np.abs(samples) > 1000) / RATE)
+
+    line = TrackedLine(track)
+    FirstSound(line, clock=loop.time)
+    sending = asyncio.create_task(send())
+    await asyncio.sleep(begins_s)
+    whole = audio(silent_ms, 100 - silent_ms).audio
+    for start in range(0, len(whole), 960):
+        await line.write_audio_frame(OutputAudioRawFrame(whole[start : start + 960], RATE, 1))
+    await sending
+    assert line.left == [pytest.approx(audible[0], abs=0.0005)]
+
+
+def test_pipecats_transport_keeps_its_track_where_it_is_looked_for() -> None:
+    client = SmallWebRTCClient.__init__.__code__.co_names
+    output = SmallWebRTCOutputTransport.__init__.__code__.co_names
+    assert "_audio_output_track" in client
+    assert "_client" in output
