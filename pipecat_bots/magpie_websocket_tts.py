@@ -8,8 +8,10 @@ piece, which sounds better, where what is queued to play lasts until it is there
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -33,29 +35,32 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven
 from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.protocol.tts import (
+    PLAIN_RATE,
     AudioReceived,
+    Event,
     Mode,
     SegmentSpoken,
     ServerError,
     StreamStarted,
-    TtsClient,
     UtteranceDone,
 )
+from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.text import ends_sentence, speakable
-from pipecat_bots.conversation.heard import Heard, cut
+from pipecat_bots.conversation.heard import MS_PER_CHARACTER, Heard, cut
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.peers.connection import KeepConnected
-from pipecat_bots.peers.dependence import Server
+from pipecat_bots.peers.dependence import Server, silent
 from pipecat_bots.speculation.speculative_tts import SpeculativeTTS
+from pipecat_bots.voice.patience import AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
+from pipecat_bots.voice.segments import Segment, Utterance, text_frame, unspoken_frame
+from pipecat_bots.voice.server_rate import ask_rate
 
 PAUSE_S = 0.25
-CONNECT_PATIENCE_S = 1.0
-"""How long text waits for a lost server before it goes unspoken."""
 QUIET_CONTEXT_S = 60.0
 """An utterance without news for this long is over; a lost connection is seen sooner."""
-MAGPIE_RATE = 22050
-"""Assumed where the server does not state its rate."""
+HABITS_S = 1.0
+"""A server that has not answered `init` by then is taken for one that announces the first text only."""
 
 SpeakMode = Literal["adaptive", "stream", "batch"]
 
@@ -73,44 +78,13 @@ class MagpieTTSSettings(TTSSettings):
     preset: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
 
 
-@dataclass(eq=False)
-class _Segment:
-    """One text asked of the server."""
-
-    text: str
-    mode: Mode
-    chunk_id: int | None
-    asked_at: float
-    """On the loop's clock."""
-    frame: TTSTextFrame | None = None
-    """The text as it enters the conversation."""
-    heard: Heard | None = None
-    held: bytearray = field(default_factory=bytearray)
-    """Audio of a segment that comes in one piece, until its words are known."""
-    audio_ms: float = 0.0
-    failed: bool = False
-
-
-@dataclass(eq=False)
-class _Utterance:
-    """The segments of one audio context."""
-
-    segments: deque[_Segment] = field(default_factory=deque)
-    """Asked for and not complete."""
-    sample_rate: int = MAGPIE_RATE
-    plays_until: float = 0.0
-    pause_due: bool = False
-
-    def waiting_s(self, pace: Pace) -> float:
-        """Return how much audio is expected of what was asked for, beyond that which plays."""
-        return sum(max(0.0, pace.audio_s(len(s.text)) - s.audio_ms / 1000) for s in self.segments)
-
-
 class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSService):
     """Speak with the streaming server of docs/protocols.md, section 3.
 
     Every segment asked for is followed by one `ChunkedLLMContinueGenerationFrame` upstream, whatever became
-    of it. What enters the conversation is what was played, word by word.
+    of it. What enters the conversation is what was played, word by word. What a server was asked for and has
+    not said is asked for again: on the next connection, or once where it gives no sign
+    (docs/decisions/silent-voice.md).
 
     Args:
         url: The server, `http://host:port` or `ws://host:port`.
@@ -144,9 +118,17 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         self._pace = Pace()
         self._server_free_at = 0.0
         """When the server had spoken all it was asked for before what it speaks now."""
-        self._utterances: dict[str, _Utterance] = {}
+        self._utterances: dict[str, Utterance] = {}
         self._chunk_id: int | None = None
-        self._asked_last: _Segment | None = None
+        self._asked_last: Segment | None = None
+        self._assumed_rate = PLAIN_RATE
+        self._patience = Patience()
+        self._voice = Voice.FINE
+        self._away_since = 0.0
+        self._news = asyncio.Event()
+        """What there is to wait for has changed."""
+        self._to_send = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def _options(self) -> MagpieTTSSettings:
@@ -157,7 +139,18 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
+        self._away_since = asyncio.get_running_loop().time()
+        self._tasks = [
+            self.create_task(self._send_all(), "sending"),
+            self.create_task(self._watch(), "watching"),
+        ]
         await self._connect()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            await self.cancel_task(task)
 
     # ---------------------------------------------------------------------------- from the pipeline
 
@@ -170,8 +163,8 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             await super().process_frame(frame, direction)
         finally:
             self._chunk_id = None
-        if not self._is_pending(frame.id):
-            await self._release(frame.id)
+        if not any(segment.chunk_id == frame.id for segment in self._pending()):
+            await self._go_on(frame.id)
 
     async def _sanitise(self, text: str, text_type: TextType | str) -> str:
         """Leave out what cannot be said; text with nothing to say still enters the conversation."""
@@ -184,7 +177,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         """Put text without sound behind what is being spoken."""
         context_id = self._turn_context_id or ""
         utterance = self._utterances.get(context_id)
-        frame = _text_frame(text, TTSTextFrame(text, text_type))
+        frame = text_frame(text, TTSTextFrame(text, text_type))
         if utterance is not None and utterance.segments and (heard := utterance.segments[-1].heard):
             heard.extend(text)
         elif self.audio_context_available(context_id):
@@ -194,37 +187,43 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Ask for one segment. Without a server the text stays on the screen."""
-        if await self._connected_soon(CONNECT_PATIENCE_S):
-            await self._ask(text, context_id)
-            await self.start_tts_usage_metrics(text)
-        else:
-            logger.warning(f"{self}: not spoken, {self._server.address} is away: [{text}]")
-        yield None
-
-    async def _ask(self, text: str, context_id: str) -> None:
-        utterance = self._utterances.setdefault(context_id, _Utterance())
+        """Ask for one segment; without a server it waits for a while."""
+        utterance = self._utterances.setdefault(context_id, Utterance())
         now = asyncio.get_running_loop().time()
-        segment = _Segment(text, self._mode(text, utterance, now), self._chunk_id, now)
+        segment = Segment(text, "stream", self._chunk_id, now)
+        if not self._is_awaited_from_server():
+            self._patience.begin(now)
         utterance.segments.append(segment)
         self._asked_last = segment
         await self._pause_before_next(context_id, utterance)
-        preset = self._options.preset if segment.mode == "stream" else None
-        message = self._client.speak(
-            context_id, text, segment.mode, preset if isinstance(preset, str) else None
-        )
-        if not await self._send(message) and segment in utterance.segments:
-            utterance.segments.remove(segment)
-            self._asked_last = None
+        if self._socket is None:
+            self._wanted.set()
+        elif segment in utterance.segments:
+            self._ask(context_id, utterance, segment)
+        if self._voice is Voice.LOST:
+            await self._release(segment)
+        self._news.set()
+        await self.start_tts_usage_metrics(text)
+        yield None
 
-    def _mode(self, text: str, utterance: _Utterance, now: float) -> Mode:
+    def _ask(self, context_id: str, utterance: Utterance, segment: Segment) -> None:
+        segment.asked_at = asyncio.get_running_loop().time()
+        segment.mode = self._mode(segment, utterance)
+        preset = self._options.preset if segment.mode == "stream" else None
+        self._client.speak(
+            context_id, segment.text, segment.mode, preset if isinstance(preset, str) else None
+        )
+        self._to_send.set()
+
+    def _mode(self, segment: Segment, utterance: Utterance) -> Mode:
         match self._options.mode:
             case "stream":
                 return "stream"
             case "batch":
                 return "batch"
-        queued_s = max(0.0, utterance.plays_until - now)
-        return self._pace.mode(len(text), queued_s, utterance.waiting_s(self._pace))
+        queued_s = max(0.0, utterance.plays_until - segment.asked_at)
+        before = Utterance(deque(itertools.takewhile(lambda s: s is not segment, utterance.segments)))
+        return self._pace.mode(len(segment.text), queued_s, before.waiting_s(self._pace))
 
     async def append_to_audio_context(
         self, context_id: str | None, frame: Frame | WordTimestamp | None
@@ -242,9 +241,12 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         context_id = context_id or self.get_active_audio_context_id()
         if context_id is None:
             return
-        if message := self._client.finish(context_id):
-            await self._send(message)
-        elif context_id not in self._client.wanted:
+        utterance = self._utterances.get(context_id)
+        if utterance is not None:
+            utterance.is_finished = True
+        self._client.finish(context_id)
+        self._to_send.set()
+        if utterance is None or (not utterance.segments and context_id not in self._client.wanted):
             await self._end(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
@@ -252,12 +254,15 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         self._utterances.pop(context_id, None)
         await self.stop_all_metrics()
         if self._client.wanted:
-            await self._send(self._client.cancel())
+            self._client.cancel()
+            self._to_send.set()
+        self._news.set()
 
     async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:
         changed = await super()._update_settings(delta)
         if changed.keys() & {"voice", "language"}:
-            await self._send(self._init())
+            self._init(self._client)
+            self._to_send.set()
         return changed
 
     async def push_error(self, error_msg: str, *args: Any, **kwargs: Any) -> None:
@@ -267,38 +272,188 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     # -------------------------------------------------------------------------------- the connection
 
-    def _init(self) -> str:
+    @property
+    def is_awaited(self) -> bool:
+        """Whether something waits to be spoken."""
+        return next(self._pending(), None) is not None
+
+    def _init(self, client: TtsClient) -> None:
         voice, language = self._options.voice, self._options.language
-        return self._client.init(
+        client.init(
             voice if isinstance(voice, str) else None, str(language) if isinstance(language, str) else None
         )
 
+    async def _send_all(self) -> None:
+        """Send what the protocol has to say: the only sender, so no interruption tears it apart."""
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            if self._socket is not None:
+                for message in self._client.to_send():
+                    await self._send(message)
+
     async def _greet(self, websocket: ClientConnection) -> None:
-        self._client = TtsClient()
-        await websocket.send(self._init())
-        await (await websocket.ping())
+        """Learn the server's habits from its answer to `init`, and its rate."""
+        client, errors = TtsClient(), list[ServerError]()
+        self._init(client)
+        for message in client.to_send():
+            await websocket.send(message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HABITS_S):
+                while not client.is_understood:
+                    events = client.receive(await websocket.recv())
+                    errors += [event for event in events if isinstance(event, ServerError)]
+        client.assume_plain()
+        if client.sample_rate is None:
+            self._assumed_rate = await ask_rate(self._url)
+        self._client = client
+        for error in errors:
+            await self._on_error(error)
 
     async def _on_connected(self) -> None:
         logger.info(f"{self}: connected to {self._server.address}")
+        self._patience.begin(asyncio.get_running_loop().time())
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask for all that has not been heard, in its order."""
+        for context_id, utterance in self._utterances.items():
+            for segment in utterance.segments:
+                self._ask(context_id, utterance, segment)
+            if utterance.is_finished:
+                self._client.finish(context_id)
+        self._to_send.set()
+        self._news.set()
 
     async def _on_lost(self) -> None:
-        """What was asked for will not be spoken; what was received still plays."""
-        utterances, self._utterances = self._utterances, {}
+        """Keep what has not been heard for the next connection; what was received still plays."""
         self._client = TtsClient()
+        self._away_since = asyncio.get_running_loop().time()
+        await self._keep_the_rest()
+        self._news.set()
+
+    async def _keep_the_rest(self) -> None:
+        """Give out the words that are over; what is left of their segments begins with the word cut off."""
+        for context_id, utterance in list(self._utterances.items()):
+            for segment in list(utterance.segments):
+                await self._say_due(context_id, segment)
+                if segment.failed or not segment.begin_again():
+                    utterance.segments.remove(segment)
+                    await self._release(segment)
+            if utterance.is_finished and not utterance.segments:
+                await self._end(context_id)
+
+    # ----------------------------------------------------------------------------------- the patience
+
+    def _pending(self) -> Iterator[Segment]:
+        return (segment for utterance in self._utterances.values() for segment in utterance.segments)
+
+    def _is_awaited_from_server(self) -> bool:
+        return self._socket is not None and self.is_awaited
+
+    async def _watch(self) -> None:
+        """Lose patience with a server that is away, or that is there and says nothing."""
+        clock = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            until = self._waits_until()
+            if until is None or until > clock.time():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(until):
+                        await self._news.wait()
+            elif self._socket is None:
+                await self._give_up()
+            else:
+                await self._lose_patience()
+
+    def _waits_until(self) -> float | None:
+        """Return when patience ends with what is to be spoken next; None if nothing is."""
+        segment = next(self._pending(), None)
+        if segment is None:
+            return None
+        if self._socket is None:
+            still = segment.since + STILL_AWAY_S
+            return still if self._voice is Voice.LOST else max(still, self._away_since + AWAY_S)
+        if self._voice is Voice.LOST and self._patience.is_announced:
+            return self._patience.until() + MOST_S
+        return self._patience.until(self._pace.work_s(len(segment.text)) if segment.mode == "batch" else 0.0)
+
+    async def _lose_patience(self) -> None:
+        """Ask once more for what a silent server was asked for; then let nobody wait for it."""
+        match self._voice:
+            case Voice.FINE:
+                self._voice = Voice.ASKED_AGAIN
+                logger.warning(f"{self}: no sign of the {self._server.name}; it is asked again")
+                await self._keep_the_rest()
+                self._client.cancel()
+                self._patience.begin_again(asyncio.get_running_loop().time())
+                self._ask_again()
+            case Voice.ASKED_AGAIN:
+                await self._report_outage(silent(self._server), "it was asked twice")
+                await self._let_the_model_go_on()
+                if not self._patience.is_announced:
+                    await self._give_up()
+                    await self._hang_up()
+            case Voice.LOST:
+                await self._give_up()
+
+    async def _let_the_model_go_on(self) -> None:
+        self._voice = Voice.LOST
+        for segment in list(self._pending()):
+            await self._release(segment)
+
+    async def _give_up(self) -> None:
+        """End what cannot be spoken. It stays on the screen, and is not part of the conversation."""
+        utterances, self._utterances = self._utterances, {}
+        self._voice = Voice.LOST
+        self._client.cancel()
+        self._to_send.set()
+        lost = " ".join(segment.text for utterance in utterances.values() for segment in utterance.segments)
+        logger.warning(f"{self}: not spoken, {self._server.address} is away or silent: [{lost}]")
+        for context_id, utterance in utterances.items():
+            for segment in utterance.segments:
+                if (frame := unspoken_frame(segment)) is not None:
+                    await super().append_to_audio_context(context_id, frame)
         for context_id in self.get_audio_contexts():
             await super().append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
         await self._close_connection_contexts()
         for utterance in utterances.values():
             for segment in utterance.segments:
-                await self._release(segment.chunk_id)
+                await self._release(segment)
+
+    async def _hang_up(self) -> None:
+        """End a connection on which nothing comes; the link makes another."""
+        if (websocket := self._socket) is not None:
+            await websocket.close()
+
+    async def _report_recovery(self) -> None:
+        """A silent voice is back when it is heard, not when it answers."""
+        if self.outage != silent(self._server) or self._voice is Voice.FINE:
+            await super()._report_recovery()
+
+    async def _sign_of_life(self) -> None:
+        self._patience.heard(asyncio.get_running_loop().time())
+        self._news.set()
+        if self._voice is not Voice.FINE:
+            self._voice = Voice.FINE
+            await self._report_recovery()
 
     # ------------------------------------------------------------------------------- from the server
 
     async def _on_message(self, message: str | bytes) -> None:
-        match self._client.receive(message):
+        events = self._client.receive(message)
+        self._to_send.set()
+        for event in events:
+            await self._on_event(event)
+
+    async def _on_event(self, event: Event) -> None:
+        match event:
             case StreamStarted(utterance=name, sample_rate=rate) if name in self._utterances:
-                self._utterances[name].sample_rate = rate or MAGPIE_RATE
+                self._utterances[name].sample_rate = rate or self._client.sample_rate or self._assumed_rate
+                self._patience.announced(asyncio.get_running_loop().time())
+                self._news.set()
             case AudioReceived(utterance=name, pcm=pcm) if name in self._utterances:
+                await self._sign_of_life()
                 await self._on_audio(name, self._utterances[name], pcm)
             case SegmentSpoken() as spoken if spoken.utterance in self._utterances:
                 await self._on_segment(spoken, self._utterances[spoken.utterance])
@@ -307,10 +462,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             case ServerError() as error:
                 await self._on_error(error)
 
-    async def _on_audio(self, context_id: str, utterance: _Utterance, pcm: bytes) -> None:
-        if utterance.segments and utterance.segments[0].failed:
-            # Not every server reports a failed segment as complete: this audio is the next one's.
-            utterance.segments.popleft()
+    async def _on_audio(self, context_id: str, utterance: Utterance, pcm: bytes) -> None:
         if not utterance.segments:
             return
         segment = utterance.segments[0]
@@ -318,11 +470,18 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             segment.held += pcm
             return
         await self._play(context_id, utterance, segment, pcm)
+        await self._say_due(context_id, segment)
+
+    async def _say_due(self, context_id: str, segment: Segment) -> None:
+        """Give out the words that are over, by how fast the voice has been heard to speak."""
         if segment.heard is not None:
-            for _ in range(segment.heard.due(segment.audio_ms)):
+            pace = self._pace.ms_per_character or MS_PER_CHARACTER
+            for _ in range(segment.heard.due(segment.audio_ms, pace)):
                 await self._say(context_id, segment, segment.heard)
 
-    async def _on_segment(self, spoken: SegmentSpoken, utterance: _Utterance) -> None:
+    async def _on_segment(self, spoken: SegmentSpoken, utterance: Utterance) -> None:
+        self._patience.heard(asyncio.get_running_loop().time())
+        self._news.set()
         if not utterance.segments:
             return
         segment = utterance.segments[0]
@@ -333,9 +492,9 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         if segment.audio_ms:
             utterance.pause_due = ends_sentence(segment.text)
         await self._pause_before_next(spoken.utterance, utterance)
-        await self._release(segment.chunk_id)
+        await self._release(segment)
 
-    def _learn_pace(self, segment: _Segment) -> None:
+    def _learn_pace(self, segment: Segment) -> None:
         now = asyncio.get_running_loop().time()
         if not segment.failed:
             work_s = now - max(segment.asked_at, self._server_free_at)
@@ -345,8 +504,8 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
     async def _play_rest(
         self,
         context_id: str,
-        utterance: _Utterance,
-        segment: _Segment,
+        utterance: Utterance,
+        segment: Segment,
         words: Sequence[tuple[str, int, int]],
     ) -> None:
         """Play what was held back, each word's text after its sound."""
@@ -362,24 +521,24 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             await self._say(context_id, segment, heard)
         await self._play(context_id, utterance, segment, parts[-1])
 
-    async def _play(self, context_id: str, utterance: _Utterance, segment: _Segment, pcm: bytes) -> None:
+    async def _play(self, context_id: str, utterance: Utterance, segment: Segment, pcm: bytes) -> None:
         if not pcm:
             return
         segment.audio_ms += len(pcm) / 2 / utterance.sample_rate * 1000
         await self._append_audio(context_id, utterance, pcm)
 
-    async def _append_audio(self, context_id: str, utterance: _Utterance, pcm: bytes) -> None:
+    async def _append_audio(self, context_id: str, utterance: Utterance, pcm: bytes) -> None:
         now = asyncio.get_running_loop().time()
         utterance.plays_until = max(now, utterance.plays_until) + len(pcm) / 2 / utterance.sample_rate
         frame = TTSAudioRawFrame(pcm, utterance.sample_rate, 1, context_id=context_id)
         await super().append_to_audio_context(context_id, frame)
 
-    async def _say(self, context_id: str, segment: _Segment, heard: Heard) -> None:
+    async def _say(self, context_id: str, segment: Segment, heard: Heard) -> None:
         """Queue the next piece of text behind its sound: for the conversation, and for the page."""
         if segment.frame is None:
             return
         piece = heard.take()
-        await super().append_to_audio_context(context_id, _text_frame(piece, segment.frame))
+        await super().append_to_audio_context(context_id, text_frame(piece, segment.frame))
         if segment.frame.segment_id is not None:
             progress = AggregatedTextProgressFrame(
                 segment_id=segment.frame.segment_id,
@@ -391,7 +550,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             )
             await super().append_to_audio_context(context_id, progress)
 
-    async def _pause_before_next(self, context_id: str, utterance: _Utterance) -> None:
+    async def _pause_before_next(self, context_id: str, utterance: Utterance) -> None:
         """Let a sentence end be heard, where another segment follows, unless it is silent already."""
         if not utterance.pause_due or not utterance.segments:
             return
@@ -407,26 +566,30 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         for name in names:
             if (utterance := self._utterances.get(name)) and utterance.segments:
                 utterance.segments[0].failed = True
-                await self._release(utterance.segments[0].chunk_id)
+                await self._release(utterance.segments[0])
                 return
 
     async def _end(self, context_id: str) -> None:
         """Close the audio context behind what it still plays."""
-        utterance = self._utterances.pop(context_id, None) or _Utterance()
+        utterance = self._utterances.pop(context_id, None) or Utterance()
         for segment in utterance.segments:
             await self._play_rest(context_id, utterance, segment, ())
         if self.audio_context_available(context_id):
             await super().append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
             await self.remove_audio_context(context_id)
         for segment in utterance.segments:
-            await self._release(segment.chunk_id)
+            await self._release(segment)
+        self._news.set()
 
     # ---------------------------------------------------------------------------------- the handshake
 
-    def _is_pending(self, chunk_id: int) -> bool:
-        return any(s.chunk_id == chunk_id for u in self._utterances.values() for s in u.segments)
+    async def _release(self, segment: Segment) -> None:
+        """Tell the model, once, that the voice is done with a segment."""
+        if not segment.is_released:
+            segment.is_released = True
+            await self._go_on(segment.chunk_id)
 
-    async def _release(self, chunk_id: int | None) -> None:
+    async def _go_on(self, chunk_id: int | None) -> None:
         await self.tell_model(ChunkedLLMContinueGenerationFrame(chunk_id))
 
 
@@ -438,12 +601,3 @@ def stream_url(url: str) -> str:
     return urlunsplit(
         (scheme, parts.netloc, path if path.endswith("/stream") else path + "/ws/tts/stream", "", "")
     )
-
-
-def _text_frame(text: str, source: TTSTextFrame) -> TTSTextFrame:
-    """Return `text`, a piece of `source`, with its own spaces and everything else as in `source`."""
-    frame = TTSTextFrame(text, TextType.WORD, context_id=source.context_id, segment_id=source.segment_id)
-    frame.includes_inter_frame_spaces = True
-    frame.append_to_context = source.append_to_context
-    frame.will_be_spoken = source.will_be_spoken
-    return frame

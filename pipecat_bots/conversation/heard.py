@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 _PIECE = re.compile(r"\s*\S+\s*")
-_MS_PER_CHARACTER = 65.0
+MS_PER_CHARACTER = 65.0
 """A brisk 185 words a minute in English, so that an estimate is rather late than early."""
 
 Word = tuple[str, int, int]
@@ -21,13 +21,23 @@ class Heard:
         self._pieces: list[str] = []
         self._ends: list[int] = []
         self._given = 0
+        self._from = 0
+        """The piece that the sound begins with."""
         self.extend(text)
 
     def extend(self, text: str) -> None:
         """Add text that has no sound of its own."""
         self.text += text
         self._pieces += _split(text)
-        self._ends = list(accumulate(map(len, self._pieces)))
+        self._measure()
+
+    def begin_again(self) -> None:
+        """Let the sound begin anew, with the piece that is next."""
+        self._from = self._given
+        self._measure()
+
+    def _measure(self) -> None:
+        self._ends = list(accumulate(map(len, self._pieces[self._from :])))
 
     @property
     def said(self) -> str:
@@ -44,23 +54,24 @@ class Heard:
         self._given += 1
         return self._pieces[self._given - 1]
 
-    def due(self, audio_ms: float) -> int:
+    def due(self, audio_ms: float, ms_per_character: float = MS_PER_CHARACTER) -> int:
         """How many pieces are over after `audio_ms`, while neither the words nor the length are known."""
-        over = sum(end * _MS_PER_CHARACTER <= audio_ms for end in self._ends)
-        return max(0, over - self._given)
+        over = sum(end * ms_per_character <= audio_ms for end in self._ends)
+        return max(0, self._from + over - self._given)
 
     def timeline(self, audio_ms: float, words: Sequence[Word] = ()) -> list[float]:
         """When each piece still to come ends, in milliseconds from the start of the segment."""
-        spoken = [i for i, piece in enumerate(self._pieces) if any(map(str.isalnum, piece))]
+        pieces = self._pieces[self._from :]
+        spoken = [i for i, piece in enumerate(pieces) if any(map(str.isalnum, piece))]
         if words and len(words) == len(spoken):
             ends = self._by_words(dict(zip(spoken, words, strict=True)))
         else:
-            ends = [audio_ms * end / max(1, len(self.text)) for end in self._ends]
-        return [min(end, audio_ms) for end in ends[self._given :]]
+            ends = [audio_ms * end / max(1, self._ends[-1]) for end in self._ends]
+        return [min(end, audio_ms) for end in ends[self._given - self._from :]]
 
     def _by_words(self, words: dict[int, Word]) -> list[float]:
         """A piece that is no word (a dash) is over with the word before it."""
-        ends = [float(words[i][2]) if i in words else 0.0 for i in range(len(self._pieces))]
+        ends = [float(words[i][2]) if i in words else 0.0 for i in range(len(self._ends))]
         return list(accumulate(ends, max))
 
 

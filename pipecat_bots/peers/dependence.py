@@ -53,6 +53,11 @@ def full(server: Server) -> Notice:
     return Notice("warning", server.role, message, "It is tried again until a place is free.")
 
 
+def silent(server: Server) -> Notice:
+    message = f"The {server.name} at {server.address} answers, but says nothing."
+    return Notice("error", server.role, message, "Look at its log, or start it again.")
+
+
 class Dependent(FrameProcessor):
     """A service whose server may be away; it stays usable and reports the outage.
 

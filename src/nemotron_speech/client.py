@@ -21,7 +21,8 @@ from nemotron_speech.protocol import asr as asr_protocol
 from nemotron_speech.protocol import llama
 from nemotron_speech.protocol import tts as tts_protocol
 from nemotron_speech.protocol.asr import AsrClient, Final, Interim
-from nemotron_speech.protocol.tts import AudioReceived, StreamStarted, TtsClient, UtteranceDone
+from nemotron_speech.protocol.tts import PLAIN_RATE, AudioReceived, StreamStarted, UtteranceDone
+from nemotron_speech.protocol.tts_client import TtsClient
 
 START = "start it with: uv run nemotron up"
 CONNECT_TIMEOUT_S = 5.0
@@ -134,7 +135,8 @@ class TtsConnection:
         """Connect. `url` is the server's address, with or without the path. Raises PeerError, Full."""
         async with _websocket(tts_address(url), "the synthesiser") as socket:
             connection = cls(socket, url)
-            await connection._send(connection._machine.init(voice, language))
+            connection._machine.init(voice, language)
+            await connection._flush()
             yield connection
 
     def utterance(self) -> Utterance:
@@ -160,19 +162,23 @@ class TtsConnection:
 
     async def cancel(self) -> None:
         """Stop speaking; nothing asked for so far is heard any more."""
-        await self._send(self._machine.cancel())
+        self._machine.cancel()
+        await self._flush()
 
-    async def _send(self, message: str) -> None:
-        await _send(self._socket, message, self._url, lambda: None)
+    async def _flush(self) -> None:
+        for message in self._machine.to_send():
+            await _send(self._socket, message, self._url, lambda: None)
 
-    async def _receive(self) -> tts_protocol.Event | None:
+    async def _receive(self) -> tuple[tts_protocol.Event, ...]:
         message = await _receive(self._socket, "the synthesiser", self._url)
-        event = self._machine.receive(message)
-        if isinstance(event, StreamStarted):
-            self.sample_rate = event.sample_rate or self.sample_rate
-        if isinstance(event, tts_protocol.ServerError):
-            raise await self._error(event)
-        return event
+        events = self._machine.receive(message)
+        await self._flush()
+        for event in events:
+            if isinstance(event, StreamStarted):
+                self.sample_rate = event.sample_rate or self.sample_rate or PLAIN_RATE
+            if isinstance(event, tts_protocol.ServerError):
+                raise await self._error(event)
+        return events
 
     async def _error(self, event: tts_protocol.ServerError) -> SpeechError:
         text = f"the synthesiser at {self._url} says: {event.message}"
@@ -194,26 +200,26 @@ class Utterance:
 
     async def say(self, text: str, mode: tts_protocol.Mode = "stream") -> None:
         """Queue one segment. Raises PeerError."""
-        await self._connection._send(self._connection._machine.speak(self._name, text, mode))
+        self._connection._machine.speak(self._name, text, mode)
+        await self._connection._flush()
         self._begun.set()
 
     async def finish(self) -> None:
         """Say that no more text follows."""
-        message = self._connection._machine.finish(self._name)
-        if message is not None:
-            await self._connection._send(message)
-        else:
-            self.done = True
+        self._connection._machine.finish(self._name)
+        await self._connection._flush()
+        self.done = self._name not in self._connection._machine.wanted
         self._begun.set()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         await self._begun.wait()
         while not self.done:
-            match await self._connection._receive():
-                case AudioReceived(utterance, pcm) if utterance == self._name:
-                    yield pcm
-                case UtteranceDone(utterance) if utterance == self._name:
-                    self.done = True
+            for event in await self._connection._receive():
+                match event:
+                    case AudioReceived(utterance, pcm) if utterance == self._name:
+                        yield pcm
+                    case UtteranceDone(utterance) if utterance == self._name:
+                        self.done = True
 
 
 def tts_address(url: str) -> str:

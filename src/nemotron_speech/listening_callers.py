@@ -16,14 +16,16 @@ from typing import Literal
 
 from nemotron_speech.errors import Full, PeerError, SpeechError
 from nemotron_speech.protocol.tts import (
+    PLAIN_RATE,
     AudioReceived,
+    Event,
     Mode,
     SegmentSpoken,
     ServerError,
     StreamStarted,
-    TtsClient,
     UtteranceDone,
 )
+from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.websocket_frames import BINARY, CLOSE, WebSocketClient
 
@@ -166,7 +168,7 @@ class _Caller(WebSocketClient):
     # ------------------------------------------------------------------------------------ asking
 
     def opened(self) -> None:
-        self.send(self._machine.init(self._load.voice, self._load.language))
+        self._machine.init(self._load.voice, self._load.language)
         self._ask()
 
     def _ask(self) -> None:
@@ -179,9 +181,14 @@ class _Caller(WebSocketClient):
         now, name = time.monotonic(), str(self._rounds)
         text = self._segments.popleft()
         self._segment = text, now, self._seconds
-        self.send(self._machine.speak(name, text, self._mode(text, now)))
-        if not self._segments and (end := self._machine.finish(name)):
-            self.send(end)
+        self._machine.speak(name, text, self._mode(text, now))
+        if not self._segments:
+            self._machine.finish(name)
+        self._flush()
+
+    def _flush(self) -> None:
+        for message in self._machine.to_send():
+            self.send(message)
 
     def _mode(self, text: str, now: float) -> Mode:
         match self._load.mode:
@@ -197,13 +204,18 @@ class _Caller(WebSocketClient):
             self._closed(int.from_bytes(payload[:2]), payload[2:].decode(errors="replace"))
             return
         try:
-            event = self._machine.receive(payload if kind == BINARY else payload.decode())
+            events = self._machine.receive(payload if kind == BINARY else payload.decode())
         except (SpeechError, UnicodeDecodeError) as error:
             self._fail(str(error))
             return
+        self._flush()
+        for event in events:
+            self._act(event)
+
+    def _act(self, event: Event) -> None:
         match event:
             case StreamStarted(sample_rate=rate):
-                self._rate = rate or self._rate
+                self._rate = rate or self._rate or PLAIN_RATE
             case AudioReceived(pcm=pcm):
                 self._on_audio(pcm)
             case SegmentSpoken():
@@ -214,9 +226,6 @@ class _Caller(WebSocketClient):
                 self._done()
 
     def _on_audio(self, pcm: bytes) -> None:
-        if not self._rate:
-            self._fail("the server does not state its sample rate")
-            return
         now, seconds = time.monotonic(), len(pcm) / 2 / self._rate
         if self._seconds:
             self._heard.gaps.append(now - self._last)

@@ -258,15 +258,22 @@ class FakeTts(FakeServer):
                 async for message in ws:
                     self._note(message.data)
                     try:
-                        replies = machine.receive(message.data)
+                        replies = machine.receive(self._understood(message.data))
                     except SpeechError as error:
                         replies = [machine.error(str(error), fatal=False)]
-                    for reply in replies:
+                    for reply in self._dialect(replies):
                         await ws.send_str(reply)
                     work.set()
             finally:
                 speaking.cancel()
         return ws
+
+    def _understood(self, data: str) -> str:
+        """A message as a server reads it that may know no names."""
+        known = json.loads(data)
+        if self.plain:
+            known.pop("utterance", None)
+        return json.dumps(known)
 
     def _note(self, data: Any) -> None:
         message = json.loads(data)
@@ -286,9 +293,9 @@ class FakeTts(FakeServer):
             while not self.hangs and (begun := machine.begin()) is not None:
                 announcement, segment = begun
                 number += 1
-                await asyncio.sleep(self.delay_s)
                 for message in self._dialect(announcement):
                     await ws.send_str(message)
+                await asyncio.sleep(self.delay_s)
                 if segment.text in self.fails:
                     replies = machine.fail(segment, "cannot say that")
                 else:

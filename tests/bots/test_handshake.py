@@ -169,7 +169,7 @@ async def test_a_server_without_ids_is_understood() -> None:
         tts.fails = ["Bad one."]
         steps = [question(), SleepFrame(20), question(), SleepFrame(20)]
         down, _ = await converse(llm, tts, steps)
-    assert {frame.sample_rate for frame in of_type(down, TTSAudioRawFrame)} == {22050}
+    assert {frame.sample_rate for frame in of_type(down, TTSAudioRawFrame)} == {22000}
     assert len(of_type(down, LLMFullResponseEndFrame)) == 2
     assert said(down).replace("Bad one. ", "") == text.replace("Bad one. ", "") * 2
     assert len(tts.segments) == 8

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nemotron_speech.errors import BadRequest, PeerError
 from nemotron_speech.protocol import asr, tts
 from nemotron_speech.protocol.asr import AsrClient, AsrServer, ResetRequested
-from nemotron_speech.protocol.tts import TtsClient
+from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_streams import Offer, TtsServer
 from nemotron_speech.protocol.wire import tag_of
 

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from nemotron_speech.errors import BadRequest, PeerError, TooLarge
-from nemotron_speech.protocol.tts import AudioReceived, SegmentSpoken, ServerError, TtsClient, UtteranceDone
+from nemotron_speech.protocol.tts import (
+    AudioReceived,
+    SegmentSpoken,
+    ServerError,
+    StreamStarted,
+    UtteranceDone,
+)
+from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_streams import MAX_QUEUED_SEGMENTS, Offer, SegmentRequest, TtsServer
 
 OFFER = Offer(22050, ("aria", "john"), ("en", "de"), ("aggressive", "balanced"), max_text=100)
@@ -34,20 +41,56 @@ def speak(server: TtsServer, pcm: bytes = SECOND) -> list[dict[str, Any]]:
 
 def test_a_plain_client_is_served_as_it_expects() -> None:
     server = TtsServer(OFFER)
-    assert say(server, type="init", voice="aria", language="en") == []
-    assert say(server, type="text", text="One.", mode="stream") == []
-    assert say(server, type="text", text="Two.", mode="batch") == []
-    assert say(server, type="close") == []
-    created, first = speak(server)
+    [created] = say(server, type="init", voice="aria", language="en")
     assert created["type"] == "stream_created"
     assert created["stream_id"]
     assert created["sample_rate"] == 22050
-    assert first == {"type": "segment_complete", "segment": 1, "audio_ms": 1000}
+    assert say(server, type="text", text="One.", mode="stream") == []
+    assert say(server, type="text", text="Two.", mode="batch") == []
+    assert say(server, type="close") == []
+    assert speak(server) == [{"type": "segment_complete", "segment": 1, "audio_ms": 1000}]
     assert speak(server) == [
         {"type": "segment_complete", "segment": 2, "audio_ms": 1000},
         {"type": "done", "total_audio_ms": 2000, "segments_generated": 2},
     ]
     assert server.idle
+
+
+def test_every_init_is_answered_at_once_by_a_stream_that_text_without_a_name_joins() -> None:
+    server = TtsServer(OFFER)
+    first, second = (say(server, type="init", voice=voice)[0] for voice in ("aria", "john"))
+    assert first["stream_id"] != second["stream_id"]
+    say(server, type="text", text="One.")
+    messages, segment = begin(server)
+    assert messages == []
+    assert (segment.stream.id, segment.stream.voice) == (second["stream_id"], "john")
+    say(server, type="cancel")
+    say(server, type="text", text="Two.")
+    assert begin(server)[0][0]["stream_id"] not in (first["stream_id"], second["stream_id"])
+
+
+def test_an_init_in_the_middle_of_speech_is_answered_and_loses_nothing() -> None:
+    server = TtsServer(OFFER)
+    say(server, type="text", text="One.")
+    _, one = begin(server)
+    assert [m["type"] for m in say(server, type="init", voice="john")] == ["stream_created"]
+    say(server, type="text", text="Two.")
+    assert [json.loads(m)["type"] for m in server.complete(one)] == ["segment_complete", "done"]
+    messages, two = begin(server)
+    assert messages == []
+    assert two.stream.voice == "john"
+
+
+def test_text_with_a_name_gets_a_stream_of_its_own_and_the_nameless_one_is_over_without_a_word() -> None:
+    server = TtsServer(OFFER)
+    [nameless] = say(server, type="init")
+    assert nameless["names_utterances"]
+    assert say(server, type="text", text="One.", utterance="u1") == []
+    named, *rest = speak(server)
+    assert (named["type"], named["utterance"]) == ("stream_created", "u1")
+    assert named["stream_id"] != nameless["stream_id"]
+    assert [m["type"] for m in rest] == ["segment_complete"]
+    assert [m["type"] for m in say(server, type="close", utterance="u1")] == ["done"]
 
 
 def test_the_utterance_is_echoed_by_every_message_of_its_stream() -> None:
@@ -220,78 +263,156 @@ def test_the_queue_of_segments_is_bounded() -> None:
 
 # ------------------------------------------------------------------------------------- client
 
+CREATED = '{"type":"stream_created","stream_id":"7"}'
+NAMED = '{"type":"stream_created","stream_id":"7","names_utterances":true}'
+COMPLETE = '{"type":"segment_complete"}'
 
-def wire_id(message: str) -> str:
-    return json.loads(message)["utterance"]
+
+def connected(answer: str = NAMED) -> TtsClient:
+    client = TtsClient()
+    client.init()
+    client.receive(answer)
+    client.to_send()
+    return client
+
+
+def sent(client: TtsClient) -> list[dict[str, Any]]:
+    return [json.loads(message) for message in client.to_send()]
+
+
+def wire_id(client: TtsClient) -> str:
+    [message] = sent(client)
+    return message["utterance"]
+
+
+def test_nothing_but_init_is_sent_before_the_server_has_shown_its_habits() -> None:
+    client = TtsClient()
+    client.speak("answer", "One.")
+    client.finish("answer")
+    assert [m["type"] for m in sent(client)] == ["init", "ping"]
+    assert client.wanted == ("answer",)
+    client.receive(NAMED)
+    assert [m["type"] for m in sent(client)] == ["text", "close"]
+
+
+@pytest.mark.parametrize("answer", [CREATED, '{"type":"pong"}'], ids=["at init", "at the first text"])
+def test_a_plain_server_is_sent_no_names_whenever_it_announces(answer: str) -> None:
+    client = connected(answer)
+    client.speak("answer", "One.")
+    assert sent(client) == [{"type": "text", "text": "One.", "mode": "stream"}]
+    if answer != CREATED:
+        client.receive(CREATED)
+    assert client.receive(b"ab")[-1] == AudioReceived("answer", b"ab")
+
+
+def test_a_server_that_never_answers_is_taken_for_a_plain_one() -> None:
+    client = TtsClient()
+    client.speak("answer", "One.")
+    client.to_send()
+    client.assume_plain()
+    assert [m["type"] for m in sent(client)] == ["text"]
+    client.receive(CREATED)
+    assert client.receive(b"ab")[-1] == AudioReceived("answer", b"ab")
 
 
 def test_an_id_is_never_used_again() -> None:
-    client = TtsClient()
-    before = wire_id(client.speak("answer", "One."))
+    client = connected()
+    client.speak("answer", "One.")
+    before = wire_id(client)
     client.cancel()
-    assert wire_id(client.speak("answer", "Two.")) != before
+    client.to_send()
+    client.speak("answer", "Two.")
+    assert wire_id(client) != before
 
 
 def test_text_after_finish_or_init_is_a_new_stream_of_the_same_utterance() -> None:
-    client = TtsClient()
-    ids = [wire_id(client.speak("answer", "One."))]
+    client = connected()
+    client.speak("answer", "One.")
     client.finish("answer")
-    ids.append(wire_id(client.speak("answer", "Two.")))
+    client.speak("answer", "Two.")
     client.init("john")
-    ids.append(wire_id(client.speak("answer", "Three.")))
+    client.speak("answer", "Three.")
+    ids = [m["utterance"] for m in sent(client) if m["type"] == "text"]
     assert len(set(ids)) == 3
     assert client.wanted == ("answer",)
 
 
 def test_finish_closes_only_what_is_open() -> None:
-    client = TtsClient()
-    assert client.finish("answer") is None
-    message = client.speak("answer", "One.")
-    assert client.finish("another") is None
-    finish = client.finish("answer")
-    assert finish is not None
-    assert json.loads(finish) == {"type": "close", "utterance": wire_id(message)}
-    assert client.finish("answer") is None
+    client = connected()
+    client.finish("answer")
+    assert client.to_send() == []
+    client.speak("answer", "One.")
+    wire = wire_id(client)
+    client.finish("another")
+    assert client.to_send() == []
+    client.finish("answer")
+    assert sent(client) == [{"type": "close", "utterance": wire}]
+    client.finish("answer")
+    assert client.to_send() == []
 
 
 def test_the_client_accepts_the_minimal_messages_of_a_plain_server() -> None:
-    client = TtsClient()
+    client = connected(CREATED)
     client.speak("answer", "One.")
-    client.receive('{"type":"stream_created","stream_id":"7"}')
-    assert client.receive(b"ab") == AudioReceived("answer", b"ab")
-    assert client.receive('{"type":"segment_complete"}') == SegmentSpoken("answer", None)
-    assert client.receive('{"type":"done"}') == UtteranceDone("answer")
-    assert client.receive(b"cd") is None
+    client.finish("answer")
+    assert client.receive(b"ab") == (StreamStarted("answer", None), AudioReceived("answer", b"ab"))
+    assert client.receive(COMPLETE) == (SegmentSpoken("answer", None), UtteranceDone("answer"))
+    assert client.receive('{"type":"done"}') == ()
+    assert client.receive(b"cd") == ()
     assert client.wanted == ()
 
 
-def test_two_utterances_with_a_plain_server_are_heard_one_after_the_other() -> None:
-    client = TtsClient()
+def test_text_and_voices_wait_where_a_plain_server_would_forget_what_it_has_not_spoken() -> None:
+    client = connected(CREATED)
     client.speak("one", "One.")
     client.finish("one")
     client.speak("two", "Two.")
-    client.receive('{"type":"stream_created","stream_id":"7"}')
+    assert [m["type"] for m in sent(client)] == ["text", "close"]
+    assert client.receive(b"aa")[-1] == AudioReceived("one", b"aa")
+    client.receive(COMPLETE)
+    assert client.to_send() == []
     client.receive('{"type":"done"}')
-    client.receive('{"type":"stream_created","stream_id":"8"}')
-    assert client.receive(b"ab") == AudioReceived("two", b"ab")
+    assert [m["type"] for m in sent(client)] == ["text"]
+    client.init("john")
+    assert client.to_send() == []
+    client.receive(CREATED)
+    client.receive(COMPLETE)
+    assert [m["type"] for m in sent(client)] == ["init"]
+
+
+def test_a_fatal_error_of_a_plain_server_costs_one_segment_and_the_others_are_asked_for_again() -> None:
+    client = connected(CREATED)
+    for text in ("One.", "Two.", "Three."):
+        client.speak("answer", text)
+    client.finish("answer")
+    client.to_send()
+    error, spoken = client.receive('{"type":"error","message":"broken","fatal":true}')
+    assert error == ServerError("broken", True, "answer")
+    assert spoken == SegmentSpoken("answer", None)
+    again = sent(client)
+    assert [m["type"] for m in again] == ["cancel", "ping", "text", "text", "close"]
+    assert [m["text"] for m in again if m["type"] == "text"] == ["Two.", "Three."]
 
 
 def test_audio_before_any_stream_is_dropped() -> None:
     client = TtsClient()
     client.speak("answer", "One.")
-    assert client.receive(b"ab") is None
+    assert client.receive(b"ab") == ()
+    client.receive(NAMED)
+    assert client.receive(b"ab") == ()
 
 
 def test_errors_reach_the_caller_unless_they_are_of_an_old_utterance() -> None:
-    client = TtsClient()
-    old = wire_id(client.speak("old", "One."))
+    client = connected()
+    client.speak("old", "One.")
+    old = wire_id(client)
     error = {"type": "error", "message": "broken", "fatal": False}
-    assert client.receive(json.dumps(error | {"utterance": old})) == ServerError("broken", False, "old")
+    assert client.receive(json.dumps(error | {"utterance": old})) == (ServerError("broken", False, "old"),)
     client.cancel()
-    assert client.receive(json.dumps(error | {"utterance": old})) is None
-    assert client.receive(json.dumps(error)) == ServerError("broken", False)
-    assert client.receive('{"type":"error","message":"gone","fatal":true,"utterance":"x"}') == ServerError(
-        "gone", True
+    assert client.receive(json.dumps(error | {"utterance": old})) == ()
+    assert client.receive(json.dumps(error)) == (ServerError("broken", False),)
+    assert client.receive('{"type":"error","message":"gone","fatal":true,"utterance":"x"}') == (
+        ServerError("gone", True),
     )
 
 

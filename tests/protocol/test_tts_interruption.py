@@ -1,4 +1,8 @@
-"""No byte of an old utterance is ever accepted, and what is left alone is heard completely."""
+"""No byte of an old utterance is ever accepted, and what is left alone is heard completely.
+
+With every kind of server: ours, which names utterances, and those that name nothing, whether they announce a
+stream at once or in its turn, whether they answer pings or not.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from nemotron_speech.protocol.tts import AudioReceived, StreamCreated, StreamStarted, TtsClient
-from tests.protocol.tts_conversation import UTTERANCES, Conversation, PlainServer, StaleAudio
+from nemotron_speech.protocol.tts import AudioReceived, Event, StreamCreated, StreamStarted
+from nemotron_speech.protocol.tts_client import TtsClient
+from nemotron_speech.protocol.tts_named import NamedTalk
+from nemotron_speech.protocol.tts_plain import PlainTalk
+from tests.protocol.tts_conversation import (
+    UTTERANCES,
+    Conversation,
+    DoubledServer,
+    NamelessServer,
+    SilentServer,
+)
 
 THOROUGH = settings(
-    max_examples=200,
+    max_examples=100,
     stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -28,34 +41,84 @@ UNTIL_FOUND = settings(
 )
 
 
-class NoIdCheck(TtsClient):
+class PlainConversation(Conversation):
+    """With the double of a plain server."""
+
+    server_class = DoubledServer
+
+    def teardown(self) -> None:
+        self.run_to_the_end()
+        for segment in self.segments:
+            assert segment.stale or segment.complete, "what was asked for was not heard"
+        assert set(self.client.wanted) == self.unfinished(), "what is finished is done, and nothing else"
+        assert not any("utterance" in message for message in self.wire)
+
+    def connect(self) -> None:
+        super().connect()
+        self.finished: set[str] = set()
+
+    def speak(self, utterance: str, frames: int, fails: bool) -> None:  # pyright: ignore
+        super().speak(utterance, frames, fails)
+        self.finished.discard(utterance)
+
+    def finish(self, utterance: str) -> None:  # pyright: ignore
+        super().finish(utterance)
+        self.finished.add(utterance)
+
+    @rule(utterance=UTTERANCES, frames=st.integers(0, 3), fails=st.booleans())
+    def speak_plainly(self, utterance: str, frames: int, fails: bool) -> None:
+        self.speak(utterance, frames, fails)
+
+    @rule(utterance=UTTERANCES)
+    def finish_plainly(self, utterance: str) -> None:
+        self.finish(utterance)
+
+    def unfinished(self) -> set[str]:
+        return {segment.utterance for segment in self.segments if not segment.stale} - self.finished
+
+
+class NamelessConversation(PlainConversation):
+    """With a server of ours that has forgotten names: it forgets no text and answers a cancel."""
+
+    server_class = NamelessServer
+
+
+class PinglessConversation(PlainConversation):
+    """With a plain server that answers no pings. Nothing fails: that makes its announcements ambiguous."""
+
+    server_class = SilentServer
+
+    def speak(self, utterance: str, frames: int, fails: bool) -> None:  # pyright: ignore
+        super().speak(utterance, frames, False)
+
+
+class AnyAnnouncement(PlainTalk):
     """A client that lets any `stream_created` confirm what it wants now."""
 
-    def _stream_created(self, message: StreamCreated) -> StreamStarted | None:
-        return super()._stream_created(msgspec.structs.replace(message, utterance=None))
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._confirmed = True
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._confirmed = False
+
+    @property
+    def _is_new(self) -> bool:
+        return self._confirmed
+
+    def receive(self, message: msgspec.Struct) -> tuple[Event, ...]:
+        self._confirmed |= isinstance(message, StreamCreated)
+        return super().receive(message)
 
 
-class OnlyStaleAudio(Conversation):
-    """Speaks, interrupts and looks for stale audio; nothing else happens, so that it is found soon."""
+class CarelessClient(TtsClient):
+    def _talk_with(self, talk: NamedTalk | PlainTalk) -> None:
+        super()._talk_with(AnyAnnouncement(self._send, joins=True, answers_pings=False, pings=1))
 
-    @rule()
-    def speak(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        super().speak("story", 3, False)
 
-    def finish(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """No rule here."""
-
-    def change_voice(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """No rule here."""
-
-    def reconnect(self) -> None:
-        """No rule here."""
-
-    def hear(self, utterance: str, number: int, frame: int) -> None:
-        if self.segments[number].stale:
-            raise StaleAudio(f"frame {frame} of segment {number}")
-
-    def hear_failure(self, number: int) -> None: ...
+class CarelessConversation(PlainConversation):
+    client_class = CarelessClient
 
     def complete(self, utterance: str) -> None: ...
 
@@ -63,84 +126,64 @@ class OnlyStaleAudio(Conversation):
         self.run_to_the_end()
 
 
-class CarelessConversation(OnlyStaleAudio):
-    client_class = NoIdCheck
+@pytest.mark.parametrize(
+    "conversation", [Conversation, PlainConversation, NamelessConversation, PinglessConversation]
+)
+def test_no_byte_of_an_old_utterance_is_accepted_and_the_last_is_heard_completely(
+    conversation: type[Conversation],
+) -> None:
+    run_state_machine_as_test(conversation, settings=THOROUGH)
 
 
-class PlainConversation(Conversation):
-    """One utterance at a time with a server that knows no ids."""
-
-    server_class = PlainServer
-
-    def close_open(self) -> None:
-        if self.open is not None and (message := self.client.finish(self.open)):
-            self.up.append(message)
-        super().close_open()
-
-    @rule(voice=st.sampled_from(("aria", "john")))
-    def change_voice(self, voice: str) -> None:
-        self.close_open()
-        super().change_voice(voice)
-
-    def hear_failure(self, number: int) -> None:
-        """Nothing says whose failure it is."""
-
-    def check_wire(self) -> None:
-        assert not any("utterance" in message for message in self.wire)
-
-
-class UnprotectedConversation(OnlyStaleAudio, PlainConversation):
-    """The caller speaks again at once."""
-
-
-class PatientConversation(PlainConversation):
-    """The caller speaks again only when its interruption has been acknowledged."""
-
-    @rule(utterance=UTTERANCES, frames=st.integers(0, 3), fails=st.booleans())
-    def speak(self, utterance: str, frames: int, fails: bool) -> None:
-        while any("cancel" in message for message in self.up):
-            self.server_reads()
-        while any(isinstance(m, str) and "cancelled" in m for m in self.down):
-            self.client_reads()
-        super().speak(utterance, frames, fails)
-
-
-def test_no_byte_of_an_old_utterance_is_accepted_and_the_last_is_heard_completely() -> None:
-    run_state_machine_as_test(Conversation, settings=THOROUGH)
-
-
-def test_without_the_id_check_stale_audio_is_found() -> None:
-    with pytest.raises(StaleAudio):
+def test_a_client_that_any_announcement_confirms_accepts_stale_audio() -> None:
+    with pytest.raises(AssertionError):
         run_state_machine_as_test(CarelessConversation, settings=UNTIL_FOUND)
 
 
-def test_a_server_that_echoes_no_ids_leaves_the_known_hole() -> None:
-    with pytest.raises(StaleAudio):
-        run_state_machine_as_test(UnprotectedConversation, settings=UNTIL_FOUND)
+# ------------------------------------------------------------------------- the hole, message by message
+
+CREATED = '{"type":"stream_created","stream_id":"1"}'
+PONG = '{"type":"pong"}'
 
 
-def test_waiting_for_the_acknowledgement_closes_the_hole_without_ids() -> None:
-    run_state_machine_as_test(PatientConversation, settings=THOROUGH)
-
-
-def test_the_known_hole_is_a_late_stream_created() -> None:
-    """The shortest way into it, message by message."""
+def plain_client(*, answers_pings: bool) -> TtsClient:
     client = TtsClient()
+    client.init()
+    client.receive(CREATED)
+    if answers_pings:
+        client.receive(PONG)
+    return client
+
+
+@pytest.mark.parametrize("answers_pings", [True, False], ids=["pings", "no pings"])
+def test_a_late_announcement_of_the_old_answer_does_not_confirm_the_new_one(answers_pings: bool) -> None:
+    client = plain_client(answers_pings=answers_pings)
     client.speak("old", "Old.")
-    late = '{"type":"stream_created","stream_id":"1"}'
+    client.finish("old")
+    client.receive('{"type":"segment_complete"}')
+    client.receive('{"type":"done"}')
+    client.speak("older", "Old again.")
     client.cancel()
     client.speak("new", "New.")
-    client.receive(late)
-    assert client.receive(b"oo") == AudioReceived("new", b"oo")
+    assert client.receive(CREATED) == ()
+    assert client.receive(b"oo") == ()
+    if answers_pings:
+        client.receive(PONG)
+    client.receive(CREATED)
+    assert client.receive(b"nn")[-1] == AudioReceived("new", b"nn")
 
 
-def test_an_echoed_id_closes_the_known_hole() -> None:
+def test_an_echoed_id_leaves_nothing_to_guess() -> None:
     client = TtsClient()
-    old = json.loads(client.speak("old", "Old."))["utterance"]
+    client.init()
+    client.receive('{"type":"stream_created","stream_id":"0","names_utterances":true}')
+    client.to_send()
+    client.speak("old", "Old.")
     client.cancel()
-    new = json.loads(client.speak("new", "New."))["utterance"]
+    client.speak("new", "New.")
+    old, _, new = (json.loads(message).get("utterance") for message in client.to_send())
     created = '{{"type":"stream_created","stream_id":"1","utterance":"{}"}}'
-    assert client.receive(created.format(old)) is None
-    assert client.receive(b"oo") is None
-    assert client.receive(created.format(new)) == StreamStarted("new", None)
-    assert client.receive(b"nn") == AudioReceived("new", b"nn")
+    assert client.receive(created.format(old)) == ()
+    assert client.receive(b"oo") == ()
+    assert client.receive(created.format(new)) == (StreamStarted("new", None),)
+    assert client.receive(b"nn") == (AudioReceived("new", b"nn"),)

@@ -12,18 +12,21 @@ import json
 import struct
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from benchmarks.doubles.plain_tts import Asked, PlainServer, State
 from nemotron_speech.protocol.tts import (
     AudioReceived,
+    Event,
     SegmentSpoken,
     ServerError,
     StreamStarted,
-    TtsClient,
     UtteranceDone,
 )
+from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, TtsServer
 
 FRAME = struct.Struct("<HH")
@@ -47,20 +50,69 @@ class Spoken:
     complete: bool = False
 
 
-class PlainServer(TtsServer):
-    """A server that knows no ids: it reads none and echoes none."""
+class OurServer(TtsServer):
+    """The server of this project."""
+
+    def __init__(self) -> None:
+        super().__init__(OFFER)
+
+    def has_dropped(self, segment: SegmentRequest) -> bool:
+        return segment.stream.cancelled
+
+
+class NamelessServer(OurServer):
+    """A server that knows no names: it reads none and echoes none, and announces streams in their turn."""
 
     def receive(self, message: str | bytes) -> list[str]:
         fields = json.loads(message)
         fields.pop("utterance", None)
-        return super().receive(json.dumps(fields))
+        return [
+            reply.replace(',"names_utterances":true', "") for reply in super().receive(json.dumps(fields))
+        ]
+
+
+class DoubledServer:
+    """The double of the plain server, to be used like ours."""
+
+    def __init__(self) -> None:
+        self._server = PlainServer()
+
+    @property
+    def idle(self) -> bool:
+        return self._server.idle
+
+    def receive(self, message: str) -> list[str]:
+        return self._server.receive(message)
+
+    def begin(self) -> tuple[list[str], Asked] | None:
+        asked = self._server.begin()
+        return None if asked is None else ([], asked)
+
+    def audio(self, segment: Asked, pcm: bytes) -> bool:
+        return self._server.audio(segment, pcm)
+
+    def complete(self, segment: Asked) -> list[str]:
+        return self._server.complete(segment)
+
+    def fail(self, segment: Asked, message: str) -> list[str]:
+        return self._server.fail(segment, message)
+
+    def has_dropped(self, segment: Asked) -> bool:
+        return segment.stream.state is State.OVER
+
+
+class SilentServer(DoubledServer):
+    """One that answers no pings."""
+
+    def receive(self, message: str) -> list[str]:
+        return [] if "ping" in message else super().receive(message)
 
 
 class Conversation(RuleBasedStateMachine):
-    """A client and a server of this project; subclasses weaken one end."""
+    """A client and a server of this project; subclasses put another in the place of one end."""
 
     client_class: type[TtsClient] = TtsClient
-    server_class: type[TtsServer] = TtsServer
+    server_class: type[OurServer | DoubledServer] = OurServer
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,10 +120,11 @@ class Conversation(RuleBasedStateMachine):
         self.connect()
 
     def connect(self) -> None:
-        self.client, self.server = self.client_class(), self.server_class(OFFER)
+        self.client: TtsClient = self.client_class()
+        self.server: Any = self.server_class()
         self.up: deque[str] = deque()
         self.down: deque[str | bytes] = deque()
-        self.steps: list[tuple[SegmentRequest, int]] = []
+        self.steps: list[tuple[Any, int]] = []
         self.open: str | None = None
         self.expected_done: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
@@ -85,29 +138,35 @@ class Conversation(RuleBasedStateMachine):
             self.close_open()
         self.open = utterance
         self.segments.append(Spoken(utterance, frames, fails))
-        self.up.append(self.client.speak(utterance, str(len(self.segments) - 1)))
+        self.client.speak(utterance, str(len(self.segments) - 1))
+        self.flush()
 
     @rule(utterance=UTTERANCES)
     def finish(self, utterance: str) -> None:
-        message = self.client.finish(utterance)
-        if message is not None:
-            self.up.append(message)
+        self.client.finish(utterance)
+        self.flush()
+        if self.open == utterance:
             self.close_open()
 
     @rule(voice=st.sampled_from(("aria", "john")))
     def change_voice(self, voice: str) -> None:
-        self.up.append(self.client.init(voice))
+        self.client.init(voice)
+        self.flush()
         self.close_open()
 
     @rule()
     def interrupt(self) -> None:
-        self.up.append(self.client.cancel())
+        self.client.cancel()
+        self.flush()
         self.give_up()
 
     @rule()
     def reconnect(self) -> None:
         self.give_up()
         self.connect()
+
+    def flush(self) -> None:
+        self.up.extend(self.client.to_send())
 
     def close_open(self) -> None:
         if self.open is not None:
@@ -131,18 +190,22 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.down)
     @rule()
     def client_reads(self) -> None:
-        message = self.down.popleft()
-        match self.client.receive(message):
+        events = self.client.receive(self.down.popleft())
+        self.flush()
+        for event in events:
+            self.learn(event)
+
+    def learn(self, event: Event) -> None:
+        match event:
             case AudioReceived(utterance, pcm):
                 self.hear(utterance, *FRAME.unpack(pcm))
             case SegmentSpoken(utterance):
                 self.complete(utterance)
             case UtteranceDone(utterance):
                 self.done[utterance] += 1
-            case ServerError(message=text, fatal=fatal):
-                assert not fatal
+            case ServerError(message=text):
                 self.hear_failure(int(text))
-            case None | StreamStarted():
+            case StreamStarted():
                 pass
 
     def send(self, messages: list[str]) -> None:
@@ -174,7 +237,7 @@ class Conversation(RuleBasedStateMachine):
     # ------------------------------------------------------------------------- the engine
 
     def may_begin(self) -> bool:
-        return not any(not segment.stream.cancelled for segment, _ in self.steps)
+        return all(self.server.has_dropped(segment) for segment, _ in self.steps)
 
     @precondition(may_begin)
     @rule()
@@ -196,7 +259,7 @@ class Conversation(RuleBasedStateMachine):
         if frame < spoken.frames:
             pcm = FRAME.pack(int(segment.text), frame)
             if self.server.audio(segment, pcm):
-                assert not segment.stream.cancelled
+                assert not self.server.has_dropped(segment)
                 self.down.append(pcm)
             self.steps.append((segment, frame + 1))
         elif spoken.fails:
@@ -214,24 +277,29 @@ class Conversation(RuleBasedStateMachine):
         self.check_wire()
 
     def run_to_the_end(self) -> None:
-        while self.up:
-            self.server_reads()
-        while not self.server.idle or self.steps:
+        for _ in range(1000):
+            if not (self.up or self.down or self.steps or not self.server.idle):
+                return
+            while self.up:
+                self.server_reads()
             if self.may_begin():
                 self.engine_begins()
             if self.steps:
                 self.step(0)
-        while self.down:
-            self.client_reads()
+            while self.down:
+                self.client_reads()
+        raise AssertionError("the end is never reached")
 
     def check_wire(self) -> None:
         """What any client may rely on, read off the messages themselves."""
-        created = Counter(m["utterance"] for m in self.wire if m["type"] == "stream_created")
+        created = Counter(
+            m["utterance"] for m in self.wire if m.get("utterance") and m["type"] == "stream_created"
+        )
         assert all(count == 1 for count in created.values())
-        done = Counter(m["utterance"] for m in self.wire if m["type"] == "done")
+        done = Counter(m.get("utterance") for m in self.wire if m["type"] == "done")
         assert all(done[utterance] <= 1 for utterance in created)
         for message in self.wire:
-            if message["type"] == "done" and message["utterance"] in created:
+            if message["type"] == "done" and message.get("utterance") in created:
                 segments = [
                     m
                     for m in self.wire

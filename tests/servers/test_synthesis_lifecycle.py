@@ -49,6 +49,21 @@ class Expected:
     cancels: int = 0
     pings: int = 0
     refused: int = 0
+    streams: int = 0
+    """How many the texts since the last cancel form."""
+    open: str = ""
+    """Whose stream the next text may join; `none` is the nameless one's."""
+
+    def text(self, text: str, utterance: str | None) -> None:
+        self.wanted.append(text)
+        name = utterance or "none"
+        self.streams += self.open != name
+        self.open = name
+
+    def cancel(self) -> None:
+        self.before += self.wanted
+        self.wanted, self.streams, self.open = [], 0, ""
+        self.cancels += 1
 
 
 async def act(caller: MemoryChannel, engine: LetterTts, todo: list[tuple[Any, ...]]) -> Expected:
@@ -57,22 +72,22 @@ async def act(caller: MemoryChannel, engine: LetterTts, todo: list[tuple[Any, ..
         match action:
             case ("text", length, utterance, mode):
                 text = LETTERS[number % 26] * length
-                expected.wanted.append(text)
+                expected.text(text, utterance)
                 caller.say(
                     type="text", text=text, mode=mode, **({"utterance": utterance} if utterance else {})
                 )
             case ("cancel",):
-                expected.before += expected.wanted
-                expected.wanted = []
-                expected.cancels += 1
+                expected.cancel()
                 caller.say(type="cancel")
             case ("close",):
+                expected.open = ""
                 caller.say(type="close")
             case ("ping",):
                 expected.pings += 1
                 caller.say(type="ping")
             case ("init", voice):
                 expected.refused += voice == "nobody"
+                expected.open = expected.open if voice == "nobody" else ""
                 caller.say(type="init", voice=voice)
             case ("garbage",):
                 expected.refused += 1
@@ -103,28 +118,27 @@ def test_a_caller_hears_all_that_it_asked_for_and_nothing_after_a_cancel(todo: l
             await until(lambda: service.health()[0] == 200)
             async with talking(service) as caller:
                 expected = await act(caller, engine, todo)
-                heard = await all_spoken(caller, len(expected.wanted), expected.cancels)
+                heard = await all_spoken(caller, expected)
             await until(lambda: engine.open_streams == 0)
         check(heard, expected, engine)
 
     asyncio.run(scenario())
 
 
-async def all_spoken(caller: MemoryChannel, segments: int, cancels: int) -> list[Any]:
+async def all_spoken(caller: MemoryChannel, expected: Expected) -> list[Any]:
     """Close what is open, and read until everything said is answered and every segment wanted is complete."""
     caller.say(type="close")
     caller.say(type="close", utterance="the end")  # nothing is named so: answered at once, after all before
     heard: list[Any] = []
-    complete = open_streams = 0
-    answered = False
-    while cancels or complete < segments or open_streams or not answered:
+    complete = streams = 0
+    cancels, answered = expected.cancels, False
+    while cancels or complete < len(expected.wanted) or streams < expected.streams or not answered:
         heard.append(message := await caller.read())
         if _is([message], "cancelled"):
             cancels -= 1
-            complete = open_streams = 0
+            complete = streams = 0
         complete += _is([message], "segment_complete")
-        open_streams += _is([message], "stream_created")
-        open_streams -= _is([message], "done") and bool(message.get("segments_generated"))
+        streams += _is([message], "done") and bool(message.get("segments_generated"))
         answered |= isinstance(message, dict) and message.get("utterance") == "the end"
     return heard
 
@@ -142,13 +156,12 @@ def check(heard: list[Any], expected: Expected, engine: LetterTts) -> None:
     assert sum(_is([m], "segment_complete") for m in after) == len(expected.wanted)
     assert sum(_is([m], "pong") for m in heard) == expected.pings
     assert sum(_is([m], "error") for m in heard) == expected.refused
-    for number, message in enumerate(after):
+    for number, message in enumerate(heard):
         if isinstance(message, bytes):
-            kinds = [m["type"] for m in after[:number] if isinstance(m, dict)]
+            kinds = [m["type"] for m in heard[:number] if isinstance(m, dict)]
             assert "stream_created" in kinds, "audio that belongs to no stream"
-    created = sum(_is([m], "stream_created") for m in after)
     done = [m for m in after if _is([m], "done") and m.get("segments_generated")]
-    assert len(done) == created
+    assert len(done) == expected.streams
 
 
 def audio(messages: list[Any]) -> bytes:

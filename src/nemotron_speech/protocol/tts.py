@@ -1,8 +1,6 @@
-"""Streaming synthesis on the wire (docs/protocols.md, section 3): the messages, and the caller's end.
+"""Streaming synthesis on the wire (docs/protocols.md, section 3): the messages, and what a caller learns.
 
-Audio carries no id, so what a byte belongs to is said by the last `stream_created` before it. The caller
-names its utterances; a server that echoes the names leaves nothing to guess. A server that does not is
-followed by a generation counter, which is weaker: see `TtsClient`.
+Audio carries no id, so what a byte belongs to is said by what came before it: `tts_client` follows that.
 """
 
 from __future__ import annotations
@@ -12,10 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.protocol.wire import Decoder, encode
+from nemotron_speech.protocol.wire import Decoder
 
 Mode = Literal["stream", "batch"]
+PLAIN_RATE = 22_000
+"""Hz of a server that states no rate: what the clients of such servers assume."""
 
 
 # ----------------------------------------------------------------------------------- messages
@@ -56,6 +55,8 @@ class StreamCreated(msgspec.Struct, tag="stream_created", frozen=True, kw_only=T
     stream_id: str
     sample_rate: int | None = None
     utterance: str | None = None
+    names_utterances: bool = False
+    """In answer to an `init`: whether text that names its utterance gets a stream announced by that name."""
 
 
 class SegmentComplete(msgspec.Struct, tag="segment_complete", frozen=True, kw_only=True, omit_defaults=True):
@@ -87,10 +88,10 @@ class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
 
 
 FROM_CLIENT = Decoder((Init, Text, Close, Cancel, Ping))
-_FROM_SERVER = Decoder((StreamCreated, SegmentComplete, Done, Cancelled, Error, Pong))
+FROM_SERVER = Decoder((StreamCreated, SegmentComplete, Done, Cancelled, Error, Pong))
 
 
-# ------------------------------------------------------------------------------------- client
+# ------------------------------------------------------------------------------------- events
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,127 +133,24 @@ class ServerError:
 Event = StreamStarted | AudioReceived | SegmentSpoken | UtteranceDone | ServerError
 
 
-class TtsClient:
-    """One connection to a synthesiser; a new connection needs a new machine.
+# --------------------------------------------------------------------------------------- asks
 
-    An utterance is wanted from its first `speak` until it is done or cancelled, and only what belongs to
-    a wanted utterance comes out of `receive`. On the wire each gets a fresh id that is never used again,
-    so with a server that echoes ids that is exact. With one that does not, a generation counter decides:
-    audio is dropped from a cancel until the next `stream_created`, and a `stream_created` of the old
-    generation that arrives late opens the gate too early. That hole is in the wire format, not closable
-    from this end.
-    """
 
-    def __init__(self) -> None:
-        self._wanted: dict[str, str] = {}
-        """Wire id to the caller's name of the utterance, oldest first."""
-        self._count = 0
-        self._open: str | None = None
-        """The wire id that further text of the same utterance joins."""
-        self._sending: str | None = None
-        self._gen = self._confirmed_gen = 0
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """One segment that a caller wants spoken."""
 
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The utterances still to be heard, oldest first."""
-        return tuple(dict.fromkeys(self._wanted.values()))
+    utterance: str
+    text: str
+    mode: Mode = "stream"
+    preset: str | None = None
 
-    def init(self, voice: str | None = None, language: str | None = None) -> str:
-        """Return the message that sets the voice of what is spoken from now on; it ends the open stream."""
-        self._open = None
-        return encode(Init(voice=voice, language=language))
 
-    def speak(self, utterance: str, text: str, mode: Mode = "stream", preset: str | None = None) -> str:
-        """Return the message that queues one segment of `utterance`."""
-        return encode(Text(text=text, mode=mode, preset=preset, utterance=self._wire_id(utterance)))
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No more text of an utterance follows."""
 
-    def finish(self, utterance: str) -> str | None:
-        """Return the message that says no more text of `utterance` follows; None if nothing is open."""
-        if (wire := self._open_wire(utterance)) is None:
-            return None
-        self._open = None
-        return encode(Close(utterance=wire))
+    utterance: str
 
-    def cancel(self) -> str:
-        """Stop wanting everything asked for so far; return the message that tells the server."""
-        self._wanted.clear()
-        self._gen += 1
-        return encode(Cancel())
 
-    def receive(self, message: str | bytes) -> Event | None:
-        """Understand one message; None for what belongs to no wanted utterance. Raises PeerError."""
-        if isinstance(message, bytes):
-            utterance = self._heard()
-            return AudioReceived(utterance, message) if utterance is not None else None
-        try:
-            decoded = _FROM_SERVER.decode_known(message)
-        except BadRequest as error:
-            raise PeerError(f"the synthesiser broke the protocol: {error}") from None
-        match decoded:
-            case StreamCreated():
-                return self._stream_created(decoded)
-            case SegmentComplete(utterance=wire):
-                return self._segment_complete(decoded, self._subject(wire))
-            case Done(utterance=wire):
-                return self._done(self._subject(wire))
-            case Error():
-                return self._error(decoded)
-        return None
-
-    def _wire_id(self, utterance: str) -> str:
-        if (wire := self._open_wire(utterance)) is not None:
-            return wire
-        self._count += 1
-        self._open = wire = f"u{self._count}"
-        self._wanted[wire] = utterance
-        return wire
-
-    def _open_wire(self, utterance: str) -> str | None:
-        """The server closes a stream when text of another comes, so only the last one can be joined."""
-        if self._open is None or self._wanted.get(self._open) != utterance:
-            return None
-        return self._open
-
-    def _heard(self) -> str | None:
-        """Name the wanted utterance that audio arriving now belongs to, if there is one."""
-        if self._confirmed_gen != self._gen or self._sending is None:
-            return None
-        return self._wanted.get(self._sending)
-
-    def _stream_created(self, message: StreamCreated) -> StreamStarted | None:
-        if message.utterance is None:
-            self._sending = next(iter(self._wanted), None)
-            self._confirmed_gen = self._gen
-        else:
-            self._sending = message.utterance
-            self._confirmed_gen = self._gen if message.utterance in self._wanted else -1
-        utterance = self._heard()
-        return None if utterance is None else StreamStarted(utterance, message.sample_rate)
-
-    def _subject(self, wire: str | None) -> str | None:
-        """The wire id of the wanted utterance a message speaks of: the one it names, else the one sent."""
-        wire = wire if wire is not None else self._sending if self._heard() is not None else None
-        return wire if wire in self._wanted else None
-
-    def _segment_complete(self, message: SegmentComplete, wire: str | None) -> SegmentSpoken | None:
-        if wire is None:
-            return None
-        audio_ms = None if message.audio_ms is msgspec.UNSET else message.audio_ms
-        return SegmentSpoken(
-            self._wanted[wire],
-            audio_ms,
-            tuple(message.words or ()),
-            message.words_estimated,
-            message.unspoken or "",
-        )
-
-    def _error(self, message: Error) -> ServerError | None:
-        if not isinstance(message.utterance, str):
-            return ServerError(message.message, message.fatal)
-        utterance = self._wanted.get(message.utterance)
-        if utterance is None and not message.fatal:
-            return None
-        return ServerError(message.message, message.fatal, utterance)
-
-    def _done(self, wire: str | None) -> UtteranceDone | None:
-        return None if wire is None else UtteranceDone(self._wanted.pop(wire))
+Ask = Speak | Finish | Init

@@ -38,6 +38,15 @@ class Pace:
         """Return how long a text is expected to sound."""
         return characters * self._audio_per_character
 
+    def work_s(self, characters: int) -> float:
+        """Return how long the server is expected to work on a text."""
+        return self.audio_s(characters) * self._work_per_audio
+
+    @property
+    def ms_per_character(self) -> float | None:
+        """How long a character sounds, once that has been heard."""
+        return self._audio_per_character * 1000 if self._seen else None
+
     def mode(self, characters: int, queued_s: float, waiting_s: float = 0.0) -> Mode:
         """Return how to ask for a text.
 

@@ -3,6 +3,9 @@
 A caller's text forms streams, spoken one after the other in the order they came. A stream is open until
 it is closed (by `close`, by a repeated `init`, or by text of another utterance) and is announced when its
 turn comes, so that audio always belongs to the stream announced last. A cancelled stream accepts no audio.
+
+An `init` is answered by the announcement of a stream without a name, which text without a name joins. Text
+that names its utterance begins a stream of its own, announced by that name; the other was for nothing.
 """
 
 from __future__ import annotations
@@ -124,7 +127,10 @@ class TtsServer:
         self._sample_rate = _checked_rate(init.sample_rate) or self._sample_rate
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
-        return self._close_open_stream()
+        replies = self._close_open_stream()
+        stream = self._new_stream(None)
+        stream.announced = True
+        return [*replies, self._announcement(stream, names_utterances=True)]
 
     def _text(self, text: Text) -> list[str]:
         preset = text.preset or default_preset(self._offer.presets)
@@ -156,16 +162,31 @@ class TtsServer:
         last = self._streams[-1] if self._streams else None
         if last is not None and not last.closed and last.utterance == utterance:
             return last
-        if last is not None:
-            last.closed = True
+        self._end_open_stream()
+        return self._new_stream(utterance)
+
+    def _new_stream(self, utterance: str | None) -> Stream:
         stream = Stream(utterance, self._voice, self._language, self._sample_rate)
         self._streams.append(stream)
         self._held.add(stream)
         return stream
 
+    def _end_open_stream(self) -> None:
+        """Let no more text join; a stream that none has joined is forgotten."""
+        if not self._streams:
+            return
+        last = self._streams[-1]
+        last.closed = True
+        if last.announced and not self._has_text(last):
+            self._streams.pop()
+
+    def _has_text(self, stream: Stream) -> bool:
+        """Whether text of it has been spoken, is, or will be."""
+        is_spoken = self._speaking is not None and self._speaking.stream is stream
+        return bool(stream.spoken or stream.segments) or is_spoken
+
     def _close_open_stream(self) -> list[str]:
-        if self._streams:
-            self._streams[-1].closed = True
+        self._end_open_stream()
         return self._finished()
 
     # ------------------------------------------------------------------------- what the engine does
@@ -249,10 +270,14 @@ class TtsServer:
             )
         return messages
 
-    def _announcement(self, stream: Stream) -> str:
-        return encode(
-            StreamCreated(stream_id=stream.id, sample_rate=stream.sample_rate, utterance=stream.utterance)
+    def _announcement(self, stream: Stream, *, names_utterances: bool = False) -> str:
+        created = StreamCreated(
+            stream_id=stream.id,
+            sample_rate=stream.sample_rate,
+            utterance=stream.utterance,
+            names_utterances=names_utterances,
         )
+        return encode(created)
 
 
 def default_preset(presets: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""What the bot asks its voice for, and what it does when nothing comes."""

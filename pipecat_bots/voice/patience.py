@@ -1,0 +1,67 @@
+"""How long a voice may be silent before it is asked again, and when it is given up.
+
+A machine of values: moments are arguments, in seconds on one clock.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+SILENT_S = 2.0
+"""Without any sign of a server that could have begun."""
+ANNOUNCED_S = 8.0
+"""Without audio behind a sign that it has begun: an engine without a GPU may need that for a sentence."""
+MOST_S = 20.0
+_MARGIN = 2.0
+"""How much longer than ever before a server may take."""
+AWAY_S = 5.0
+"""How long text waits for a server that went away: longer than a restart of three seconds takes."""
+STILL_AWAY_S = 1.0
+"""How long it waits where that was in vain before."""
+
+
+class Voice(Enum):
+    """What is known of a voice."""
+
+    FINE = auto()
+    ASKED_AGAIN = auto()
+    """It gave no sign, and has been asked a second time."""
+    LOST = auto()
+    """It gave none then either, or is away: nobody waits for it."""
+
+
+class Patience:
+    """Learns how long the voice takes between two signs of life, and waits twice as long."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._slowest_s = 0.0
+        self.is_announced = False
+        """Whether it has said that it begins, and has sent no audio since."""
+
+    def begin(self, now: float) -> None:
+        """Count from here: the server can begin."""
+        self._since, self.is_announced = now, False
+
+    def begin_again(self, now: float) -> None:
+        """Count from here: it is asked a second time, and may be at the first still."""
+        self._since = now
+
+    def announced(self, now: float) -> None:
+        """Note that it has begun."""
+        self.is_announced = True
+        self._since = now
+
+    def heard(self, now: float) -> None:
+        """Note a sign of its work: audio, or the end of a segment."""
+        self._slowest_s = max(self._slowest_s, now - self._since)
+        self.begin(now)
+
+    def until(self, work_s: float = 0.0) -> float:
+        """Return when patience ends.
+
+        Args:
+            work_s: How long the server is expected to work before the next sign.
+        """
+        least = ANNOUNCED_S if self.is_announced else SILENT_S
+        return self._since + min(max(least, _MARGIN * self._slowest_s, _MARGIN * work_s), MOST_S)

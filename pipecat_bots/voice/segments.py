@@ -1,0 +1,81 @@
+"""What a voice has been asked for and has not said yet, and what of it is left when its server is lost."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from pipecat.frames.frames import TTSTextFrame
+from pipecat.utils.text.base_text_aggregator import TextType
+
+from nemotron_speech.protocol.tts import PLAIN_RATE, Mode
+from nemotron_speech.protocol.tts_pace import Pace
+from nemotron_speech.text import speakable
+from pipecat_bots.conversation.heard import Heard
+
+
+@dataclass(eq=False)
+class Segment:
+    """One text to be spoken."""
+
+    text: str
+    mode: Mode
+    chunk_id: int | None
+    since: float
+    """When it was given to the voice, on the loop's clock."""
+    asked_at: float = 0.0
+    """When the server was asked for it last."""
+    frame: TTSTextFrame | None = None
+    """The text as it enters the conversation."""
+    heard: Heard | None = None
+    held: bytearray = field(default_factory=bytearray)
+    """Audio of a segment that comes in one piece, until its words are known."""
+    audio_ms: float = 0.0
+    failed: bool = False
+    is_released: bool = False
+    """Whether the model has been told to go on."""
+
+    def begin_again(self) -> bool:
+        """Prepare to ask for what has not been heard; return whether that is anything."""
+        self.held.clear()
+        self.audio_ms = 0.0
+        if self.heard is None or not self.heard.said:
+            return True
+        self.heard.begin_again()
+        self.text = speakable(self.heard.unsaid)
+        return bool(self.text)
+
+
+@dataclass(eq=False)
+class Utterance:
+    """The segments of one audio context."""
+
+    segments: deque[Segment] = field(default_factory=deque)
+    """Given to the voice and not complete."""
+    sample_rate: int = PLAIN_RATE
+    plays_until: float = 0.0
+    pause_due: bool = False
+    is_finished: bool = False
+    """Whether no more text comes."""
+
+    def waiting_s(self, pace: Pace) -> float:
+        """Return how much audio is expected of what was asked for, beyond that which plays."""
+        return sum(max(0.0, pace.audio_s(len(s.text)) - s.audio_ms / 1000) for s in self.segments)
+
+
+def text_frame(text: str, source: TTSTextFrame) -> TTSTextFrame:
+    """Return `text`, a piece of `source`, with its own spaces and everything else as in `source`."""
+    frame = TTSTextFrame(text, TextType.WORD, context_id=source.context_id, segment_id=source.segment_id)
+    frame.includes_inter_frame_spaces = True
+    frame.append_to_context = source.append_to_context
+    frame.will_be_spoken = source.will_be_spoken
+    return frame
+
+
+def unspoken_frame(segment: Segment) -> TTSTextFrame | None:
+    """Return what was not heard of a segment, for the screen only: it is not part of the conversation."""
+    if segment.frame is None or segment.heard is None or not segment.heard.unsaid:
+        return None
+    frame = text_frame(segment.heard.unsaid, segment.frame)
+    frame.append_to_context = False
+    return frame

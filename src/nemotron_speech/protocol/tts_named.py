@@ -1,0 +1,122 @@
+"""Streaming synthesis, the caller's end, with a server that names the utterance of every stream.
+
+Each utterance gets an id that is never used again, so whose audio arrives is known exactly, whatever the
+timing: from one named `stream_created` to the next it is that utterance's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from nemotron_speech.protocol.tts import (
+    Ask,
+    AudioReceived,
+    Cancel,
+    Close,
+    Done,
+    Error,
+    Event,
+    Finish,
+    Init,
+    SegmentComplete,
+    SegmentSpoken,
+    ServerError,
+    Speak,
+    StreamCreated,
+    StreamStarted,
+    Text,
+    UtteranceDone,
+)
+
+Send = Callable[[msgspec.Struct], None]
+
+
+class NamedTalk:
+    """What was asked of a server that echoes ids, and which of it is still wanted."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._names: dict[str, str] = {}
+        """Wire id to the caller's name of an utterance that is wanted, oldest first."""
+        self._count = 0
+        self._open: str | None = None
+        """The wire id that further text of the same utterance joins."""
+        self._sending: str | None = None
+        """The wire id announced last."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._names.values()))
+
+    def ask(self, ask: Ask) -> None:
+        match ask:
+            case Speak():
+                wire = self._wire_id(ask.utterance)
+                self._send(Text(text=ask.text, mode=ask.mode, preset=ask.preset, utterance=wire))
+            case Finish(utterance):
+                self._finish(utterance)
+            case Init():
+                self._open = None
+                self._send(ask)
+
+    def cancel(self) -> None:
+        self._names.clear()
+        self._send(Cancel())
+
+    def audio(self, pcm: bytes) -> tuple[Event, ...]:
+        utterance = self._names.get(self._sending or "")
+        return () if utterance is None else (AudioReceived(utterance, pcm),)
+
+    def receive(self, message: msgspec.Struct) -> tuple[Event, ...]:
+        match message:
+            case StreamCreated(utterance=str() as wire):
+                self._sending = wire
+                if wire in self._names:
+                    return (StreamStarted(self._names[wire], message.sample_rate),)
+            case SegmentComplete(utterance=str() as wire) if wire in self._names:
+                return (_spoken(self._names[wire], message),)
+            case Done(utterance=str() as wire) if wire in self._names:
+                return (UtteranceDone(self._names.pop(wire)),)
+            case Error():
+                return self._error(message)
+        return ()
+
+    def _finish(self, utterance: str) -> None:
+        if (wire := self._open_wire(utterance)) is not None:
+            self._open = None
+            self._send(Close(utterance=wire))
+
+    def _wire_id(self, utterance: str) -> str:
+        if (wire := self._open_wire(utterance)) is not None:
+            return wire
+        self._count += 1
+        self._open = wire = f"u{self._count}"
+        self._names[wire] = utterance
+        return wire
+
+    def _open_wire(self, utterance: str) -> str | None:
+        """The server closes a stream when text of another comes, so only the last one can be joined."""
+        if self._open is None or self._names.get(self._open) != utterance:
+            return None
+        return self._open
+
+    def _error(self, message: Error) -> tuple[Event, ...]:
+        if not isinstance(message.utterance, str):
+            return (ServerError(message.message, message.fatal),)
+        utterance = self._names.get(message.utterance)
+        if utterance is None and not message.fatal:
+            return ()
+        return (ServerError(message.message, message.fatal, utterance),)
+
+
+def _spoken(utterance: str, message: SegmentComplete) -> SegmentSpoken:
+    audio_ms = None if message.audio_ms is msgspec.UNSET else message.audio_ms
+    return SegmentSpoken(
+        utterance,
+        audio_ms,
+        tuple(message.words or ()),
+        message.words_estimated,
+        message.unspoken or "",
+    )
