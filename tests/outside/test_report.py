@@ -60,5 +60,17 @@ def test_the_readme_has_the_figures_between_its_marks() -> None:
         put("nothing", "")
 
 
+def test_speculation_is_compared_on_the_same_servers_and_bot() -> None:
+    on, off, other = cell(), cell(), cell()
+    off.speculation, other.bot = "off", "bot_vllm"
+    off.findings.voice_to_voice_ms = [450.0, 620.0, 950.0]
+    (compared,) = report([on, other, off])["speculation"]
+    assert compared == {
+        "servers": "plain",
+        "bot": STREAMING,
+        "on_less_off_ms": {"p50": -120, "p95": -50},
+    }
+
+
 def test_every_cell_has_a_row() -> None:
     assert [shown.row_count for shown in tables([cell(), cell()])] == [2, 2]
