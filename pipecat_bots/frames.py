@@ -76,3 +76,11 @@ class HeldFrame(SystemFrame):
     """
 
     left_s: float
+
+
+@dataclass
+class SoundLeftFrame(SystemFrame):
+    """The first audible sample of what the bot says now has left."""
+
+    at: float
+    """Seconds since the epoch."""

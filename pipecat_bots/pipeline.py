@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from loguru import logger
-from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
+from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import UserIdleTimeoutUpdateFrame
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
@@ -23,6 +23,7 @@ from pipecat.runner.types import (
     SmallWebRTCRunnerArguments,
     WebSocketRunnerArguments,
 )
+from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -55,6 +56,7 @@ from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import WORDLESS_TURN_S, smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 from pipecat_bots.watching import log
+from pipecat_bots.watching.first_sound import FirstSound
 from pipecat_bots.watching.recording import recorder
 from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 
@@ -187,7 +189,7 @@ def warm_up() -> None:
     smart_turns(settings)
 
 
-def voice_activity(settings: BotSettings) -> VADAnalyzer:
+def voice_activity(settings: BotSettings) -> WatchfulVADAnalyzer:
     return WatchfulVADAnalyzer(params=VADParams(stop_secs=settings.bot_vad_stop_secs))
 
 
@@ -195,7 +197,7 @@ def voice_activity(settings: BotSettings) -> VADAnalyzer:
 class Listening:
     """How a session knows that the user speaks, and when a turn ends."""
 
-    vad: VADAnalyzer
+    vad: WatchfulVADAnalyzer
     turns: UserTurnStrategies
 
 
@@ -218,7 +220,7 @@ class Session:
         self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
-        self._metrics = self._observer()
+        self._metrics = self._observer(listening.vad)
         self._worker = self._build_worker(self._processors(transport, listening))
         self._runner = WorkerRunner(handle_sigint=runner_args.handle_sigint)
         self._watch(transport)
@@ -300,11 +302,14 @@ class Session:
             conversation_id=self._args.session_id,
         )
 
-    def _observer(self) -> TurnMetricsObserver:
+    def _observer(self, vad: WatchfulVADAnalyzer) -> TurnMetricsObserver:
         path = self._settings.metrics_jsonl
-        return TurnMetricsObserver(self._report, JsonLines(path, self._args.session_id) if path else None)
+        lines = JsonLines(path, self._args.session_id) if path else None
+        return TurnMetricsObserver(self._report, lines, silence_s=lambda: vad.silence_s)
 
     def _watch(self, transport: BaseTransport) -> None:
+        if isinstance(output := transport.output(), BaseOutputTransport):
+            FirstSound(output)
         transport.add_event_handler("on_client_connected", self._on_connected)
         transport.add_event_handler("on_client_disconnected", self._on_disconnected)
         if (rtvi := self._worker.rtvi) is not None:

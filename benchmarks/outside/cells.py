@@ -55,7 +55,7 @@ class Servers:
     def stack(self, folder: Path, bot: str) -> Stack:
         """Return a stack of them, not started, with a bot; its script is `script.json` of the folder."""
         script = folder / "script.json"
-        plain = [_double(name, script) for name in ("plain_asr", "plain_tts") if self.plain]
+        plain = [_double(name, script) if self.plain else None for name in ("plain_asr", "plain_tts")]
         model = [
             "-m",
             "benchmarks.outside.model",
@@ -64,7 +64,7 @@ class Servers:
             *_place(script),
         ]
         environment = {"BOT_GREETING": GREETING.text}
-        return Stack(folder, script, model, bot, environment, *plain)
+        return Stack(folder, script, model, bot, environment, plain[0], plain[1])
 
 
 def _double(name: str, script: Path) -> list[str]:

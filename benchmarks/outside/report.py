@@ -44,7 +44,26 @@ def report(cells: Sequence[Cell]) -> dict[str, Any]:
         "listener_jitter_buffer_ms": JITTER_BUFFER_MS,
         "gap_ms": GAP_MS,
         "cells": [_cell(cell) for cell in cells],
+        "speculation": [_gain(on, off) for on, off in pairs(cells)],
     }
+
+
+def pairs(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+    """Return the cells that differ in speculation alone: with it, and without."""
+    return [
+        (on, off)
+        for on in cells
+        for off in cells
+        if (on.servers, on.bot) == (off.servers, off.bot)
+        if (on.speculation, off.speculation) == ("on", "off")
+    ]
+
+
+def _gain(on: Cell, off: Cell) -> dict[str, Any]:
+    """Return how much later an answer is heard with speculation than without, in ms."""
+    with_it, without = (spread(cell.findings.voice_to_voice_ms) for cell in (on, off))
+    later = {name: with_it[name] - without[name] for name in ("p50", "p95") if with_it["n"] and without["n"]}
+    return {"servers": on.servers.name, "bot": on.bot, "on_less_off_ms": later}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -72,6 +91,9 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "latest_frame_ms": max(found.late_ms, default=0.0),
         "requests_per_response": round(requests(cell), 2),
         "evaluated_tokens_per_turn": round(sum(cell.evaluated) / turns, 1),
+        "evaluated_above_new_words": spread(
+            [more - new for more, new in zip(cell.evaluated, cell.new_tokens, strict=True)]
+        ),
         "new_words_per_turn": round(sum(cell.new_tokens) / turns, 1),
         "speculations": {"confirmed": cell.confirmed, "withdrawn": cell.withdrawn},
         "cpu_s_per_minute": round(cpu_per_minute(cell), 1),

@@ -63,6 +63,12 @@ class VoiceTrack(MediaStreamTrack):
         self._more.set()
         return room
 
+    def waiting_s(self) -> float:
+        """Return the seconds until what was added last has been heard to its end, if nothing delays it."""
+        now = asyncio.get_running_loop().time()
+        due = now if self._began is None else self._began + self._pts / self._rate
+        return max(0.0, due - now) + len(self._audio) / 2 / self._rate
+
     async def recv(self) -> AudioFrame:
         """Return the next packet's audio when it is time for it."""
         await self._its_time()

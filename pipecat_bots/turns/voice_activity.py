@@ -10,6 +10,8 @@ import numpy as np
 from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
 
+from pipecat_bots.turns.last_sound import LastSound
+
 SURE = 0.1
 """Confidence in a voice below which the model is sure of silence.
 
@@ -44,15 +46,23 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
     """Takes whether the newest window holds a voice, when that has changed."""
     on_silence: Callable[[], Awaitable[None]] | None = None
     """Called once in a silence, when the model is sure of it."""
+    silence_s = 0.0
+    """From the last sound to the newest sample, when a pause was reported last."""
     _voiced = False
     _is_sure = _was_sure = False
+    _before = VADState.QUIET
 
     def __init__(self, *, params: VADParams | None = None) -> None:
         VADAnalyzer.__init__(self, params=params)  # Silero's own loads a model
         self._model = _model()
         self._windows_since_reset = self._low_confidence_windows = 0
 
+    def set_sample_rate(self, sample_rate: int) -> None:
+        super().set_sample_rate(sample_rate)
+        self._sounds = LastSound(self.sample_rate)
+
     def _get_smoothed_volume(self, audio: bytes) -> float:
+        self._sounds.take(audio)
         smoothed = super()._get_smoothed_volume(audio)
         return max(smoothed, self._volume_tracker.volume)
 
@@ -65,6 +75,9 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
     async def analyze_audio(self, buffer: bytes) -> VADState:
         """Listen to 20 ms, here and now: a window takes the model 0.15 ms, as long as the way to a thread."""
         state = self._run_analyzer(buffer)
+        if state is VADState.QUIET and self._before is not state:
+            self.silence_s = self._silence_s()
+        self._before = state
         voiced = state in (VADState.STARTING, VADState.SPEAKING)
         if voiced is not self._voiced:
             self._voiced = voiced
@@ -75,3 +88,8 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
             await self.on_silence()
         self._was_sure = sure
         return state
+
+    def _silence_s(self) -> float:
+        """Return how long it has been silent, when that has just been called a pause."""
+        windows_s = self._vad_stop_frames * self._vad_frames / self.sample_rate
+        return self._sounds.silence_s(windows_s) + len(self._vad_buffer) / 2 / self.sample_rate

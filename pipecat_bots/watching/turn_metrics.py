@@ -32,7 +32,7 @@ from pipecat.metrics.metrics import LLMUsageMetricsData
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameDirection
 
-from pipecat_bots.frames import LLMChunkFrame
+from pipecat_bots.frames import LLMChunkFrame, SoundLeftFrame
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 ORDER = ("endpointing", "transcription", "turn detection", "llm", "tools", "tts", "output")
@@ -58,7 +58,10 @@ class Speculated:
 
 @dataclass(frozen=True, slots=True)
 class TurnMetrics:
-    """One answered turn: the last sound of the user to the first of the bot, in milliseconds.
+    """One answered turn: the last sample of the user's speech to the first audible one of the answer, in ms.
+
+    As the caller would measure it at the transport's end, with a jitter buffer of no length: what the network
+    and the codec take is not in it (docs/decisions/voice-to-voice.md).
 
     `stages` are what was waited for, one after the other, and add up to `voice_to_voice_ms`. What a stage did
     before the turn was over nobody waited for; `ahead_ms` is when the answer was begun before that.
@@ -108,13 +111,14 @@ class Moments:
     tools: float = 0.0
     """Seconds of tools before that."""
     audio: float = 0.0
-    speaking: float = 0.0
+    heard: float = 0.0
+    """The first audible sample had left."""
 
     def metrics(self, turn: int, speculated: Speculated) -> TurnMetrics:
         """Divide the time from silence to speech among what was waited for. No stage ends before it began."""
         ends = (self.pause, self.transcript, self.turn_end, self.text - self.tools, self.text)
         at, ms = self.silence, []
-        for end in (*ends, self.audio, self.speaking):
+        for end in (*ends, self.audio, self.heard):
             before = round((at - self.silence) * 1000)
             at = max(at, end)
             ms.append(round((at - self.silence) * 1000) - before)
@@ -124,12 +128,14 @@ class Moments:
 
 
 class TurnMetricsObserver(BaseObserver):
-    """Report each answered turn when the bot begins to speak, and again if it is interrupted.
+    """Report each answered turn when the bot is heard, and again if it is interrupted.
 
     Args:
         report: Takes a turn's metrics as they become known.
         finished: Takes them once, when the answer is over.
         clock: Seconds as in the frames' timestamps.
+        silence_s: How long it had been silent when the newest pause was reported; without it, the detector's
+            own time.
     """
 
     def __init__(
@@ -137,11 +143,13 @@ class TurnMetricsObserver(BaseObserver):
         report: Callable[[TurnMetrics], Awaitable[None]],
         finished: Callable[[TurnMetrics], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
+        silence_s: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(observe_every_push=False)
         self._report = report
         self._finished = finished
         self._now = clock
+        self._silence_s = silence_s
         self._turn = 0
         self._speaking = False
         self._moments: Moments | None = None
@@ -160,7 +168,8 @@ class TurnMetricsObserver(BaseObserver):
                 await self._end(interrupted=self._speaking)
             case BotStartedSpeakingFrame():
                 self._speaking = True
-                await self._begin()
+            case SoundLeftFrame():
+                await self._begin(data.frame.at)
             case BotStoppedSpeakingFrame():
                 self._speaking = False
 
@@ -176,7 +185,8 @@ class TurnMetricsObserver(BaseObserver):
             case VADUserStartedSpeakingFrame():
                 self._moments = None
             case VADUserStoppedSpeakingFrame():
-                self._moments = Moments(frame.timestamp - frame.stop_secs, frame.timestamp)
+                silence_s = self._silence_s() if self._silence_s else frame.stop_secs
+                self._moments = Moments(frame.timestamp - silence_s, frame.timestamp)
             case TranscriptionFrame() if self._moments is not None and not self._moments.turn_end:
                 self._moments.transcript = self._now()
             case UserStoppedSpeakingFrame() if self._moments is not None:
@@ -240,14 +250,14 @@ class TurnMetricsObserver(BaseObserver):
 
     # ----------------------------------------------------------------------------------- reporting
 
-    async def _begin(self) -> None:
+    async def _begin(self, heard: float) -> None:
         """The bot is heard. What it says on its own account is no answer."""
         moments, answer = self._moments, self._answer
         if moments is None or not moments.turn_end or not answer.audio:
             return
         self._moments = None
         moments.request, moments.text, moments.audio = answer.request, answer.text, answer.audio
-        moments.tools, moments.speaking = answer.tools, self._now()
+        moments.tools, moments.heard = answer.tools, heard
         await self._end(interrupted=False)
         self._turn += 1
         self._current = moments.metrics(self._turn, self.speculated)

@@ -28,6 +28,7 @@ from pipecat.metrics.metrics import LLMTokenUsage, LLMUsageMetricsData
 from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from pipecat_bots.frames import SoundLeftFrame
 from pipecat_bots.speculation.speculation import Speculation, mark
 from pipecat_bots.watching.turn_metrics import (
     JsonLines,
@@ -65,12 +66,17 @@ def pause(at: float = 100.2) -> list[At]:
     ]
 
 
+def heard(at: float) -> list[At]:
+    """The bot begins to speak, and is heard."""
+    return [(at, BotStartedSpeakingFrame()), (at, SoundLeftFrame(at))]
+
+
 ORDINARY: list[At] = [
     *pause(),
     (100.24, start()),
     (100.42, LLMTextFrame("Hi.")),
     (100.55, audio()),
-    (100.56, BotStartedSpeakingFrame()),
+    *heard(100.56),
 ]
 
 
@@ -126,7 +132,7 @@ async def test_what_was_done_before_the_turn_was_over_is_waited_for_by_nobody() 
     first, *rest = pause()
     await reports.see([events[0], first, events[1], *rest[:1]])
     guess.confirm()
-    await reports.see([*rest[1:], (100.32, audio()), (100.33, BotStartedSpeakingFrame())])
+    await reports.see([*rest[1:], (100.32, audio()), *heard(100.33)])
     (metrics,) = reports.told
     assert metrics.voice_to_voice_ms == 330
     assert dict(metrics.stages) == {
@@ -146,9 +152,9 @@ async def test_tools_have_a_stage_of_their_own() -> None:
         (100.84, FunctionCallResultFrame(**call, result="x")),
         (100.85, start()),
         (100.94, LLMTextFrame("Hi.")),
-        *ORDINARY[-2:],
+        (101.04, audio()),
+        *heard(101.05),
     ]
-    events[-2:] = [(101.04, audio()), (101.05, BotStartedSpeakingFrame())]
     await reports.see(events)
     assert dict(reports.told[0].stages)["tools"] == 500
     assert reports.told[0].voice_to_voice_ms == 1050
@@ -164,9 +170,7 @@ async def test_work_for_nothing_is_counted() -> None:
         [(100.05, start(wanted)), (100.15, LLMTextFrame("Hi.")), (100.2, audio(200)), *pause()[:2]]
     )
     wanted.confirm()
-    await reports.see(
-        [*pause()[2:], (100.25, audio()), (100.26, BotStartedSpeakingFrame()), (101, spent(20))]
-    )
+    await reports.see([*pause()[2:], (100.25, audio()), *heard(100.26), (101, spent(20))])
     await reports.observer.close()
     assert reports.told[0].speculated == Speculated(1, 1, 0, 7, 200, 300, 180, 300)
     assert reports.observer.speculated == Speculated(1, 1, 20, 7, 200, 300, 180, 300)
@@ -189,8 +193,8 @@ async def test_a_turn_heard_to_its_end_was_not_interrupted() -> None:
 
 async def test_a_greeting_and_an_announcement_are_no_turns() -> None:
     reports = Reports()
-    await reports.see([(99, audio()), (99, BotStartedSpeakingFrame())])
-    await reports.see([*pause(), (100.3, audio()), (100.3, BotStartedSpeakingFrame())])
+    await reports.see([(99, audio()), *heard(99)])
+    await reports.see([*pause(), (100.3, audio()), *heard(100.3)])
     await reports.observer.close()
     assert reports.told == reports.done == []
 
@@ -198,10 +202,24 @@ async def test_a_greeting_and_an_announcement_are_no_turns() -> None:
 async def test_an_answer_that_the_user_forestalled_is_no_turn() -> None:
     reports = Reports()
     await reports.see(
-        [*ORDINARY[:-1], (100.56, VADUserStartedSpeakingFrame()), (100.57, InterruptionFrame())]
+        [*ORDINARY[:-2], (100.56, VADUserStartedSpeakingFrame()), (100.57, InterruptionFrame())]
     )
     await reports.see(ORDINARY)
     assert reports.turns == [(1, False)]
+
+
+async def test_a_turn_ends_with_its_last_sample_and_the_answer_begins_with_its_first_audible_one() -> None:
+    told: list[TurnMetrics] = []
+
+    async def report(metrics: TurnMetrics) -> None:
+        told.append(metrics)
+
+    reports = Reports()
+    reports.observer = TurnMetricsObserver(report, clock=lambda: reports.now, silence_s=lambda: 0.25)
+    await reports.see([*ORDINARY[:-1], (100.6, SoundLeftFrame(100.64))])
+    assert told[0].voice_to_voice_ms == 690
+    assert dict(told[0].stages)["endpointing"] == 250
+    assert dict(told[0].stages)["output"] == 90
 
 
 @given(

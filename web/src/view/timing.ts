@@ -20,14 +20,20 @@ export class TimingView {
   }
 }
 
+const DEFINITION =
+  "From the last sound of your voice to the first sound of the answer as it leaves the bot; " +
+  "the network and your browser's buffer come on top.";
+
 function nothingYet(): HTMLElement {
-  return make("p", "quiet", "From your last word to the first sound of the answer. Measured on every turn.");
+  return make("p", "quiet", `${DEFINITION} Measured on every turn.`);
 }
 
 function drawn(turns: readonly TurnMetrics[], last: TurnMetrics): HTMLElement[] {
   const figure = make("p", "figure");
   figure.append(make("b", "", Math.round(last.voiceToVoiceMs).toLocaleString("en")), " ms");
-  figure.append(make("span", "quiet", "voice to voice"));
+  const name = make("span", "quiet", "voice to voice");
+  name.title = DEFINITION;
+  figure.append(name);
   const heard = make("span", "hidden", describe(last));
   return [figure, makeBar(last), heard, legend(last), history(turns), summary(turns)];
 }
