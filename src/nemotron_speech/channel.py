@@ -15,6 +15,10 @@ class ChannelClosed(Exception):
     """The other side is gone; there is nobody to tell."""
 
 
+class CallerFinished(ChannelClosed):
+    """The other side sends nothing more, and may still read: a connection that is closed by half."""
+
+
 class Channel(Protocol):
     """A two-way stream of text and binary messages with one caller.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import Channel
+from nemotron_speech.channel import CallerFinished, Channel
 from nemotron_speech.edge import (
     Callers,
     Converse,
@@ -39,7 +39,10 @@ class AsrService:
         self.settings = settings
 
     async def converse(self, channel: Channel) -> None:
-        """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
+        """Recognise one caller until it goes; one that only sends no more still gets its finals.
+
+        Raises Full, BadRequest, EngineError, ChannelClosed.
+        """
         machine = AsrServer(events_of(channel.query.get("events", "").split(",")))
         async with self.place(channel, channel.query.get("language"), machine) as place:
 
@@ -48,7 +51,9 @@ class AsrService:
                 return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
 
             place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
-            await channel.listen(take, place.room)
+            with suppress(CallerFinished):
+                await channel.listen(take, place.room)
+            await place.settled()
 
     @asynccontextmanager
     async def place(

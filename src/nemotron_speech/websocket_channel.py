@@ -15,7 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.channel import ChannelClosed, Room, Take
+from nemotron_speech.channel import CallerFinished, ChannelClosed, Room, Take
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
@@ -47,6 +47,8 @@ class WebSocketChannel(asyncio.Protocol):
         self._failure: Exception | None = None
         self._news: asyncio.Future[None] | None = None
         self._closing = False
+        self._finished = False
+        """Whether the caller has closed its half of the connection."""
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
@@ -74,7 +76,7 @@ class WebSocketChannel(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        return self._closing
+        return self._closing or self._finished
 
     # --------------------------------------------------------------------------------- to hear
 
@@ -111,11 +113,13 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     async def _more(self) -> None:
-        """Return when there may be something new. Raises ChannelClosed."""
+        """Return when there may be something new. Raises ChannelClosed, CallerFinished."""
         if self._failure is not None:
             raise self._failure
         if self._closing:
             raise ChannelClosed
+        if self._finished:
+            raise CallerFinished
         self._read(True)
         self._news = self._loop.create_future()
         await self._news
@@ -162,6 +166,8 @@ class WebSocketChannel(asyncio.Protocol):
         if not self._closing:
             self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
             self._end()
+            if self._finished:
+                self._transport.close()  # it cannot answer; what was written still goes out
             with suppress(TimeoutError):
                 unheard = isinstance(self._failure, TooLarge)
                 async with asyncio.timeout(_CLOSE_UNHEARD_TIMEOUT_S if unheard else _CLOSE_TIMEOUT_S):
@@ -243,6 +249,12 @@ class WebSocketChannel(asyncio.Protocol):
         self._read(True)
         self._writable.set()
         self._tell()
+
+    def eof_received(self) -> bool:
+        """The caller sends no more; keep the connection for what it is still to be told."""
+        self._finished = True
+        self._tell()
+        return not self._closing
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
