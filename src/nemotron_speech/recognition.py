@@ -11,7 +11,7 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import Channel, HalfClosed
+from nemotron_speech.channel import CallerFinished, Channel
 from nemotron_speech.edge import (
     Callers,
     Converse,
@@ -28,9 +28,6 @@ from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
 
-HALF_CLOSED_S = 3.0
-"""How long the answers to a caller that has closed its half may take, and its reading of them."""
-
 
 class AsrService:
     """Recognition for many callers on one engine."""
@@ -42,7 +39,10 @@ class AsrService:
         self.settings = settings
 
     async def converse(self, channel: Channel) -> None:
-        """Recognise one caller until it goes. Raises Full, BadRequest, EngineError, ChannelClosed."""
+        """Recognise one caller until it goes; one that only sends no more still gets its finals.
+
+        Raises Full, BadRequest, EngineError, ChannelClosed.
+        """
         machine = AsrServer(events_of(channel.query.get("events", "").split(",")))
         async with self.place(channel, channel.query.get("language"), machine) as place:
 
@@ -51,12 +51,9 @@ class AsrService:
                 return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
 
             place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
-            try:
+            with suppress(CallerFinished):
                 await channel.listen(take, place.room)
-            except HalfClosed:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(HALF_CLOSED_S):
-                        await place.settled()
+            await place.settled()
 
     @asynccontextmanager
     async def place(

@@ -15,7 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.channel import ChannelClosed, HalfClosed, Room, Take
+from nemotron_speech.channel import CallerFinished, ChannelClosed, Room, Take
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
@@ -26,7 +26,6 @@ LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 VERSION = "13"
 _MAX_WAITING_BYTES = 64 * 1024
 """Messages that may wait for a conversation that is busy before its socket is not read any more."""
-_PROBES_S = (0.0, 0.1, 0.5)
 _CLOSE_TIMEOUT_S = 5.0
 """How long a caller may take to answer the good-bye."""
 _CLOSE_UNHEARD_TIMEOUT_S = 1.0
@@ -48,12 +47,12 @@ class WebSocketChannel(asyncio.Protocol):
         self._failure: Exception | None = None
         self._news: asyncio.Future[None] | None = None
         self._closing = False
+        self._finished = False
+        """Whether the caller has closed its half of the connection."""
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
-        self._at_end = False
-        """Whether the caller has closed its half of the connection."""
         self._heard = True
 
     @classmethod
@@ -77,7 +76,7 @@ class WebSocketChannel(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        return self._closing
+        return self._closing or self._finished
 
     # --------------------------------------------------------------------------------- to hear
 
@@ -114,13 +113,13 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     async def _more(self) -> None:
-        """Return when there may be something new. Raises ChannelClosed."""
+        """Return when there may be something new. Raises ChannelClosed, CallerFinished."""
         if self._failure is not None:
             raise self._failure
         if self._closing:
             raise ChannelClosed
-        if self._at_end:
-            raise HalfClosed
+        if self._finished:
+            raise CallerFinished
         self._read(True)
         self._news = self._loop.create_future()
         await self._news
@@ -167,9 +166,8 @@ class WebSocketChannel(asyncio.Protocol):
         if not self._closing:
             self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
             self._end()
-            if self._at_end:
-                self._transport.close()  # no answer can come
-                return
+            if self._finished:
+                self._transport.close()  # it cannot answer; what was written still goes out
             with suppress(TimeoutError):
                 unheard = isinstance(self._failure, TooLarge)
                 async with asyncio.timeout(_CLOSE_UNHEARD_TIMEOUT_S if unheard else _CLOSE_TIMEOUT_S):
@@ -253,20 +251,10 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     def eof_received(self) -> bool:
-        """The caller has closed its half: it may still wait for an answer to what it said."""
-        self._at_end = True
+        """The caller sends no more; keep the connection for what it is still to be told."""
+        self._finished = True
         self._tell()
-        for delay_s in _PROBES_S:
-            self._loop.call_later(delay_s, self._probe)
-        return True
-
-    def _probe(self) -> None:
-        """Tell a caller that has closed its half from one that is gone: its system resets what is sent to it.
-
-        Nothing is read any more, so the reset of one ping is seen when the next one is written.
-        """
-        if not self._closing:
-            self._transport.write(plain_frame(b"", PING))
+        return not self._closing
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.audio import RateChange
-from nemotron_speech.channel import Channel
+from nemotron_speech.channel import CallerFinished, Channel
 from nemotron_speech.edge import asgi, errors_as_json
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
@@ -79,8 +80,13 @@ async def _listen(channel: Channel, machine: YapServer, place: Place, rate: Rate
                 _reset(place, rate, reset)
         return True
 
+    async def listen() -> None:
+        with suppress(CallerFinished):
+            await channel.listen(take, place.room)
+        closed.set()
+
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(channel.listen(take, place.room))
+        listening = tasks.create_task(listen())
         await closed.wait()
         await place.settled()
         listening.cancel()

@@ -1,64 +1,94 @@
-"""A caller that closes its half of the connection, as `nc -N` and many SDKs do, gets what it asked for."""
+"""Callers who close their half of the connection when they have said everything, as `nc -N` does."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
-import numpy as np
+from aiohttp import web
 
-from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
-from tests.servers.shells import recognising
-
-SPEECH = (np.sin(np.arange(320)) * 8000).astype("<i2").tobytes()
-UPGRADE = (
-    "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
-
-def masked(opcode: int, payload: bytes) -> bytes:
-    """Return a client's frame of less than 64 KiB, masked with zeros."""
-    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2)
-    return bytes([0x80 | opcode]) + length + bytes(4) + payload
+from nemotron_speech import yap_server
+from nemotron_speech.settings import AsrSettings
+from nemotron_speech.websocket_frames import BINARY, CLOSE, TEXT
+from tests.servers.channel import PATIENCE_S, until
+from tests.servers.engines import EchoAsr, LetterTts
+from tests.servers.shells import recognising, speaking
+from tests.servers.test_recognition import pcm, text
+from tests.servers.test_rfc6455 import Stranger, calling, frame, request
 
 
-async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the opcode and payload of a server's frame of less than 126 bytes, or of less than 64 KiB."""
-    first, length = await reader.readexactly(2)
-    if length == 126:
-        length = int.from_bytes(await reader.readexactly(2))
-    return first & 0x0F, await reader.readexactly(length)
+def said(**fields: Any) -> bytes:
+    return frame(json.dumps(fields).encode())
 
 
-async def told_after_closing_its_half(*messages: bytes) -> list[dict[str, object]]:
-    """Say `messages` and close the half at once; return what is answered until the server closes too."""
-    script = AsrScript(transcripts=("what time is it",), final_ms=50)
-    async with recognising("aiohttp", ScriptedAsr(script)) as address:
-        host, port = address.rsplit(":", 1)
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(UPGRADE.encode())
-        assert b"101" in await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"".join(messages))
+async def heard(stranger: Stranger) -> tuple[list[dict[str, Any]], int]:
+    """Return what comes until the good-bye, and its code."""
+    messages = []
+    async with asyncio.timeout(PATIENCE_S):
+        while (came := await stranger.read())[0] == TEXT:
+            messages.append(json.loads(came[1]))
+    assert came[0] == CLOSE
+    return messages, int.from_bytes(came[1])
+
+
+async def test_finals_that_were_asked_for_still_come() -> None:
+    engine = EchoAsr(capacity=1)
+    async with (
+        recognising("aiohttp", engine) as address,
+        calling(int(address.rpartition(":")[2]), "/") as one,
+    ):
+        engine.gate.shut()
+        for start in (0, 500):
+            one.writer.write(frame(pcm(*range(start, start + 300)), BINARY) + said(type="reset"))
+        one.writer.write_eof()
+        await until(engine.gate.waiting.is_set)
+        engine.gate.open()
+        messages, code = await heard(one)
+    assert code == 1000
+    finals = [message["text"] for message in messages if message["is_final"]]
+    assert finals == [text(*range(300)), text(*range(500, 800))]
+
+
+async def test_who_asked_for_nothing_more_gives_its_place_back_at_once() -> None:
+    async with recognising("aiohttp", EchoAsr(capacity=1)) as address:
+        for _ in range(3):
+            async with calling(int(address.rpartition(":")[2]), "/") as one:
+                one.writer.write(frame(pcm(1, 2, 3), BINARY))
+                one.writer.write_eof()
+                assert (await heard(one))[1] == 1000
+
+
+async def test_a_close_of_the_many_caller_protocol_is_still_answered() -> None:
+    app = yap_server.build_app(EchoAsr(), AsrSettings(engine="none"))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    try:
+        await until(lambda: app[yap_server.SERVICE].health()[0] == 200)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        one = Stranger(reader, writer)
+        writer.write(request("/"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said(op="init", sid="s", sr=16000) + frame(pcm(*range(1000)), BINARY))
+        writer.write(said(op="close"))
         writer.write_eof()
-        heard = []
-        async with asyncio.timeout(3):
-            while (frame := await read_frame(reader))[0] != 8:
-                if frame[0] == 1:
-                    heard.append(json.loads(frame[1]))
-            assert int.from_bytes(frame[1][:2]) == 1000
-            assert await reader.read() == b""
-        writer.close()
-        return heard
+        messages, code = await heard(one)
+        assert (messages[-1]["op"], messages[-1]["text"], code) == ("final", text(*range(1000)), 1000)
+        writer.transport.abort()
+    finally:
+        await runner.cleanup()
 
 
-async def test_the_final_asked_for_comes_after_the_half_is_closed() -> None:
-    audio = masked(2, SPEECH) * 40
-    heard = await told_after_closing_its_half(audio, masked(1, b'{"type":"reset"}'))
-    assert heard[-1]["text"] == "what time is it"
-    assert heard[-1]["is_final"] is True
-
-
-async def test_who_asked_for_nothing_is_not_kept() -> None:
-    heard = await told_after_closing_its_half(masked(2, SPEECH) * 3)
-    assert all(message["type"] == "ready" or not message.get("is_final") for message in heard)
+async def test_a_synthesiser_takes_half_a_connection_for_none() -> None:
+    engine = LetterTts()
+    async with (
+        speaking("aiohttp", engine) as address,
+        calling(int(address.rpartition(":")[2]), "/ws/tts/stream") as one,
+    ):
+        one.writer.write(said(type="text", text="a" * 4000))
+        await one.says("stream_created")
+        one.writer.write_eof()
+        await until(lambda: not engine.open_streams)
+    assert sum(map(len, engine.batches)) < 4000
