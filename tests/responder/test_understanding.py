@@ -140,3 +140,22 @@ def test_hesitations_and_case_change_nothing(
 @given(st.text(max_size=300))
 def test_any_text_has_an_intent(text: str) -> None:
     assert understand(text).name in IntentName
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Wait, what time is it?", IntentName.TIME),
+        ("stop what time is it", IntentName.TIME),
+        ("hold on what is two plus two", IntentName.CALCULATE),
+        ("Wait, what?", IntentName.AGAIN),
+        ("stop it now goodbye", IntentName.GOODBYE),
+        ("wait", IntentName.STOP),
+        ("stop it now", IntentName.STOP),
+        ("hold on a second", IntentName.STOP),
+        ("stop the story", IntentName.STOP),
+        ("stop counting", IntentName.STOP),
+    ],
+)
+def test_a_question_behind_a_halt_is_a_question(text: str, name: IntentName) -> None:
+    assert understand(text).name is name

@@ -45,7 +45,9 @@ class Situation:
     @property
     def said(self) -> list[str]:
         """What the responder said, oldest first."""
-        return [turn.text for turn in self.turns if turn.role == "assistant" and turn.text.strip()]
+        return [
+            turn.text for turn in self.turns if turn.role == "assistant" and any(map(str.isalnum, turn.text))
+        ]
 
     @property
     def heard(self) -> list[str]:

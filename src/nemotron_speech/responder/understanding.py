@@ -71,10 +71,24 @@ def understand(text: str) -> Intent:
     if not plain:
         return Intent(IntentName.NOTHING)
     words = without_fillers(plain)
+    intent = _asked_behind_a_halt(words) or _matched(plain, words)
+    return intent or Intent(IntentName.UNKNOWN, text=" ".join(text.split()))
+
+
+def _matched(plain: Sequence[str], words: Sequence[str]) -> Intent | None:
     for rule in RULES:
         if intent := rule(plain if rule in KEEP_FILLERS else words):
             return intent
-    return Intent(IntentName.UNKNOWN, text=" ".join(text.split()))
+    return None
+
+
+def _asked_behind_a_halt(words: Sequence[str]) -> Intent | None:
+    """*wait, what time is it*; but not *stop the story*."""
+    for halt in HALTS:
+        if list(words[: len(halt)]) == halt:
+            intent = _matched(words[len(halt) :], words[len(halt) :])
+            return intent if intent and intent.name in QUESTIONS else None
+    return None
 
 
 Rule = Callable[[Sequence[str]], Intent | None]
@@ -227,6 +241,17 @@ def _mood(words: Sequence[str]) -> Intent | None:
 
 MORE = whole(IntentName.CONTINUE, "and then what, then what, and then, more, next, tell me more, go ahead")
 OKAY = whole(IntentName.YES, "okay, ok, all right, of course, sounds good, absolutely")
+
+HALTS = [phrase.split() for phrase in listed("stop it now, stop now, stop it, hold on, wait, stop")]
+"""The longest first."""
+QUESTIONS = frozenset(
+    {
+        *(IntentName.TIME, IntentName.DATE, IntentName.WEEKDAY, IntentName.YEAR, IntentName.CALCULATE),
+        *(IntentName.OWN_NAME, IntentName.ASK_NAME, IntentName.HOW_ARE_YOU, IntentName.HEAR_ME),
+        *(IntentName.HELP, IntentName.AGAIN, IntentName.HEARD, IntentName.SPELL, IntentName.GOODBYE),
+    }
+)
+"""What stays to be answered when somebody first asks the bot to wait."""
 
 KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood, MORE, OKAY})
 """These need the words as they were said."""
