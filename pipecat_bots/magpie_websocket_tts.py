@@ -10,21 +10,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from loguru import logger
 from pipecat.frames.frames import (
-    AggregatedTextProgressFrame,
     Frame,
-    TTSAudioRawFrame,
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import WebsocketTTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
@@ -32,10 +28,8 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_tts
 from pipecat.utils.types import NOT_GIVEN, NotGiven
-from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.protocol.tts import (
-    PLAIN_RATE,
     AudioReceived,
     Event,
     Mode,
@@ -45,22 +39,19 @@ from nemotron_speech.protocol.tts import (
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.text import ends_sentence, speakable
-from pipecat_bots.conversation.heard import MS_PER_CHARACTER, Heard, cut
+from pipecat_bots.conversation.heard import Heard
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.peers.connection import KeepConnected
-from pipecat_bots.peers.dependence import Server, silent
+from pipecat_bots.peers.dependence import Server
 from pipecat_bots.speculation.speculative_tts import SpeculativeTTS
-from pipecat_bots.voice.patience import AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
+from pipecat_bots.voice.addresses import stream_url
+from pipecat_bots.voice.narration import Narrator
+from pipecat_bots.voice.patience import Voice
+from pipecat_bots.voice.persistence import PersistentVoice
 from pipecat_bots.voice.segments import Segment, Utterance, text_frame, unspoken_frame
-from pipecat_bots.voice.server_rate import ask_rate
 
-PAUSE_S = 0.25
 QUIET_CONTEXT_S = 60.0
 """An utterance without news for this long is over; a lost connection is seen sooner."""
-HABITS_S = 1.0
-"""A server that has not answered `init` by then is taken for one that announces the first text only."""
 
 SpeakMode = Literal["adaptive", "stream", "batch"]
 
@@ -78,7 +69,7 @@ class MagpieTTSSettings(TTSSettings):
     preset: str | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
 
 
-class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSService):
+class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSService):
     """Speak with the streaming server of docs/protocols.md, section 3.
 
     Every segment asked for is followed by one `ChunkedLLMContinueGenerationFrame` upstream, whatever became
@@ -114,21 +105,11 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             text_transforms=[("*", self._sanitise)],
             **kwargs,
         )
-        self._client = TtsClient()
-        self._pace = Pace()
+        self._narrator = Narrator(super().append_to_audio_context, self._pace)
         self._server_free_at = 0.0
         """When the server had spoken all it was asked for before what it speaks now."""
-        self._utterances: dict[str, Utterance] = {}
         self._chunk_id: int | None = None
         self._asked_last: Segment | None = None
-        self._assumed_rate = PLAIN_RATE
-        self._patience = Patience()
-        self._voice = Voice.FINE
-        self._away_since = 0.0
-        self._news = asyncio.Event()
-        """What there is to wait for has changed."""
-        self._to_send = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def _options(self) -> MagpieTTSSettings:
@@ -136,21 +117,6 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     def can_generate_metrics(self) -> bool:
         return True
-
-    async def setup(self, setup: FrameProcessorSetup) -> None:
-        await super().setup(setup)
-        self._away_since = asyncio.get_running_loop().time()
-        self._tasks = [
-            self.create_task(self._send_all(), "sending"),
-            self.create_task(self._watch(), "watching"),
-        ]
-        await self._connect()
-
-    async def cleanup(self) -> None:
-        await super().cleanup()
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            await self.cancel_task(task)
 
     # ---------------------------------------------------------------------------- from the pipeline
 
@@ -191,15 +157,15 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         utterance = self._utterances.setdefault(context_id, Utterance())
         now = asyncio.get_running_loop().time()
         segment = Segment(text, "stream", self._chunk_id, now)
-        if not self._is_awaited_from_server():
+        if not self.is_awaited:
             self._patience.begin(now)
         utterance.segments.append(segment)
         self._asked_last = segment
-        await self._pause_before_next(context_id, utterance)
-        if self._socket is None:
-            self._wanted.set()
-        elif segment in utterance.segments:
+        if self._is_linked:
             self._ask(context_id, utterance, segment)
+        else:
+            self._wanted.set()
+        await self._narrator.pause_before_next(context_id, utterance)
         if self._voice is Voice.LOST:
             await self._release(segment)
         self._news.set()
@@ -224,6 +190,12 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         queued_s = max(0.0, utterance.plays_until - segment.asked_at)
         before = Utterance(deque(itertools.takewhile(lambda s: s is not segment, utterance.segments)))
         return self._pace.mode(len(segment.text), queued_s, before.waiting_s(self._pace))
+
+    def _init(self, client: TtsClient) -> None:
+        voice, language = self._options.voice, self._options.language
+        client.init(
+            voice if isinstance(voice, str) else None, str(language) if isinstance(language, str) else None
+        )
 
     async def append_to_audio_context(
         self, context_id: str | None, frame: Frame | WordTimestamp | None
@@ -270,142 +242,22 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         if self.outage is None:
             await super().push_error(error_msg, *args, **kwargs)
 
-    # -------------------------------------------------------------------------------- the connection
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether something waits to be spoken."""
-        return next(self._pending(), None) is not None
-
-    def _init(self, client: TtsClient) -> None:
-        voice, language = self._options.voice, self._options.language
-        client.init(
-            voice if isinstance(voice, str) else None, str(language) if isinstance(language, str) else None
-        )
-
-    async def _send_all(self) -> None:
-        """Send what the protocol has to say: the only sender, so no interruption tears it apart."""
-        while True:
-            await self._to_send.wait()
-            self._to_send.clear()
-            if self._socket is not None:
-                for message in self._client.to_send():
-                    await self._send(message)
-
-    async def _greet(self, websocket: ClientConnection) -> None:
-        """Learn the server's habits from its answer to `init`, and its rate."""
-        client, errors = TtsClient(), list[ServerError]()
-        self._init(client)
-        for message in client.to_send():
-            await websocket.send(message)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HABITS_S):
-                while not client.is_understood:
-                    events = client.receive(await websocket.recv())
-                    errors += [event for event in events if isinstance(event, ServerError)]
-        client.assume_plain()
-        if client.sample_rate is None:
-            self._assumed_rate = await ask_rate(self._url)
-        self._client = client
-        for error in errors:
-            await self._on_error(error)
-
-    async def _on_connected(self) -> None:
-        logger.debug(f"{self}: connected to {self._server.address}")
-        self._patience.begin(asyncio.get_running_loop().time())
-        self._ask_again()
-
-    def _ask_again(self) -> None:
-        """Ask for all that has not been heard, in its order."""
-        for context_id, utterance in self._utterances.items():
-            for segment in utterance.segments:
-                self._ask(context_id, utterance, segment)
-            if utterance.is_finished:
-                self._client.finish(context_id)
-        self._to_send.set()
-        self._news.set()
-
-    async def _on_lost(self) -> None:
-        """Keep what has not been heard for the next connection; what was received still plays."""
-        self._client = TtsClient()
-        self._away_since = asyncio.get_running_loop().time()
-        await self._keep_the_rest()
-        self._news.set()
+    # --------------------------------------------------------------------------- what is not spoken
 
     async def _keep_the_rest(self) -> None:
         """Give out the words that are over; what is left of their segments begins with the word cut off."""
         for context_id, utterance in list(self._utterances.items()):
             for segment in list(utterance.segments):
-                await self._say_due(context_id, segment)
+                await self._narrator.say_due(context_id, segment)
                 if segment.failed or not segment.begin_again():
                     utterance.segments.remove(segment)
                     await self._release(segment)
             if utterance.is_finished and not utterance.segments:
                 await self._end(context_id)
 
-    # ----------------------------------------------------------------------------------- the patience
-
-    def _pending(self) -> Iterator[Segment]:
-        return (segment for utterance in self._utterances.values() for segment in utterance.segments)
-
-    def _is_awaited_from_server(self) -> bool:
-        return self._socket is not None and self.is_awaited
-
-    async def _watch(self) -> None:
-        """Lose patience with a server that is away, or that is there and says nothing."""
-        clock = asyncio.get_running_loop()
-        while True:
-            self._news.clear()
-            until = self._waits_until()
-            if until is None or until > clock.time():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(until):
-                        await self._news.wait()
-            elif self._socket is None:
-                await self._give_up()
-            else:
-                await self._lose_patience()
-
-    def _waits_until(self) -> float | None:
-        """Return when patience ends with what is to be spoken next; None if nothing is."""
-        segment = next(self._pending(), None)
-        if segment is None:
-            return None
-        if self._socket is None:
-            still = segment.since + STILL_AWAY_S
-            return still if self._voice is Voice.LOST else max(still, self._away_since + AWAY_S)
-        if self._voice is Voice.LOST and self._patience.is_announced:
-            return self._patience.until() + MOST_S
-        return self._patience.until(self._pace.work_s(len(segment.text)) if segment.mode == "batch" else 0.0)
-
-    async def _lose_patience(self) -> None:
-        """Ask once more for what a silent server was asked for; then let nobody wait for it."""
-        match self._voice:
-            case Voice.FINE:
-                self._voice = Voice.ASKED_AGAIN
-                logger.warning(f"{self}: no sign of the {self._server.name}; it is asked again")
-                await self._keep_the_rest()
-                self._client.cancel()
-                self._patience.begin_again(asyncio.get_running_loop().time())
-                self._ask_again()
-            case Voice.ASKED_AGAIN:
-                await self._report_outage(silent(self._server), "it was asked twice")
-                await self._let_the_model_go_on()
-                if not self._patience.is_announced:
-                    await self._give_up()
-                    await self._hang_up()
-            case Voice.LOST:
-                await self._give_up()
-
-    async def _let_the_model_go_on(self) -> None:
-        self._voice = Voice.LOST
-        for segment in list(self._pending()):
-            await self._release(segment)
-
     async def _give_up(self) -> None:
         """End what cannot be spoken. It stays on the screen, and is not part of the conversation."""
         utterances, self._utterances = self._utterances, {}
-        self._voice = Voice.LOST
         self._client.cancel()
         self._to_send.set()
         lost = " ".join(segment.text for utterance in utterances.values() for segment in utterance.segments)
@@ -421,30 +273,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             for segment in utterance.segments:
                 await self._release(segment)
 
-    async def _hang_up(self) -> None:
-        """End a connection on which nothing comes; the link makes another."""
-        if (websocket := self._socket) is not None:
-            await websocket.close()
-
-    async def _report_recovery(self) -> None:
-        """A silent voice is back when it is heard, not when it answers."""
-        if self.outage != silent(self._server) or self._voice is Voice.FINE:
-            await super()._report_recovery()
-
-    async def _sign_of_life(self) -> None:
-        self._patience.heard(asyncio.get_running_loop().time())
-        self._news.set()
-        if self._voice is not Voice.FINE:
-            self._voice = Voice.FINE
-            await self._report_recovery()
-
     # ------------------------------------------------------------------------------- from the server
-
-    async def _on_message(self, message: str | bytes) -> None:
-        events = self._client.receive(message)
-        self._to_send.set()
-        for event in events:
-            await self._on_event(event)
 
     async def _on_event(self, event: Event) -> None:
         match event:
@@ -469,29 +298,21 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         if segment.mode == "batch":
             segment.held += pcm
             return
-        await self._play(context_id, utterance, segment, pcm)
-        await self._say_due(context_id, segment)
-
-    async def _say_due(self, context_id: str, segment: Segment) -> None:
-        """Give out the words that are over, by how fast the voice has been heard to speak."""
-        if segment.heard is not None:
-            pace = self._pace.ms_per_character or MS_PER_CHARACTER
-            for _ in range(segment.heard.due(segment.audio_ms, pace)):
-                await self._say(context_id, segment, segment.heard)
+        await self._narrator.play(context_id, utterance, segment, pcm)
+        await self._narrator.say_due(context_id, segment)
 
     async def _on_segment(self, spoken: SegmentSpoken, utterance: Utterance) -> None:
-        self._patience.heard(asyncio.get_running_loop().time())
-        self._news.set()
+        await self._sign_of_life()
         if not utterance.segments:
             return
         segment = utterance.segments[0]
-        await self._play_rest(spoken.utterance, utterance, segment, spoken.words)
+        await self._narrator.play_rest(spoken.utterance, utterance, segment, spoken.words)
         if utterance.segments and utterance.segments[0] is segment:
             utterance.segments.popleft()
         self._learn_pace(segment)
         if segment.audio_ms:
             utterance.pause_due = ends_sentence(segment.text)
-        await self._pause_before_next(spoken.utterance, utterance)
+        await self._narrator.pause_before_next(spoken.utterance, utterance)
         await self._release(segment)
 
     def _learn_pace(self, segment: Segment) -> None:
@@ -500,65 +321,6 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
             work_s = now - max(segment.asked_at, self._server_free_at)
             self._pace.saw(len(segment.text), segment.audio_ms / 1000, work_s)
         self._server_free_at = now
-
-    async def _play_rest(
-        self,
-        context_id: str,
-        utterance: Utterance,
-        segment: Segment,
-        words: Sequence[tuple[str, int, int]],
-    ) -> None:
-        """Play what was held back, each word's text after its sound."""
-        heard, start_ms = segment.heard, segment.audio_ms
-        pcm, segment.held = bytes(segment.held), bytearray()
-        if heard is None:
-            await self._play(context_id, utterance, segment, pcm)
-            return
-        total_ms = start_ms + len(pcm) / 2 / utterance.sample_rate * 1000
-        parts = cut(pcm, heard.timeline(total_ms, words), start_ms, utterance.sample_rate)
-        for part in parts[:-1]:
-            await self._play(context_id, utterance, segment, part)
-            await self._say(context_id, segment, heard)
-        await self._play(context_id, utterance, segment, parts[-1])
-
-    async def _play(self, context_id: str, utterance: Utterance, segment: Segment, pcm: bytes) -> None:
-        if not pcm:
-            return
-        segment.audio_ms += len(pcm) / 2 / utterance.sample_rate * 1000
-        await self._append_audio(context_id, utterance, pcm)
-
-    async def _append_audio(self, context_id: str, utterance: Utterance, pcm: bytes) -> None:
-        now = asyncio.get_running_loop().time()
-        utterance.plays_until = max(now, utterance.plays_until) + len(pcm) / 2 / utterance.sample_rate
-        frame = TTSAudioRawFrame(pcm, utterance.sample_rate, 1, context_id=context_id)
-        await super().append_to_audio_context(context_id, frame)
-
-    async def _say(self, context_id: str, segment: Segment, heard: Heard) -> None:
-        """Queue the next piece of text behind its sound: for the conversation, and for the page."""
-        if segment.frame is None:
-            return
-        piece = heard.take()
-        await super().append_to_audio_context(context_id, text_frame(piece, segment.frame))
-        if segment.frame.segment_id is not None:
-            progress = AggregatedTextProgressFrame(
-                segment_id=segment.frame.segment_id,
-                context_id=context_id,
-                text=heard.text,
-                text_type=segment.frame.text_type,
-                accumulated_text=heard.said,
-                remaining_text=heard.unsaid,
-            )
-            await super().append_to_audio_context(context_id, progress)
-
-    async def _pause_before_next(self, context_id: str, utterance: Utterance) -> None:
-        """Let a sentence end be heard, where another segment follows, unless it is silent already."""
-        if not utterance.pause_due or not utterance.segments:
-            return
-        utterance.pause_due = False
-        silent_s = max(0.0, asyncio.get_running_loop().time() - utterance.plays_until)
-        samples = round(max(0.0, PAUSE_S - silent_s) * utterance.sample_rate)
-        if samples:
-            await self._append_audio(context_id, utterance, bytes(2 * samples))
 
     async def _on_error(self, error: ServerError) -> None:
         names = [error.utterance] if error.utterance else list(self._utterances)
@@ -573,7 +335,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         """Close the audio context behind what it still plays."""
         utterance = self._utterances.pop(context_id, None) or Utterance()
         for segment in utterance.segments:
-            await self._play_rest(context_id, utterance, segment, ())
+            await self._narrator.play_rest(context_id, utterance, segment, ())
         if self.audio_context_available(context_id):
             await super().append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
             await self.remove_audio_context(context_id)
@@ -591,13 +353,3 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
 
     async def _go_on(self, chunk_id: int | None) -> None:
         await self.tell_model(ChunkedLLMContinueGenerationFrame(chunk_id))
-
-
-def stream_url(url: str) -> str:
-    """Return the WebSocket address of a server given as `http(s)://` or `ws(s)://`."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    path = parts.path.rstrip("/")
-    return urlunsplit(
-        (scheme, parts.netloc, path if path.endswith("/stream") else path + "/ws/tts/stream", "", "")
-    )

@@ -79,9 +79,9 @@ def tones(frames: list[Frame]) -> list[str]:
         for start in range(0, len(samples) - 880, 880):
             tone = loudest_tone(samples[start : start + 880], frame.sample_rate)
             if tone is not None:
-                near = min(names, key=lambda f: abs(f - tone))
-                if not heard or heard[-1] != names[near]:
-                    heard.append(names[near])
+                name = names[min(names, key=lambda frequency: abs(frequency - (tone or 0.0)))]
+                if heard[-1:] != [name]:
+                    heard.append(name)
     return heard
 
 
@@ -186,9 +186,9 @@ async def answer(tts: PlainTts, steps: list[Step], llm_text: str = ANSWER) -> tu
             assistant,
         ]
         await through(processors, [SleepFrame(0.3), LLMContextFrame(context), *steps])
-    last = context.get_messages()[-1]
-    assert isinstance(last, dict)
-    return str(last["content"]) if last["role"] == "assistant" else "", tap.frames
+    messages = [message for message in context.get_messages() if isinstance(message, dict)]
+    written = [str(message.get("content")) for message in messages if message["role"] == "assistant"]
+    return "".join(written), tap.frames
 
 
 @pytest.mark.parametrize("at_s", [0.15, 0.2, 0.3, 0.5, 1.0])

@@ -70,6 +70,27 @@ async def test_a_plain_client_is_served_message_by_message(service: TtsService, 
     assert not any("utterance" in message for message in messages if isinstance(message, dict))
 
 
+async def test_a_client_that_awaits_the_answer_to_init_is_served_cancelled_and_served_again(
+    service: TtsService, engine: LetterTts
+) -> None:
+    async with talking(service) as caller:
+        for voice in ("aria", "john"):
+            caller.say(type="init", voice=voice, language="en")
+            await caller.read_until("stream_created")
+            caller.say(type="text", text="abc", mode="stream")
+            messages = await caller.read_until("segment_complete")
+            assert kinds(messages) == ["audio", "segment_complete"]
+            assert audio(messages) == engine.audio_of("abc")
+            caller.say(type="text", text="fghij", mode="stream")
+            caller.say(type="cancel")
+            caller.say(type="text", text="de", mode="batch")
+            caller.say(type="close")
+            messages = await caller.read_until("done")
+            begun = max(i for i, m in enumerate(messages) if kinds([m]) == ["stream_created"])
+            assert kinds(messages[begun:]) == ["stream_created", "audio", "segment_complete", "done"]
+            assert audio(messages[begun:]) == engine.audio_of("de")
+
+
 async def test_an_utterance_is_echoed(service: TtsService) -> None:
     async with talking(service) as caller:
         caller.say(type="text", text="abc", utterance="u7")

@@ -1,4 +1,4 @@
-"""The sample rate of a synthesis server that does not state it with its audio."""
+"""Where a synthesis server is found, and what it says of its audio over HTTP."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from nemotron_speech.protocol.tts import PLAIN_RATE
 
+STREAM_PATH = "/ws/tts/stream"
 CONFIG_PATH = "/v1/audio/config"
 _TIMEOUT_S = 1.0
 
@@ -17,11 +18,21 @@ class _Config(msgspec.Struct):
     sample_rate: int
 
 
+def stream_url(url: str) -> str:
+    """Return the WebSocket address of a server given as `http(s)://` or `ws(s)://`."""
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/")
+    return urlunsplit(
+        (scheme, parts.netloc, path if path.endswith("/stream") else path + STREAM_PATH, "", "")
+    )
+
+
 def config_url(stream_url: str) -> str:
     """Return where the server of a WebSocket address describes its audio."""
     parts = urlsplit(stream_url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    path = parts.path.removesuffix("/ws/tts/stream")
+    path = parts.path.removesuffix(STREAM_PATH)
     return urlunsplit((scheme, parts.netloc, path + CONFIG_PATH, "", ""))
 
 
