@@ -85,8 +85,7 @@ def hold(kind: str, script: list[Spoken], speculation: float, said: LlmScript | 
         return runner.run(scenario())
 
 
-@pytest.mark.parametrize("speculation", [0.0, 1.0], ids=["settled", "guessed"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "speculation"), [("hybrid", 0.0), *((kind, 1.0) for kind in KINDS)])
 def test_an_answer_is_one_request_and_a_turn_costs_its_new_words(kind: str, speculation: float) -> None:
     cost = hold(kind, QUESTION * TURNS, speculation)
     assert cost.outcome.roles == "ua" * TURNS
@@ -121,8 +120,7 @@ def test_what_an_interruption_costs_is_paid_while_the_user_speaks(kind: str) -> 
     assert cost.evaluated <= cost.new_tokens + ABOVE * 4 + heard_in_part
 
 
-@pytest.mark.parametrize("speculation", [0.0, 1.0], ids=["settled", "guessed"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "speculation"), [("hybrid", 0.0), *((kind, 1.0) for kind in KINDS)])
 def test_a_tool_costs_one_request_more_and_its_result(kind: str, speculation: float) -> None:
     first, _, third, *_ = replies(TURNS)
     said = LlmScript(replies=(first, ToolReply("look", "Answer 2 has looked.", {"text": "it"}), third))
