@@ -53,6 +53,11 @@ class VoiceActivityFrame(SystemFrame):
 
 
 @dataclass
+class SilenceFrame(SystemFrame):
+    """Both ways: the user has fallen silent and not just closed the lips, long before that is a pause."""
+
+
+@dataclass
 class HoldFrame(SystemFrame):
     """Downstream: fall silent where you are; it is not known yet whether the user interrupts."""
 

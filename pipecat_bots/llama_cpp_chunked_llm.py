@@ -48,9 +48,10 @@ from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
 from pipecat_bots.model.reply import Refused, Reply
+from pipecat_bots.model.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.model.tools import TOOL_TIMEOUT_S
 from pipecat_bots.model.warmer import Warmer
-from pipecat_bots.peers.dependence import HttpDependent, Server
+from pipecat_bots.peers.dependence import Server
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
@@ -65,7 +66,7 @@ INSTRUCTIONS_TOO_LONG = (
 TOO_LONG = "Sorry, that was more than I can take in at once. Please say it in fewer words."
 
 
-class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
+class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     """Answer through `/v1/chat/completions` of a llama.cpp server, chunk by chunk.
 
     Args:
@@ -139,6 +140,10 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
     def _is_idle(self) -> bool:
         return self._reply is None and not self._guesses.is_reading and not self._user_pauses
 
+    @property
+    def _may_ask_again(self) -> bool:
+        return not (self._model.is_strict and self._has_said_something)
+
     async def setup(self, setup: FrameProcessorSetup) -> None:
         await super().setup(setup)
         self._model.open()
@@ -198,6 +203,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
             await self._process_context(context)
         except GONE as error:
             await self._lost(error or type(error).__name__)
+            self._owe(context)
             await self._apologise(f"{self._server.name} lost: {error or type(error).__name__}")
         except Refused as refusal:
             await self._refused(refusal, context)
@@ -209,6 +215,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         reason = f"the {self._server.name} refused: {refusal}"
         if refusal.error.code == 503:
             await self._lost(refusal)
+            self._owe(context)
         if not refusal.error.is_context_overflow:
             await self._apologise(reason)
         elif self._window.is_full_of_instructions((await self._whole(context))[0]):
@@ -278,6 +285,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, HttpDependent, LLMService):
         finally:
             self._reply = None
 
+    @through_restarts
     async def _generate(self, reply: Reply, guess: Speculation | None) -> None:
         """Receive more of the reply until that is enough, speaking what is complete."""
         incoming = await self._guesses.open(reply.next_request(), guess)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from loguru import logger
@@ -33,14 +33,21 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
-from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
+from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
+from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.connection import KeepConnected
 from pipecat_bots.peers.dependence import Server
 from pipecat_bots.peers.journal import Journal, Mark
+from pipecat_bots.speculation.foresight import Foresight
+from pipecat_bots.turns.turn_text import same_words
 
-PATIENCE_S = 2.0
+TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
+
+PATIENCE_S = 5.0
 """How long a finished utterance waits for a lost server before the turn goes on without it."""
-FINAL_P99_S = 1.0
+MEMORY_S = 60.0
+"""How long it is kept after that, to be answered when the server is back."""
+FINAL_P99_S = 3.0
 """Speech end to final transcript. Finals are matched to their reset, so this only bounds the wait of a turn
 that has words already and gets none from its last pause."""
 
@@ -58,7 +65,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         settings: Runtime settings.
         patience_s: How long a finished utterance waits for a lost server.
         replay_s: How much unanswered audio is kept for a new connection.
-        eager: Whether to ask what has been heard whenever the user falls silent, before it is a pause.
+        eager: Whether to ask what has been heard when the user falls silent, before it is a pause. What the
+            answers are worth is learnt (`speculation/foresight.py`).
         kwargs: Passed to Pipecat's base class.
     """
 
@@ -84,13 +92,19 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             self._url = f"{url}?{urlencode({'language': language})}"
         self._patience_s = patience_s
         self._eager = eager
-        self._voiced = False
+        self._foresight = Foresight(same_words)
+        self._asked: dict[str, float] = {}
+        """Ids of the soft resets in the silence that goes on, and how long it had lasted, in milliseconds."""
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
         self._client = AsrClient()
         self._resets: dict[str, int] = {}
         """Reset ids of this connection, and the marks they stand for."""
         self._sending = asyncio.Lock()
         self._giving_up: asyncio.Task[None] | None = None
+        self._given_up = 0
+        """The newest mark that a turn went on without."""
+        self._owed = Owed.NOTHING
+        self._register_event_handler("on_unheard")
         self._resampler = create_stream_resampler()
 
     def can_generate_metrics(self) -> bool:
@@ -109,6 +123,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         if audio:
             self._journal.audio(audio)
             await self._pump()
+            if self._foresight.audio(len(audio) / 2 / SAMPLE_RATE * 1000):
+                await self._ask_ahead()
         yield None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -118,13 +134,22 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             self._wanted.set()
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             await self._finish_utterance()
-        elif isinstance(frame, VoiceActivityFrame):
-            self._voiced = frame.voiced
-            if self._eager and self._journal.speaking and not frame.voiced:
-                await self._ask_ahead()
+        elif isinstance(frame, VoiceActivityFrame) and self._eager:
+            self._hear_silence(frame.voiced)
+        elif isinstance(frame, SilenceFrame) and self._foresight.silent():
+            await self._ask_ahead()
+
+    def _hear_silence(self, voiced: bool) -> None:
+        """Follow the silences within what the user says."""
+        self._asked.clear()
+        if voiced:
+            self._foresight.voiced()
+        elif self._journal.speaking:
+            self._foresight.quiet()
 
     async def _finish_utterance(self) -> None:
         self._journal.speaking = False
+        self._foresight.pauses(answered=not self._client.pending)
         self._journal.mark()
         self.request_finalize()
         await self._pump()
@@ -134,6 +159,20 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     # ------------------------------------------------------------------------------ to the server
 
+    @property
+    def is_awaited(self) -> bool:
+        return self._journal.speaking or self.owes_words
+
+    @property
+    def owes_words(self) -> bool:
+        """Whether something was said that has no transcript yet."""
+        return bool(self._journal.pending)
+
+    @property
+    def owed(self) -> Owed:
+        """What the user is owed for what was said in the outage."""
+        return self._owed
+
     async def _pump(self) -> None:
         """Send what the journal has, in order: the only sender, so a replay and new audio cannot mix."""
         async with self._sending:
@@ -141,10 +180,12 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
                 await self._send(self._reset(item) if isinstance(item, Mark) else item)
 
     async def _ask_ahead(self) -> None:
-        """Ask for the words so far, the last one included; the recogniser goes on as if not asked."""
+        """Ask for the words so far, as far as they are known; the recogniser goes on as if not asked."""
         async with self._sending:
             if self._socket is not None and not self._client.pending:
-                _, message = self._client.reset(finalize=False)
+                id, message = self._client.reset(finalize=False)
+                self._asked[id] = self._foresight.silence_ms
+                self._foresight.asked()
                 await self._send(message)
 
     def _reset(self, mark: Mark) -> str:
@@ -154,6 +195,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     async def _greet(self, websocket: ClientConnection) -> None:
         self._client, self._resets = AsrClient(), {}
+        self._asked.clear()
+        self._foresight.connected()
         while True:
             message = await websocket.recv()
             match self._client.receive(message) if isinstance(message, str) else None:
@@ -169,6 +212,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         await self._pump()
 
     async def _on_lost(self) -> None:
+        self._owed = Owed.NOTHING
         if self._journal.pending:
             await self._give_up_later()
 
@@ -184,10 +228,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         if isinstance(message, bytes):
             raise PeerError("the recogniser sent binary data")
         match self._client.receive(message):
-            case Interim(text=text) if self._journal.speaking and not self._client.pending:
-                await self._interim(text)
-            case Final(finalize=False, text=text):
-                await self._words_so_far(text.strip())
+            case Interim(text=text) if self._journal.speaking and not self._resets:
+                await self._interim(text.strip())
+            case Final(finalize=False) as final:
+                await self._words_so_far(final)
             case Final() as final:
                 await self._final(final)
             case Error(message=reason):
@@ -195,30 +239,38 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     async def _interim(self, text: str) -> None:
         """Show what is heard of the utterance being spoken; after its final it would undo that."""
-        if text.strip():
-            now, language = time_now_iso8601(), self._language
-            await self.push_frame(InterimTranscriptionFrame(text.strip(), self._user_id, now, language))
+        if text:
+            await self.push_frame(self._heard(InterimTranscriptionFrame, text))
+            if self._foresight.grew(text):
+                await self.push_frame(self._heard(EagerTranscriptionFrame, text))
 
-    async def _words_so_far(self, text: str) -> None:
-        if self._voiced:
-            await self._interim(text)
-        else:
-            now, language = time_now_iso8601(), self._language
-            await self.push_frame(EagerTranscriptionFrame(text, self._user_id, now, language))
+    async def _words_so_far(self, final: Final) -> None:
+        """Take the answer to a soft reset: the words of the turn, if they are believed to be all."""
+        text, silence_ms = final.text.strip(), self._asked.pop(final.id, None)
+        if silence_ms is not None and self._foresight.answered(text, silence_ms, final.flushed):
+            await self.push_frame(self._heard(EagerTranscriptionFrame, text))
+        elif text and self._journal.speaking:
+            await self.push_frame(self._heard(InterimTranscriptionFrame, text))
+
+    def _heard(self, kind: type[TranscriptT], text: str) -> TranscriptT:
+        return kind(text, self._user_id, time_now_iso8601(), self._language)
 
     async def _final(self, final: Final) -> None:
         number = self._resets.pop(final.id, 0)
         self._journal.answered(number)
         is_last = number == self._journal.last_mark
+        if is_last:
+            self._foresight.final(final.text.strip())
         if text := final.text.strip():
             if is_last:
                 self.confirm_finalize()
             await self.emit_stt_usage_metrics()
-            now, language = time_now_iso8601(), self._language
-            await self.push_frame(TranscriptionFrame(text, self._user_id, now, language))
-            await self._handle_transcription(text, True, language)
+            await self.push_frame(self._heard(TranscriptionFrame, text))
+            await self._handle_transcription(text, True, self._language)
         elif is_last:
             await self._nothing_said()
+            if number and number == self._given_up:
+                await self._call_event_handler("on_unheard")
 
     async def _nothing_said(self) -> None:
         """Let the turn go on without words."""
@@ -242,10 +294,14 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self.cancel_task(task)
 
     async def _give_up(self, number: int) -> None:
+        """Let the turn go on; the words are kept for a while, and answered when the server is back."""
         await asyncio.sleep(self._patience_s)
-        logger.warning(f"{self}: an utterance was lost with {self._server.address}")
-        self._journal.answered(number)
+        logger.warning(f"{self}: an utterance waits in vain for {self._server.address}")
+        self._given_up, self._owed = number, Owed.ANSWER
         await self._nothing_said()
+        await asyncio.sleep(MEMORY_S)
+        self._journal.answered(number)
+        self._owed = Owed.REPETITION
 
     async def _disconnect(self) -> None:
         await self._stop_giving_up()

@@ -43,7 +43,7 @@ from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
-from pipecat_bots.turns.strategies import smart_turns
+from pipecat_bots.turns.strategies import WORDLESS_TURN_S, smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 from pipecat_bots.watching.recording import recorder
 from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
@@ -245,6 +245,7 @@ class Session:
             user_turn_strategies=listening.turns,
             # A cough is no question: it may silence the bot, it does not make it speak.
             empty_user_turn=None,
+            user_turn_stop_timeout=WORDLESS_TURN_S,
             user_idle_timeout=self._settings.bot_user_idle_secs,
             user_mute_strategies=[FirstSpeechUserMuteStrategy()] if self._settings.bot_mute_greeting else [],
         )
@@ -288,6 +289,8 @@ class Session:
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
+        self._services.stt.add_event_handler("on_missed", self._on_recogniser_missed)
+        self._services.stt.add_event_handler("on_unheard", self._on_unheard)
 
     # -------------------------------------------------------------------------------------- events
 
@@ -309,13 +312,17 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if notice.service == "asr":
-            await self._lost_recogniser.lost()
+
+    async def _on_recogniser_missed(self, *_: Any) -> None:
+        await self._lost_recogniser.lost()
+
+    async def _on_unheard(self, *_: Any) -> None:
+        await self._lost_recogniser.unheard()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
-            self._lost_recogniser.recovered()
+            await self._lost_recogniser.recovered(self._services.stt.owed)
         if service is self._services.tts and self._present:
             await self._greet()
 

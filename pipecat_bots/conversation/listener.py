@@ -17,12 +17,16 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy, UserTurnStoppedParams
 from pipecat.turns.user_turn_controller import UserTurnController
 
-from pipecat_bots.frames import VoiceActivityFrame
+from pipecat_bots.frames import SilenceFrame, VoiceActivityFrame
+from pipecat_bots.interruptions.barge_in import StopWordsStrategy
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 
+KEPT_SILENT = "—"
+"""The bot's half where the user told it to be silent: what is said next is no part of that."""
 COMMIT_S = 0.5
 """How long an interruption may take through the pipeline; then it is lost."""
 
@@ -75,6 +79,7 @@ class Listener(LLMUserAggregator):
         super().__init__(context, params=params, **kwargs)
         if isinstance(params.vad_analyzer, WatchfulVADAnalyzer):
             params.vad_analyzer.on_change = self._on_voice_activity
+            params.vad_analyzer.on_silence = self._on_silence
         self.add_event_handler("on_user_mute_started", partial(self._mute_recogniser, True))
         self.add_event_handler("on_user_mute_stopped", partial(self._mute_recogniser, False))
 
@@ -85,6 +90,9 @@ class Listener(LLMUserAggregator):
     async def _on_voice_activity(self, voiced: bool) -> None:
         await self._queued_broadcast_frame(VoiceActivityFrame, voiced=voiced)
 
+    async def _on_silence(self) -> None:
+        await self._queued_broadcast_frame(SilenceFrame)
+
     async def _on_user_turn_started(
         self,
         controller: UserTurnController,
@@ -94,6 +102,16 @@ class Listener(LLMUserAggregator):
         if params.enable_interruptions and isinstance(self._context, Conversation):
             self._context.committed.clear()
         await super()._on_user_turn_started(controller, strategy, params)
+
+    async def _on_user_turn_stopped(
+        self,
+        controller: UserTurnController,
+        strategy: BaseUserTurnStopStrategy,
+        params: UserTurnStoppedParams,
+    ) -> None:
+        await super()._on_user_turn_stopped(controller, strategy, params)
+        if isinstance(strategy, StopWordsStrategy):
+            self._context.add_message({"role": "assistant", "content": KEPT_SILENT})
 
     async def _push_aggregation(self, *, run_llm: bool = True) -> str:
         """Write the turn behind what it interrupted, which may still be on its way."""

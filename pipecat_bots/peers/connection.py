@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,12 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
+from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
 from pipecat_bots.peers.dependence import Dependent, full, not_answering
 
-FIRST_WAIT_S = 0.25
-LONGEST_WAIT_S = 3.0
-LEAST_WAIT_S = 0.1
-"""Between two attempts, however much they are wanted."""
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""
 GREETING_TIMEOUT_S = 5.0
@@ -31,16 +28,17 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class KeepConnected(Dependent, WebsocketService):
-    """The retry policy of this project's WebSocket services: at once, then 0.25 s to 3 s, for ever.
+    """The retry policy of this project's WebSocket services: at once, then after 0.25 s to 3 s, for ever.
 
-    Pipecat's own gives up after three attempts and leaves the service unusable.
+    Every 0.25 s while somebody waits (`is_awaited`). Pipecat's own policy gives up after three attempts and
+    leaves the service unusable.
     """
 
     def __init__(self, *, url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._url = url
         self._link: asyncio.Task[None] | None = None
-        self._wait_s = FIRST_WAIT_S
+        self._backoff = Backoff()
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
 
@@ -61,6 +59,11 @@ class KeepConnected(Dependent, WebsocketService):
     @abstractmethod
     async def _on_lost(self) -> None:
         """Settle what will not be answered on the connection that ended."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the connection now, so that it is tried often."""
+        return False
 
     # ---------------------------------------------------------------------------------- the connection
 
@@ -181,18 +184,17 @@ class KeepConnected(Dependent, WebsocketService):
         if self.outage is not None and self.outage.level == "warning":
             await asyncio.sleep(STABLE_S)
         await self._report_recovery()
-        self._wait_s = FIRST_WAIT_S
+        self._backoff.succeeded()
 
     async def _report_failure(self, failure: Exception) -> None:
         notice = full(self._server) if _is_full(failure) else not_answering(self._server)
         await self._report_outage(notice, failure or type(failure).__name__)
 
     async def _wait(self) -> None:
+        wait_s = self._backoff.wait_s(self.is_awaited)
         await asyncio.sleep(LEAST_WAIT_S)
-        try:
-            await asyncio.wait_for(self._wanted.wait(), self._wait_s - LEAST_WAIT_S)
-        except TimeoutError:
-            self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), wait_s - LEAST_WAIT_S)
 
 
 def _is_full(failure: Exception) -> bool:

@@ -12,6 +12,8 @@ from pipecat.processors.frame_processor import FrameProcessor, FrameProcessorSet
 
 HEALTH_INTERVAL_S = 1.0
 HEALTH_TIMEOUT_S = 3.0
+MISSED_AFTER_S = 5.0
+"""A server that is away for less is no news to a caller: it restarts (docs/decisions/outages.md)."""
 
 Role = Literal["asr", "llm", "tts"]
 START_HINT = "uv run nemotron up"
@@ -56,6 +58,7 @@ class Dependent(FrameProcessor):
 
     Event handlers:
         on_outage: Called with a Notice, once per outage (again if the reason changes).
+        on_missed: Called when the server has been away for `MISSED_AFTER_S`, once per outage.
         on_recovered: Called when the server answers again.
     """
 
@@ -63,7 +66,9 @@ class Dependent(FrameProcessor):
         super().__init__(**kwargs)
         self._server = server
         self.outage: Notice | None = None
+        self._missing: asyncio.Task[None] | None = None
         self._register_event_handler("on_outage")
+        self._register_event_handler("on_missed")
         self._register_event_handler("on_recovered")
 
     @property
@@ -80,13 +85,29 @@ class Dependent(FrameProcessor):
         if self.outage == notice:
             return
         self.outage = notice
+        if self._missing is None:
+            self._missing = self.create_task(self._miss(), name="missing")
         logger.error(f"{notice.message} ({reason}) {notice.hint}")
         await self._call_event_handler("on_outage", notice)
+
+    async def _miss(self) -> None:
+        await asyncio.sleep(MISSED_AFTER_S)
+        await self._call_event_handler("on_missed")
+
+    async def _stop_missing(self) -> None:
+        task, self._missing = self._missing, None
+        if task is not None:
+            await self.cancel_task(task)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_missing()
 
     async def _report_recovery(self) -> None:
         if self.outage is None:
             return
         self.outage = None
+        await self._stop_missing()
         logger.info(f"The {self._server.name} at {self._server.address} answers again.")
         await self._call_event_handler("on_recovered")
 
@@ -126,8 +147,12 @@ class HttpDependent(Dependent):
                     await self._report_outage(*notice)
                     await asyncio.sleep(HEALTH_INTERVAL_S)
             await self._report_recovery()
+            await self._on_back()
         finally:
             self._health_task = None
+
+    async def _on_back(self) -> None:
+        """Do what waited for the server."""
 
     async def _trouble(self, http: aiohttp.ClientSession) -> tuple[Notice, object] | None:
         try:

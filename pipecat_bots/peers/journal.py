@@ -16,8 +16,8 @@ class Mark:
 class Journal:
     """Audio and marks in the order they happened, with a cursor at what is to be sent next.
 
-    What is kept is bounded: `limit_s` of audio, the newest, and only `idle_s` while no mark waits and the
-    user is silent.
+    What is kept is bounded: `limit_s` of audio, the newest; of silence, `idle_s` behind the newest mark. So
+    an utterance that waits for a lost server is not pushed out by the silence after it.
     """
 
     def __init__(self, bytes_per_second: int, limit_s: float = 10.0, idle_s: float = 1.0) -> None:
@@ -25,8 +25,9 @@ class Journal:
         self._idle = int(idle_s * bytes_per_second)
         self._items: deque[bytes | Mark] = deque()
         self._unsent = 0
-        self._bytes = 0
-        self._marks = 0
+        self._bytes = self._open_bytes = 0
+        """Of all audio; of the audio behind the newest mark."""
+        self._open_items = 0
         self._count = 0
         self.speaking = False
         """Whether the user speaks: then all audio up to the limit may matter."""
@@ -44,16 +45,19 @@ class Journal:
     def audio(self, pcm: bytes) -> None:
         self._append(pcm)
         self._bytes += len(pcm)
-        limit = self._limit if self.speaking or self._marks else self._idle
-        while self._bytes > limit and not isinstance(self._items[0], Mark):
-            self._drop_first()
+        self._open_bytes += len(pcm)
+        self._open_items += 1
+        while not self.speaking and self._open_bytes > self._idle:
+            self._drop(len(self._items) - self._open_items)
+        while self._bytes > self._limit:
+            self._drop(self._oldest_audio())
 
     def mark(self) -> Mark:
         """End the utterance here."""
         self._count += 1
         mark = Mark(self._count)
         self._append(mark)
-        self._marks += 1
+        self._open_bytes = self._open_items = 0
         return mark
 
     def answered(self, number: int) -> None:
@@ -61,7 +65,7 @@ class Journal:
         if number not in self.pending:
             return
         while True:
-            item = self._drop_first()
+            item = self._drop(0)
             if isinstance(item, Mark) and item.number == number:
                 return
 
@@ -81,11 +85,17 @@ class Journal:
         self._items.append(item)
         self._unsent += 1
 
-    def _drop_first(self) -> bytes | Mark:
-        item = self._items.popleft()
-        self._unsent = min(self._unsent, len(self._items))
-        if isinstance(item, Mark):
-            self._marks -= 1
-        else:
+    def _oldest_audio(self) -> int:
+        return next(i for i, item in enumerate(self._items) if not isinstance(item, Mark))
+
+    def _drop(self, index: int) -> bytes | Mark:
+        """Forget one item, sent or not."""
+        item, behind = self._items[index], len(self._items) - index
+        del self._items[index]
+        self._unsent -= behind <= self._unsent
+        if not isinstance(item, Mark):
             self._bytes -= len(item)
+            if behind <= self._open_items:
+                self._open_bytes -= len(item)
+                self._open_items -= 1
         return item

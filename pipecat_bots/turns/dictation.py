@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from text_to_num import alpha2digit
 
+from pipecat_bots.turns.guarded import guarded
 from pipecat_bots.turns.turn_languages import base_of, words_of
 from pipecat_bots.turns.turn_words import CARD, Cue, Lengths, Words, listed
 
@@ -89,6 +90,7 @@ def dictated(text: str, language: str) -> Dictation | None:
     return Dictation(tuple(groups), tuple(before))
 
 
+@guarded(False)
 def resumes(before: str, newest: str, language: str) -> bool:
     """Whether the words after a pause only go on with what was dictated before it."""
     numbers = numerals(newest, language)

@@ -17,6 +17,9 @@ from pipecat_bots.turns.turn_detector import SmartTurnModel, ThreadedDetector
 from pipecat_bots.turns.turn_end import Patience
 from pipecat_bots.turns.turn_stop import TurnEndStrategy
 
+WORDLESS_TURN_S = 8.0
+"""When a turn ends of which nothing is heard: later than the recogniser gives up a lost server."""
+
 
 class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
     """End a turn without words (a cough) as soon as the recogniser says so, not after a timeout."""

@@ -277,7 +277,7 @@ def _ends_in_bare_auxiliary(clause: Clause) -> bool:
 def _asks_of_noun(words: Clause) -> bool:
     """*how many people*, *what colour*; but not *what it*, *what a day*, *who the others*."""
     known = _SUBJECT | _OBJECT | _DETERMINER | _AUXILIARY | _NOT
-    return words[0] in _QUESTION and known.isdisjoint(words)
+    return bool(words) and words[0] in _QUESTION and known.isdisjoint(words)
 
 
 def _ends_in_opinion(clause: Clause) -> bool:

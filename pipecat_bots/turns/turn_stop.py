@@ -98,7 +98,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
                 await self._on_pause(frame.stop_secs)
             case EagerTranscriptionFrame():
                 self._turn.language = frame.language or self._turn.language
-                await self._speculate(frame.text)
+                await self._on_words(frame.text)
             case TranscriptionFrame():
                 self._turn.language = frame.language or self._turn.language
                 await self._on_text(frame)
@@ -140,9 +140,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     async def _on_text(self, frame: TranscriptionFrame) -> None:
         self._turn.said(frame.text, frame.finalized)
         self._disregard()
-        speculation = self._speculation
-        if speculation is not None and not same_words(speculation.text, self._turn.text):
-            await self._withdraw()
+        await self._disown(self._turn.text)
         if frame.finalized and not self._turn.over:
             await self._speculate("")
 
@@ -176,6 +174,16 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             await self.cancel_task(task)
 
     # ----------------------------------------------------------------------------- speculation
+
+    async def _on_words(self, heard: str) -> None:
+        """More words than those an answer was begun to begin another at once."""
+        await self._disown(self._turn.text_with(heard))
+        await self._speculate(heard)
+
+    async def _disown(self, text: str) -> None:
+        """Withdraw the answer to other words than these."""
+        if self._speculation is not None and not same_words(self._speculation.text, text):
+            await self._withdraw()
 
     async def _speculate(self, heard: str) -> None:
         """Begin the answer to the turn as it would be, if it were over with what was heard."""

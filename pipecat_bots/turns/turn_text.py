@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from pipecat_bots.turns.dictation import cue_of, dictated, is_number
+from pipecat_bots.turns.guarded import guarded
 from pipecat_bots.turns.turn_grammar import breaks_off, lacks_something
 from pipecat_bots.turns.turn_languages import ENGLISH, words_of
 from pipecat_bots.turns.turn_words import Cue, Words
@@ -19,6 +20,7 @@ _LONGEST_OPENING = 5
 
 
 @lru_cache(maxsize=256)
+@guarded(Cue.PLAIN)
 def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
     """Say what the words so far lead one to expect; mostly nothing in a language that is not known.
 

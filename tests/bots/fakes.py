@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Any, TypeVar
 
 import numpy as np
@@ -125,11 +126,21 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
 
 
 class FakeAsr(FakeServer):
-    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals."""
+    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
 
-    def __init__(self, final_delay_s: float = 0.0, vocabulary: Sequence[str] = WORDS) -> None:
+    Words are heard `lag_s` behind their sound; only a hard reset flushes them. Several delays of finals are
+    taken in turn.
+    """
+
+    def __init__(
+        self,
+        final_delay_s: float | Sequence[float] = 0.0,
+        vocabulary: Sequence[str] = WORDS,
+        lag_s: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.final_delay_s = final_delay_s
+        self._delays = cycle([final_delay_s] if isinstance(final_delay_s, int | float) else final_delay_s)
+        self._lag_bytes = 2 * round(16000 * lag_s)
         self.vocabulary = vocabulary
         self.full = False
         self.deaf = False
@@ -155,18 +166,23 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    if interim := machine.interim(heard(bytes(pcm), self.vocabulary)):
+                    if interim := machine.interim(self._so_far(pcm)):
                         await ws.send_str(interim)
                     continue
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = heard(bytes(pcm), self.vocabulary)
+                text = self._so_far(pcm)
                 if understood.finalize:
+                    text = heard(bytes(pcm), self.vocabulary)
                     pcm.clear()
-                await asyncio.sleep(self.final_delay_s)
+                if understood.finalize or not self._lag_bytes:
+                    await asyncio.sleep(next(self._delays))
                 await ws.send_str(machine.final(understood, Utterance(text)))
         return ws
+
+    def _so_far(self, pcm: bytearray) -> str:
+        return heard(bytes(pcm[: max(0, len(pcm) - self._lag_bytes)]), self.vocabulary)
 
 
 # ------------------------------------------------------------------------------------------- voice

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from pipecat_bots.peers.announcements import LOST_RECOGNISER, LostRecogniser
+import pytest
+
+from pipecat_bots.peers.announcements import BACK, BACK_WITHOUT_WORDS, LOST_RECOGNISER, LostRecogniser, Owed
 
 
 class Voice:
@@ -33,7 +35,7 @@ async def test_a_turn_after_the_recovery_is_not_commented_on() -> None:
     announcer = LostRecogniser(voice)
     announcer.turn_started()
     await announcer.lost()
-    announcer.recovered()
+    await announcer.recovered()
     await announcer.turn_stopped()
     assert voice.said == []
 
@@ -45,3 +47,27 @@ async def test_every_turn_without_a_recogniser_is_told_so() -> None:
     announcer.turn_started()
     await announcer.turn_stopped()
     assert voice.said == [LOST_RECOGNISER] * 2
+
+
+@pytest.mark.parametrize(
+    ("owed", "follows"),
+    [(Owed.NOTHING, [BACK]), (Owed.ANSWER, []), (Owed.REPETITION, [BACK_WITHOUT_WORDS])],
+)
+async def test_something_follows_an_apology_when_the_recogniser_is_back(
+    owed: Owed, follows: list[str]
+) -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    await announcer.lost()
+    await announcer.recovered(owed)
+    await announcer.recovered(owed)
+    assert voice.said == [LOST_RECOGNISER, *follows]
+
+
+async def test_words_that_were_waited_for_and_are_none_are_asked_for_again() -> None:
+    voice = Voice()
+    announcer = LostRecogniser(voice)
+    await announcer.lost()
+    await announcer.recovered(Owed.ANSWER)
+    await announcer.unheard()
+    assert voice.said == [LOST_RECOGNISER, BACK_WITHOUT_WORDS]

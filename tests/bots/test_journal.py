@@ -60,3 +60,49 @@ def test_marks_are_never_lost_before_their_answer(steps: list[str]) -> None:
         assert list(journal.pending) == expected
     journal.rewind()
     assert [item.number for item in sent(journal) if isinstance(item, Mark)] == expected
+
+
+def test_an_utterance_that_waits_is_not_pushed_out_by_the_silence_after_it() -> None:
+    journal = Journal(SECOND)
+    journal.speaking = True
+    for _ in range(40):
+        journal.audio(b"a" * (SECOND // 10))
+    journal.speaking = False
+    mark = journal.mark()
+    for _ in range(600):
+        journal.audio(bytes(SECOND // 10))
+    journal.rewind()
+    kept = sent(journal)
+    assert kept[:41] == [b"a" * (SECOND // 10)] * 40 + [mark]
+    assert len(kept) == 41 + 10, "and a second of silence"
+
+
+@given(
+    st.lists(st.sampled_from(["audio", "mark", "answer", "next", "rewind", "speak", "pause"]), max_size=80)
+)
+def test_what_is_kept_is_bounded_and_sent_in_order_once(steps: list[str]) -> None:
+    journal = Journal(SECOND, limit_s=0.05, idle_s=0.02)
+    taken: list[int] = []
+    spoken = 0
+    for step in steps:
+        match step:
+            case "audio":
+                spoken += 1
+                journal.audio(spoken.to_bytes(6, "big"))
+            case "mark":
+                journal.mark()
+            case "answer" if journal.pending:
+                journal.answered(journal.pending[0])
+            case "next":
+                item = journal.next()
+                taken += [int.from_bytes(item, "big")] if isinstance(item, bytes) else []
+            case "rewind":
+                journal.rewind()
+                taken = []
+            case "speak":
+                journal.speaking = True
+            case "pause":
+                journal.speaking = False
+        assert taken == sorted(set(taken))
+    journal.rewind()
+    assert sum(len(item) for item in sent(journal) if isinstance(item, bytes)) <= 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.frames import NothingSaidFrame
-from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
+from pipecat_bots.nvidia_stt import PATIENCE_S, NVidiaWebSocketSTTService
+from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.dependence import Notice
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
 from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance
@@ -138,16 +140,91 @@ async def test_a_pending_final_is_asked_for_again_after_a_reconnect() -> None:
 
 
 @virtual_time
-async def test_a_turn_does_not_hang_on_a_server_that_stays_away_and_the_next_one_works() -> None:
+async def test_a_turn_does_not_hang_on_a_server_that_stays_away_and_its_words_come_when_it_is_back() -> None:
     async with FakeAsr() as asr:
         stt = NVidiaWebSocketSTTService(url=asr.url)
         steps = [
-            *(SleepFrame(0.2), asr.stop, *utterance("one"), SleepFrame(4)),
+            *(SleepFrame(0.2), asr.stop, *utterance("one"), SleepFrame(8)),
             *(asr.start, SleepFrame(4), *utterance("two"), SleepFrame(1)),
         ]
         down, _ = await through([stt], steps)
-    assert finals(down) == ["two"]
-    assert len(of_type(down, NothingSaidFrame)) == 1
+    assert stt.owed is Owed.ANSWER
+    assert finals(down) == ["one", "two"]
+    said = [type(frame) for frame in down if isinstance(frame, (NothingSaidFrame, TranscriptionFrame))]
+    assert said == [NothingSaidFrame, TranscriptionFrame, TranscriptionFrame]
+
+
+@virtual_time
+async def test_words_that_nobody_remembers_any_more_are_not_answered_but_asked_for() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [SleepFrame(0.2), asr.stop, *utterance("one"), SleepFrame(70), asr.start, SleepFrame(4)]
+        down, _ = await through([stt], steps)
+    assert stt.owed is Owed.REPETITION
+    assert finals(down) == []
+
+
+@virtual_time
+async def test_a_sound_without_words_that_was_waited_for_is_reported_when_the_server_is_back() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        unheard: list[object] = []
+        stt.add_event_handler("on_unheard", _append(unheard, default="unheard"))
+        steps = [SleepFrame(0.2), asr.stop, *utterance(""), SleepFrame(8), asr.start, SleepFrame(4)]
+        await through([stt], [*steps, *utterance(""), SleepFrame(1)])
+    assert unheard == ["unheard"], "and not for the cough after it"
+
+
+async def attempts(stt: NVidiaWebSocketSTTService, steps: list[Any]) -> list[float]:
+    """Run steps; return when connections were tried."""
+    tried: list[float] = []
+    attempt, loop = stt._attempt, asyncio.get_running_loop()
+
+    async def noted() -> Exception | None:
+        tried.append(loop.time())
+        return await attempt()
+
+    stt._attempt = noted
+    await through([stt], steps)
+    return tried
+
+
+@virtual_time
+async def test_a_server_that_somebody_waits_for_is_tried_every_300_ms() -> None:
+    """It has been away for long when the user begins to speak: the waits have grown by then."""
+    stt = NVidiaWebSocketSTTService(url=f"ws://127.0.0.1:{free_port()}")
+    loop = asyncio.get_running_loop()
+    marks: list[float] = []
+
+    async def note() -> None:
+        marks.append(loop.time())
+
+    speech = [frame for word in ("one", "two") * 10 for f in spoken(word) for frame in (f, SleepFrame(0.02))]
+    steps = [SleepFrame(30), note, VADUserStartedSpeakingFrame(), *speech]
+    tried = await attempts(
+        stt, [*steps, VADUserStoppedSpeakingFrame(stop_secs=0.2), SleepFrame(3), note, SleepFrame(0.1)]
+    )
+    began, ended = marks
+    waited = [at for at in tried if began + 0.15 <= at <= ended]
+    assert waited[0] - began < 0.4
+    assert all(b - a < 0.3 for a, b in pairwise(waited))
+    assert waited[-1] > ended - 0.3
+
+
+@pytest.mark.parametrize(("away_s", "missed"), [(3.0, False), (4.5, False), (5.5, True), (60.0, True)])
+def test_a_restart_is_not_missed_and_an_outage_once(away_s: float, missed: bool) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        async with FakeAsr() as asr:
+            stt = NVidiaWebSocketSTTService(url=asr.url)
+            told: list[object] = []
+            stt.add_event_handler("on_missed", _append(told, default="missed"))
+            speaks = VADUserStartedSpeakingFrame()
+            steps = [SleepFrame(2), asr.stop, speaks, SleepFrame(away_s), asr.start, SleepFrame(9)]
+            await through([stt], steps)
+        assert told == ["missed"] * missed
+
+    scenario()
 
 
 @pytest.mark.parametrize("away_s", [3.0, 60.0, 600.0])
@@ -305,7 +382,7 @@ async def test_a_turn_whose_recogniser_is_gone_ends_after_its_patience() -> None
         steps = [asr.stop, *utterance("one"), SleepFrame(9)]
         over = await turns(asr, steps, EndOfTurnState.COMPLETE)
     assert [text for text, _ in over] == [""]
-    assert over[0][1] < 3.5
+    assert PATIENCE_S < over[0][1] < PATIENCE_S + 1.5
 
 
 def _append(to: list[Any], default: object = None) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -49,6 +49,9 @@ class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final_ms: float = 0.0
     """Further time of a step that finishes an utterance."""
     words_per_second: float = 4.0
+    word_lag_ms: int | None = None
+    """Audio behind a word before it is heard, the last ones this long into the silence; a flush needs none.
+    None hears each word as it begins, and the last ones by a flush alone."""
     end_ms: int | None = None
     """Silence after which the utterance is said to have ended; None tells no ends."""
     pause_ms: int | None = None
@@ -96,7 +99,7 @@ def read_script(path: str | Path | None) -> Script:
 # ------------------------------------------------------------------------------- recognition
 
 
-class _Hearing:
+class Hearing:
     """One caller's stream."""
 
     def __init__(self, script: AsrScript, rate: int) -> None:
@@ -108,6 +111,8 @@ class _Hearing:
         self._loud_from: int | None = None
         self._loud = 0
         self._loud_to = 0
+        self._spoken_at: list[int] = []
+        """Samples of the stream by which each word of the newest transcript was spoken."""
         self.open = True
 
     def hear(self, pcm: bytes) -> None:
@@ -115,10 +120,26 @@ class _Hearing:
         if _loud(samples):
             self._loud_from = self._samples if self._loud_from is None else self._loud_from
             if not self._parts or self._paused():
-                self._parts, self._loud = self._parts + 1, 0
+                self._parts, self._loud, self._spoken_at = self._parts + 1, 0, []
             self._loud += len(samples)
             self._loud_to = self._samples + len(samples)
         self._samples += len(samples)
+        self._note_words()
+
+    def _note_words(self) -> None:
+        """Words go by the loudness so far; a silence as long as the lag says that all of them are spoken."""
+        lag = self._lag
+        spoken = (lag is None) + int(self._loud / self._rate * self._script.words_per_second)
+        self._spoken_at += [self._samples] * (spoken - len(self._spoken_at))
+        if self._parts and lag is not None and self._samples - self._loud_to > lag:
+            words = self._part(self._parts - 1).split()
+            self._spoken_at += [self._loud_to] * (len(words) - len(self._spoken_at))
+
+    @property
+    def _lag(self) -> int | None:
+        """The lag of words in samples."""
+        lag_ms = self._script.word_lag_ms
+        return None if lag_ms is None else lag_ms * self._rate // 1000
 
     def transcript(self) -> str:
         return " ".join(map(self._part, range(self._parts)))
@@ -127,7 +148,7 @@ class _Hearing:
         if not self._parts:
             return ""
         newest = _beginnings(self._part(self._parts - 1))
-        heard = 1 + int(self._loud / self._rate * self._script.words_per_second)
+        heard = sum(at + (self._lag or 0) <= self._samples for at in self._spoken_at)
         beginning = newest[min(heard, len(newest) - 1)]
         return " ".join([*map(self._part, range(self._parts - 1)), beginning])
 
@@ -153,7 +174,7 @@ class _Hearing:
 
     def restart(self) -> None:
         self._first += self._parts
-        self._loud_from, self._parts, self._loud = None, 0, 0
+        self._loud_from, self._parts, self._loud, self._spoken_at = None, 0, 0, []
 
 
 class ScriptedAsr:
@@ -175,14 +196,14 @@ class ScriptedAsr:
 
     def unload(self) -> None: ...
 
-    def open(self, language: str | None) -> _Hearing:
+    def open(self, language: str | None) -> Hearing:
         if language is not None:
             require("language", language, self.info.languages)
         self.open_streams += 1
-        return _Hearing(self._script, self.info.sample_rate)
+        return Hearing(self._script, self.info.sample_rate)
 
     def close(self, stream: AsrStream) -> None:
-        assert isinstance(stream, _Hearing)
+        assert isinstance(stream, Hearing)
         self.open_streams -= stream.open
         stream.open = False
 
@@ -195,7 +216,7 @@ class ScriptedAsr:
 
     def _advance(self, item: AsrWork) -> AsrResult | EngineError:
         stream = item.stream
-        assert isinstance(stream, _Hearing)
+        assert isinstance(stream, Hearing)
         stream.hear(item.pcm)
         if self._script.fail_on and stream.transcript() == self._script.fail_on:
             return EngineError("the script says to fail")

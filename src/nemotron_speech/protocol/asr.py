@@ -41,6 +41,8 @@ class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, om
     is_final: bool | msgspec.UnsetType = msgspec.UNSET
     finalize: bool | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
+    flushed: bool = False
+    """In the answer to a soft reset with an id: it covers all audio before it, the last word included."""
     start_ms: int | None = None
     end_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
@@ -173,6 +175,7 @@ class AsrServer:
                 is_final=True,
                 finalize=reset.finalize,
                 id=reset.id,
+                flushed=reset.id is not None and not reset.finalize,
                 start_ms=heard.start_ms,
                 end_ms=heard.end_ms,
                 words=heard.words or None,
@@ -206,6 +209,8 @@ class Final:
     end_ms: int | None = None
     confidences: tuple[float, ...] = ()
     """From 0 to 1, one for each of `words`; empty where the server says none."""
+    flushed: bool = False
+    """Whether the server says that the text covers all audio before the reset; a hard one's always does."""
 
 
 class ClientState(Enum):
@@ -261,6 +266,7 @@ class AsrClient:
             message.start_ms,
             message.end_ms,
             tuple(message.confidences or ()),
+            message.flushed,
         )
 
     def _answered(self, message: Transcript) -> tuple[str, bool]:

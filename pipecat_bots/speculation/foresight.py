@@ -1,0 +1,206 @@
+"""How soon in a silence the words so far are those of the final: learnt from the silences before.
+
+Two things may be wrong with words in a young silence. The recogniser may lag: one that answers a soft reset
+without flushing its look-ahead lacks the last words for 0.1 to 0.3 s. And the user may only have drawn
+breath. Both are known afterwards, from the final and from the voice, so nothing is assumed of either.
+
+A machine of values: it is told what happens and how much audio has come, and never reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+
+TIMES_MS = (0, 20, 40, 60, 80, 100, 120)
+"""Silence, since the detector is sure of it, after which words may be believed."""
+UNSURE_MS = 140.0
+"""Silence that the detector is not sure of (noise, music) and that counts as one all the same."""
+BREATHS = 0.05
+"""The share of silences that a voice ends before they are pauses, as long as a user has not been heard much."""
+WEIGHT = 5.0
+"""How many silences that is worth."""
+MOST_WRONG = 0.08
+"""Below the one speculation in ten that may be for nothing."""
+KNOWN_AFTER = 3
+"""Finals after which a recogniser that does not say that it flushes is known."""
+REST_AFTER = 5
+"""Silences after which one is known to be of no use."""
+PROBE_EVERY = 8
+"""Silences, of a recogniser that is of no use, one of which is looked at."""
+REPEAT_MS = 40.0
+"""How often one that lags is asked within a silence."""
+
+
+@dataclass(slots=True)
+class _Silence:
+    """One silence of the user, and what was heard in it."""
+
+    probed: bool = True
+    """Whether the recogniser is asked in it."""
+    lasted_ms: float = -inf
+    """Since the detector was sure of it."""
+    unsure_ms: float = 0.0
+    asked_ms: float = -inf
+    heard: list[tuple[float, str]] = field(default_factory=list)
+    """What the words were, and after how much silence."""
+
+    def right_from(self, final: str, same: Callable[[str, str], bool]) -> float:
+        """Return the silence from which on the words were those of the final."""
+        right = inf
+        for at, text in reversed(self.heard):
+            if not same(text, final):
+                break
+            right = at
+        return right
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What became of a silence: infinite if it was a pause, and if the words were never right."""
+
+    lasted_ms: float
+    right_from_ms: float
+
+
+class Foresight:
+    """Say when the recogniser is asked for the words so far, and whether they are believed.
+
+    Args:
+        same: Whether two transcripts say the same.
+        memory: Silences looked at.
+    """
+
+    def __init__(self, same: Callable[[str, str], bool], memory: int = 24) -> None:
+        self._same = same
+        self._flushes = False
+        self._known: deque[_Known] = deque(maxlen=memory)
+        self._silence: _Silence | None = None
+        self._paused: _Silence | None = None
+        """A silence that has become a pause, whose final is due."""
+        self._count = 0
+
+    def connected(self) -> None:
+        """Another connection: what was asked on the one before is not answered."""
+        self._silence = self._paused = None
+
+    # ------------------------------------------------------------------------------- what happens
+
+    def quiet(self) -> None:
+        """No voice is heard any more."""
+        self._count += 1
+        self._paused = None
+        self._silence = _Silence(probed=not self.rests or self._count % PROBE_EVERY == 0)
+
+    def silent(self) -> bool:
+        """The detector is sure of it. Returns whether to ask for the words so far now."""
+        silence = self._silence
+        if silence is None:
+            return False
+        silence.lasted_ms = max(silence.lasted_ms, 0.0)
+        return self._is_due(silence)
+
+    def voiced(self) -> None:
+        """A voice is heard again."""
+        silence, self._silence = self._silence, None
+        if silence is not None and silence.probed and silence.lasted_ms >= 0:
+            self._known.append(_Known(silence.lasted_ms, inf))
+
+    def audio(self, ms: float) -> bool:
+        """So much audio has come. Returns whether to ask for the words so far now."""
+        silence = self._silence
+        if silence is None:
+            return False
+        silence.lasted_ms += ms
+        silence.unsure_ms += ms
+        return self.silent() if silence.unsure_ms >= UNSURE_MS else self._is_due(silence)
+
+    def asked(self) -> None:
+        """The words so far have been asked for."""
+        if self._silence is not None:
+            self._silence.asked_ms = self._silence.lasted_ms
+
+    def answered(self, text: str, since_ms: float, flushed: bool) -> bool:
+        """The words so far have come. Returns whether they are believed to be all.
+
+        Args:
+            text: The words.
+            since_ms: The silence they were asked for after.
+            flushed: Whether the recogniser says that there are no more in what it has heard.
+        """
+        if flushed is not self._flushes:
+            self._flushes = flushed
+            self._known.clear()
+        return self._heard(text, since_ms)
+
+    def grew(self, text: str) -> bool:
+        """More words have come unasked. Returns whether they are believed to be all."""
+        # One that flushes knows more when it is asked than it says unasked.
+        return not self._flushes and self._heard(text, self.silence_ms)
+
+    def _heard(self, text: str, at_ms: float) -> bool:
+        if self._silence is None or self._silence.lasted_ms < 0:
+            return False
+        self._silence.heard.append((at_ms, text))
+        return self.is_believed(at_ms)
+
+    def pauses(self, answered: bool) -> None:
+        """The silence is a pause, and its final has been asked for.
+
+        Args:
+            answered: Whether everything asked before has been answered; what has not is in the final's way.
+        """
+        silence, self._silence = self._silence, None
+        if silence is not None and not answered:
+            silence.heard.clear()
+        self._paused = silence
+
+    def final(self, text: str) -> None:
+        """The pause's final has come."""
+        silence, self._paused = self._paused, None
+        if silence is None or not silence.probed or not text:
+            return
+        right_from = silence.right_from(text, self._same)
+        if self._flushes and right_from < inf:
+            right_from = 0.0  # it would have been, whenever it had been asked for
+        if self.rests and right_from < inf:
+            self._known.clear()
+        self._known.append(_Known(inf, right_from))
+
+    # ------------------------------------------------------------------------------- what follows
+
+    @property
+    def silence_ms(self) -> float:
+        """How long the silence that goes on has lasted."""
+        return max(0.0, self._silence.lasted_ms) if self._silence is not None else 0.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether the recogniser is known to be too late to be worth asking."""
+        return len(self._known) >= REST_AFTER and self._believed_from() == inf
+
+    def is_believed(self, silence_ms: float) -> bool:
+        """Whether words are to be believed after so much silence."""
+        return silence_ms >= self._believed_from()
+
+    def _believed_from(self) -> float:
+        """Return the silence after which words are believed; infinite if they never are."""
+        finals = sum(known.lasted_ms == inf for known in self._known)
+        if not self._flushes and finals < KNOWN_AFTER:
+            return inf
+        return next((at for at in TIMES_MS if self._wrong(at) < MOST_WRONG), inf)
+
+    def _wrong(self, at: float) -> float:
+        """Return the share of silences of this length whose words were wrong, or not the last ones."""
+        longer = [known for known in self._known if known.lasted_ms >= at]
+        wrong = sum(known.right_from_ms > at for known in longer)
+        return (wrong + WEIGHT * BREATHS) / (len(longer) + WEIGHT)
+
+    def _is_due(self, silence: _Silence) -> bool:
+        if not silence.probed or silence.lasted_ms < 0:
+            return False
+        if self._flushes:
+            return silence.asked_ms < 0 and silence.lasted_ms >= min(self._believed_from(), TIMES_MS[-1])
+        return silence.lasted_ms >= max(0.0, silence.asked_ms + REPEAT_MS)
