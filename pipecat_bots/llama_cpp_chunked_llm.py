@@ -42,6 +42,7 @@ from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
+from pipecat_bots.model.filler import Filler
 from pipecat_bots.model.guesses import Guesses
 from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
@@ -58,8 +59,6 @@ FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
 VOICE_PATIENCE_S = 6.0
 """Longer than a voice that lives takes to begin, and to begin once more on a fresh stream."""
-TOOL_PATIENCE_S = 0.6
-"""How long a tool may take before the user is told that it is at work."""
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
 INSTRUCTIONS_TOO_LONG = (
     "Sorry, my instructions are too long for my language model. Whoever set me up must shorten them."
@@ -128,8 +127,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
         self._user_pauses = False
         """Within a turn, which may be over in a moment."""
-        self._while_tools_run = while_tools_run
-        self._filler: asyncio.Task[None] | None = None
+        self._filler = Filler(while_tools_run, self)
 
     @property
     def _options(self) -> LlamaCppLLMSettings:
@@ -155,7 +153,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         await super().cleanup()
         await self.warmer.stop()
         await self._guesses.close()
-        await self._stop_filler()
+        await self._filler.stop()
         await self._model.close()
 
     # -------------------------------------------------------------------------- from the pipeline
@@ -177,7 +175,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     async def _note(self, frame: Frame) -> None:
         match frame:
             case InterruptionFrame():
-                await self._stop_filler()
+                await self._filler.stop()
             case EagerEndOfTurnCancelFrame():
                 self._guesses.note_settled()
             case UserStartedSpeakingFrame():
@@ -193,7 +191,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if isinstance(frame, FunctionCallResultFrame):
-            await self._stop_filler()
+            await self._filler.stop()
         await super().push_frame(frame, direction)
 
     async def _respond(self, context: LLMContext) -> None:
@@ -402,18 +400,9 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         calls = [
             FunctionCallFromLLM(call.name, call.id, call.parsed() or {}, context) for call in reply.tool_calls
         ]
-        if calls and self._while_tools_run and not self._skip_tts and not reply.begun:
-            self._filler = self.create_task(self._say_that_tools_run(), "filler")
+        if calls and not self._skip_tts and not reply.begun:
+            self._filler.start()
         await self.run_function_calls(calls)
-
-    async def _say_that_tools_run(self) -> None:
-        await asyncio.sleep(TOOL_PATIENCE_S)
-        await self.push_frame(TTSSpeakFrame(self._while_tools_run, append_to_context=False))
-
-    async def _stop_filler(self) -> None:
-        task, self._filler = self._filler, None
-        if task is not None and not task.done():
-            await self.cancel_task(task)
 
 
 def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:

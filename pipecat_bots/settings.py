@@ -86,7 +86,7 @@ class BotSettings(Settings):
         default=60.0,
         ge=0,
         description="Seconds of speech a streamed answer may be ahead of the voice before it is stopped, "
-        "to go on when the voice has caught up.",
+        "to go on when the voice has caught up; not where the server would read everything again for that.",
     )
     bot_thinking_tokens: int = Field(
         default=0,

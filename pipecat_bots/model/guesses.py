@@ -35,7 +35,8 @@ class Guesses:
         """What the last request was for; None for a settled turn."""
         self._kept: Incoming | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._sure_answers = 0
+        self._since_wrong = SURE_ANSWERS
+        """Answers that were certain when they were begun, since a guess was replaced by another question."""
         self._settled = asyncio.Event()
 
     @property
@@ -49,7 +50,8 @@ class Guesses:
 
     async def wait_if_dear(self, guess: Speculation | None) -> None:
         """Return when the answer to a guess may be begun: at once, or when it is settled."""
-        while guess is not None and guess.pending and self._sure_answers:
+        dear = self._since_wrong < SURE_ANSWERS and self._model.pays_for_a_wrong_guess
+        while dear and guess is not None and guess.pending:
             self._settled.clear()
             await self._settled.wait()
 
@@ -67,10 +69,10 @@ class Guesses:
         return Incoming(request, self._model.events(request), self._owner)
 
     def _count(self, was_wrong: bool) -> None:
-        if was_wrong and self._model.pays_for_a_wrong_guess:
-            self._sure_answers = SURE_ANSWERS
+        if was_wrong:
+            self._since_wrong = 0
         elif self._guess is None or self._guess.confirmed:
-            self._sure_answers = max(0, self._sure_answers - 1)
+            self._since_wrong += 1
 
     async def release(self, incoming: Incoming) -> None:
         """Nobody reads it any more; a guess is kept for a moment."""

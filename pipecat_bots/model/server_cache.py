@@ -26,9 +26,11 @@ from nemotron_speech.protocol.llama import (
 
 WORTH_READING = 200
 """Characters, some fifty tokens: as little is read along with the next question in no time."""
+MARKS = 24
+"""Characters that the template's marks around a message are worth, at four to a token."""
 TELLING = 64
 """Tokens that must be in common for an answer to say something about the cache."""
-SPARE = 24
+SPARE = 40
 """Tokens that are evaluated above the new ones for other reasons: the rest of a block, marks of the template,
 what a token estimated from characters is wrong by."""
 MISSES = 2
@@ -220,4 +222,5 @@ def _alike(one: str, other: str) -> int:
 
 
 def _characters(messages: Sequence[Message]) -> int:
-    return sum(len(str(m.get("content") or "")) + len(str(m.get("tool_calls") or "")) for m in messages)
+    texts = (str(m.get("content") or "") + str(m.get("tool_calls") or "") for m in messages)
+    return sum(len(text) + MARKS for text in texts)

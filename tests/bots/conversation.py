@@ -279,6 +279,9 @@ class Setting:
     before_tool: str = ""
     plain: bool = False
     """Whether the model's server is not llama.cpp."""
+    model_url: str = ""
+    """Of another server, in place of the numbered one."""
+    instructions: str = ""
     extra: list[FrameProcessor] = field(default_factory=list)
 
 
@@ -313,11 +316,15 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         FakeTts(setting.voice_s, ms_per_character=setting.ms_per_character) as tts,
     ):
         llm.before_tool = setting.before_tool
+        url = setting.model_url or llm.url
+        options = LlamaCppChunkedLLMService.Settings(system_instruction=setting.instructions or None)
         service = (
-            NvidiaOpenAILLMService(base_url=llm.url, model="m", strategy=setting.strategy)
+            NvidiaOpenAILLMService(base_url=url, model="m", strategy=setting.strategy, settings=options)
             if setting.plain
-            else LlamaCppChunkedLLMService(base_url=llm.url, strategy=setting.strategy)
+            else LlamaCppChunkedLLMService(base_url=url, strategy=setting.strategy, settings=options)
         )
+        if setting.model_url:
+            service.warmer.keep(context)
         service.register_function("look", look)
         processors = [
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),

@@ -77,6 +77,19 @@ async def test_a_streamed_answer_begins_with_the_words_of_a_moment() -> None:
 
 
 @virtual_time
+async def test_three_words_are_enough_to_begin_with() -> None:
+    text = "The weather will be fine today with a little wind."
+    async with FakeLlm(text, token_s=1 / 60) as llm, FakeTts() as tts:
+        given: list[str] = []
+
+        async def look() -> None:
+            given.extend(text for text, _ in tts.segments)
+
+        await converse(llm, tts, [question(), SleepFrame(0.075), look, SleepFrame(8)], strategy=streamed())
+    assert given == ["The weather will"]
+
+
+@virtual_time
 async def test_the_next_words_of_a_slow_model_are_spoken_before_the_listener_has_nothing_to_hear() -> None:
     text = "It will rain a little in the morning, and then the sun comes out over the hills, " * 2
     async with FakeLlm(text, token_s=0.1) as llm, FakeTts() as tts:

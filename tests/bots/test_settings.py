@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot
-from pipecat_bots import process
+from pipecat_bots import bot_interleaved_streaming, bot_vllm, process
 from pipecat_bots.pipeline import chunked_llm, warm_up
 from pipecat_bots.settings import BotSettings
 
@@ -62,3 +62,12 @@ def test_a_bot_with_a_wrong_setting_says_which_and_does_not_start(
         process.serve(warm_up)
     assert exit.value.code == 2
     assert any(says in message for message in warnings)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_both_bots_speak_and_gather_alike(overlap: bool) -> None:
+    settings = BotSettings(bot_overlap=overlap)
+    one, other = bot_interleaved_streaming.services(settings), bot_vllm.services(settings)
+    assert one.tts._options.mode == other.tts._options.mode == ("adaptive" if overlap else "batch")
+    assert one.llm._strategy == other.llm._strategy
+    assert one.llm._budgets == other.llm._budgets
