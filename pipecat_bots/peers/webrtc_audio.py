@@ -136,7 +136,7 @@ def _decoder(codec: RTCRtpCodecParameters) -> Decoder:
 
 
 def level_dbov(frame: AudioFrame) -> int:
-    """Return how loud a frame of mono PCM16 is: -127 to 0 dB of the loudest there is (RFC 6465, appendix A)."""
+    """Return how loud a frame of mono PCM16 is: -127 to 0 dB of the loudest (RFC 6465, appendix A)."""
     samples = np.frombuffer(bytes(frame.planes[0]), np.int16)[: frame.samples]
     rms = math.sqrt(float(np.dot(samples.astype(np.float64), samples)) / max(1, frame.samples)) / 32767
     return -127 if rms == 0 else round(min(0.0, max(-127.0, 20 * math.log10(rms))))
