@@ -155,7 +155,7 @@ def test_the_end_of_an_utterance_is_brought_out_by_the_transport_itself() -> Non
 
 
 def gaps(reel: Reel, late_s: float, seconds: float) -> list[float]:
-    """Play on a machine that is late at every second call by so much; return when silence came between sounds."""
+    """Play on a machine that is late at every second call; return when silence came between sounds."""
     now, heard_until, found, calls = 0.0, 0.0, [], 0
     while now < seconds:
         for piece in pop_all(reel, now):
