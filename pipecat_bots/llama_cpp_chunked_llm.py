@@ -42,6 +42,7 @@ from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
+from pipecat_bots.model.chat_adapter import ChatAdapter
 from pipecat_bots.model.filler import Filler
 from pipecat_bots.model.guesses import Guesses
 from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
@@ -85,6 +86,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     """
 
     Settings = LlamaCppLLMSettings
+    adapter_class = ChatAdapter
 
     def __init__(
         self,

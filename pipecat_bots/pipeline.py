@@ -45,7 +45,7 @@ from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
 from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
-from pipecat_bots.process import sessions
+from pipecat_bots.process import sessions, sweeper
 from pipecat_bots.settings import BotSettings, TransportSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
@@ -161,7 +161,7 @@ async def run_session(
     """Run one caller's session until it ends."""
     settings = BotSettings()
     log.set_up(settings)
-    # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
+    # Where nothing has warmed up, two models are loaded: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     if isinstance(runner_args, SmallWebRTCRunnerArguments) and not await connected(
         runner_args.webrtc_connection
@@ -177,6 +177,7 @@ async def run_session(
             await session.run()
         finally:
             sessions.discard(session)
+            sweeper.call_ended()
 
 
 def warm_up() -> None:
@@ -218,6 +219,7 @@ class Session:
         self._services = services
         self._tools = tools
         self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
+        self._awaited = False
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer(listening.vad)
@@ -249,6 +251,11 @@ class Session:
         """Hold no place at a server: nobody is there."""
         await self._services.stt.rest()
         await self._services.tts.rest()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the user has said something and not been answered yet."""
+        return self._awaited
 
     async def stop(self) -> None:
         """End the session now."""
@@ -386,10 +393,12 @@ class Session:
         await self._greeting.services_changed()
 
     async def _on_turn_started(self, *_: Any) -> None:
+        self._awaited = False
         self._lost_recogniser.turn_started()
         await self._idle_user.spoke()
 
     async def _on_turn_stopped(self, *_: Any) -> None:
+        self._awaited = True
         await self._lost_recogniser.turn_stopped()
 
     async def _on_user_idle(self, *_: Any) -> None:
@@ -410,6 +419,7 @@ class Session:
             await self._worker.queue_frame(AnnouncementFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
+        self._awaited = False
         await self._tell(metrics.message())
 
     async def _greet(self) -> None:

@@ -20,18 +20,22 @@ from pipecat_bots.lean_waits import wait_in_place
 from pipecat_bots.peers.jitter import keep_nothing_back
 from pipecat_bots.peers.webrtc_audio import make_lean
 from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
+from pipecat_bots.sweeper import Sweeper, settle
 from pipecat_bots.transports.doors import check_arguments
 from pipecat_bots.transports.requests import CheckedBodies
 from pipecat_bots.watching import log
 from pipecat_bots.watching.client_page import mount_client
 
 
-class Stoppable(Protocol):
+class Running(Protocol):
+    @property
+    def is_awaited(self) -> bool: ...
     async def stop(self) -> None: ...
 
 
-sessions: set[Stoppable] = set()
+sessions: set[Running] = set()
 """The sessions of this process; a runner serves them all from one event loop."""
+sweeper = Sweeper(lambda: any(session.is_awaited for session in sessions))
 
 
 def serve(warm_up: Callable[[], None]) -> None:
@@ -56,6 +60,7 @@ def serve(warm_up: Callable[[], None]) -> None:
     make_lean()
     wait_in_place()
     app.add_middleware(CheckedBodies)
+    settle()
     app.add_middleware(_Process)
     mount_client(app)
     main()
