@@ -301,6 +301,7 @@ class Session:
         if (rtvi := self._worker.rtvi) is not None:
             rtvi.add_event_handler("on_client_ready", self._on_ready)
             rtvi.add_event_handler("on_client_message", self._on_request)
+        self._services.stt.add_event_handler("on_connected", self._on_line_free)
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
@@ -317,8 +318,10 @@ class Session:
         await self._greeting.connected(is_page=not by_telephone)
 
     def _can_serve(self) -> bool:
-        """Whether the bot can speak, and has a line for the caller."""
-        return self._services.tts.outage is None and not self._is_full
+        """Whether the bot can speak, and has a line for the caller, or none to wait for."""
+        stt, tts = self._services.stt, self._services.tts
+        has_line = stt.is_connected or (stt.outage is not None and not self._is_full)
+        return tts.outage is None and has_line
 
     @property
     def _is_full(self) -> bool:
@@ -354,15 +357,17 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
-        if self._is_full:
-            await self._apologise(ALL_BUSY)
-        elif notice.service == "asr":
-            await self._lost_recogniser.lost()
+        await self._greeting.services_changed()
+        if notice.service == "asr":
+            await self._on_arrival() if self._is_full else await self._lost_recogniser.lost()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
             self._lost_recogniser.recovered()
+        await self._greeting.services_changed()
+
+    async def _on_line_free(self, *_: Any) -> None:
         await self._greeting.services_changed()
 
     async def _on_turn_started(self, *_: Any) -> None:

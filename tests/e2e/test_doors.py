@@ -62,11 +62,11 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(scri
         before = len(troubles(scripted_stack.agent))
         async with call(scripted_stack.url) as caller:
             await caller.until("bot-stopped-speaking")
-            server.kill()
+            await asyncio.to_thread(server.kill)
             await until_logged(scripted_stack.agent, f"The {name} at")
             await asyncio.sleep(2)
             server.start()
-            server.wait_ready()
+            await asyncio.to_thread(server.wait_ready)
             await until_logged(scripted_stack.agent, f"The {name} at", 2)
             notices = [
                 e.data for e in caller.events if e.type == "server-message" and "notice" in e.data["type"]
