@@ -28,7 +28,6 @@ from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.telemetry import ServerMetrics
 
-
 HALF_CLOSED_S = 3.0
 """How long the answers to a caller that has closed its half may take, and its reading of them."""
 
