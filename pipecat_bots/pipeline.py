@@ -322,6 +322,7 @@ class Session:
         if (rtvi := self._worker.rtvi) is not None:
             rtvi.add_event_handler("on_client_ready", self._on_ready)
             rtvi.add_event_handler("on_client_message", self._on_request)
+        self._services.stt.add_event_handler("on_connected", self._on_line_free)
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
@@ -340,8 +341,10 @@ class Session:
         await self._greeting.connected(is_page=not by_telephone)
 
     def _can_serve(self) -> bool:
-        """Whether the bot can speak, and has a line for the caller."""
-        return self._services.tts.outage is None and not self._is_full
+        """Whether the bot can speak, and has a line for the caller, or none to wait for."""
+        stt, tts = self._services.stt, self._services.tts
+        has_line = stt.is_connected or (stt.outage is not None and not self._is_full)
+        return tts.outage is None and has_line
 
     @property
     def _is_full(self) -> bool:
@@ -377,11 +380,13 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
+        await self._greeting.services_changed()
         if self._is_full:
-            await self._apologise(ALL_BUSY)
+            await self._on_arrival()
 
     async def _on_recogniser_missed(self, *_: Any) -> None:
-        await self._lost_recogniser.lost()
+        if not self._is_full:
+            await self._lost_recogniser.lost()
 
     async def _on_unheard(self, *_: Any) -> None:
         await self._lost_recogniser.unheard()
@@ -390,6 +395,9 @@ class Session:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
             await self._lost_recogniser.recovered(self._services.stt.owed)
+        await self._greeting.services_changed()
+
+    async def _on_line_free(self, *_: Any) -> None:
         await self._greeting.services_changed()
 
     async def _on_turn_started(self, *_: Any) -> None:

@@ -74,6 +74,11 @@ class KeepConnected(Dependent, WebsocketService):
         websocket = self._websocket
         return websocket if websocket is not None and websocket.state is State.OPEN else None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has taken this service in."""
+        return self._socket is not None
+
     async def _send(self, message: str | bytes) -> bool:
         """Send if the connection is up; whether it was. A lost one is the link's business."""
         if (websocket := self._socket) is None:

@@ -19,6 +19,9 @@ HARMLESS = {
     (f"{_WEBRTC}.connection", "No screen video transceiver is available"),
     # So a call ends from the caller's side. The session says that the caller has gone.
     (f"{_WEBRTC}.transport", "Media stream error while reading the audio; clearing track."),
+    # Said every two seconds of a caller that types and has no microphone; a line that is quiet is noticed by
+    # transports/webrtc.py.
+    (f"{_WEBRTC}.transport", "Timeout: No audio frame received within the specified time."),
 }
 """Warnings of Pipecat about what is as it should be: the module, and the whole message."""
 _VERBOSE = {"-v", "-vv", "--verbose"}

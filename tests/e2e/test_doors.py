@@ -62,12 +62,13 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(scri
         before = len(troubles(scripted_stack.agent))
         async with call(scripted_stack.url) as caller:
             await caller.until("bot-stopped-speaking")
-            server.kill()
+            await asyncio.to_thread(server.kill)
             await until_logged(scripted_stack.agent, f"The {name} at")
             await asyncio.sleep(2)
             server.start()
-            server.wait_ready()
-            await until_logged(scripted_stack.agent, f"The {name} at", 2)
+            await asyncio.to_thread(server.wait_ready)
+            cleared = "notice-cleared"
+            await caller.until(lambda e: e.type == "server-message" and e.data["type"] == cleared)
             notices = [
                 e.data for e in caller.events if e.type == "server-message" and "notice" in e.data["type"]
             ]
@@ -102,14 +103,14 @@ async def test_a_caller_for_whom_there_is_no_line_is_told_so_and_greeted_when_th
     async with call(one_line.url) as first:
         await first.until("bot-stopped-speaking")
         async with call(one_line.url) as second:
-            await second.until("bot-stopped-speaking")
+            await second.until("bot-stopped-speaking", timeout_s=40)
             assert spoken(second.events).strip() == ALL_BUSY
             notices = [e.data for e in second.events if e.type == "server-message"]
             assert [n["message"].startswith("All lines are busy") for n in notices] == [True]
             await first.hang_up()
             await second.until(lambda e: e.type == "server-message" and e.data["type"] == "notice-cleared")
             since = len(second.events)
-            await second.until("bot-stopped-speaking", since=since)
+            await second.until("bot-stopped-speaking", since=since, timeout_s=40)
             assert spoken(second.events).strip().endswith("Zulu speaking, hello.")
 
 
