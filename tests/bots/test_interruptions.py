@@ -206,7 +206,7 @@ def test_a_transcript_that_comes_after_its_turn_waits_until_the_bot_has_spoken_a
 
 def test_a_late_transcript_that_is_interrupted_joins_what_interrupts() -> None:
     outcome = act((1.0, Late("with sugar please")), (3.0, WORDS_OF_MINE), rest_s=9.0)
-    assert sorted(outcome.said[1].split()) == sorted("with sugar please what about Paris".split())
+    assert sorted(outcome.said[1].split()) == sorted(["with", "sugar", "please", "what", "about", "Paris"])
     assert outcome.answers[-1] == WHOLE
     assert len(outcome.said) == 2
 
