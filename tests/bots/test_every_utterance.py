@@ -13,13 +13,15 @@ from tests.virtual_time import VirtualTimeLoop
 
 SPOKEN_MS = 70
 """Of audio for each character of an answer: two seconds for a whole one."""
+REST_MS = 5000
+"""For the slowest recogniser to catch up."""
 
 
 def hold(script: list[Spoken], setting: Setting | None = None) -> Outcome:
     setting = setting or Setting()
     setting.ms_per_character = SPOKEN_MS
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(converse(script, setting))
+        return runner.run(converse([*script, ("", REST_MS)], setting))
 
 
 def assert_answered(outcome: Outcome, script: list[Spoken]) -> None:
@@ -63,27 +65,31 @@ def test_three_short_barge_ins_in_a_row(gap_ms: int, final_s: float, lag_s: floa
     assert not any(asked[-1]["content"].endswith(STOP_WORD) for asked in outcome.asked)
 
 
+COMPLETE = (0.9,)
+UNFINISHED = (0.0, 0.9)
+"""What the first half sounds like, and the whole."""
+
+
 @pytest.mark.parametrize(
-    ("pause_ms", "final_s", "lag_s"),
+    ("pause_ms", "verdicts", "final_s", "lag_s"),
     [
-        (100, 1.0, 0.3),
-        (400, 0.024, 0.2),
-        (400, (0.024, 2.9), 0.1),
-        (800, (0.024, 1.5), 0.2),
-        (1200, (2.0, 0.1), 0.3),
-        (2000, 3.0, 0.1),
+        (100, COMPLETE, 1.0, 0.3),
+        (400, COMPLETE, 0.024, 0.2),
+        (400, UNFINISHED, (0.024, 2.9), 0.1),
+        (800, UNFINISHED, (0.024, 1.5), 0.2),
+        (1200, COMPLETE, (2.0, 0.1), 0.3),
+        (2000, COMPLETE, 3.0, 0.1),
     ],
 )
-@pytest.mark.parametrize("verdicts", [(0.9,), (0.0, 0.9)], ids=["sounds complete", "sounds unfinished"])
 def test_an_utterance_split_by_a_pause(
-    verdicts: tuple[float, ...], pause_ms: int, final_s: float, lag_s: float
+    pause_ms: int, verdicts: tuple[float, ...], final_s: float, lag_s: float
 ) -> None:
     script = split(pause_ms)
     setting = Setting(verdicts=verdicts, final_s=final_s, lag_ms=round(1000 * lag_s) or None)
     assert_answered(hold(script, setting), script)
 
 
-@pytest.mark.parametrize(("final_s", "lag_s"), [(0.024, 0.0), (0.3, 0.2), (1.5, 0.3)])
+@pytest.mark.parametrize(("final_s", "lag_s"), [(0.024, 0.0), (1.5, 0.3)])
 def test_words_spoken_as_soon_as_the_bot_has_said_its_last_one(final_s: float, lag_s: float) -> None:
     setting = Setting(final_s=final_s, lag_ms=round(1000 * lag_s) or None)
     first = hold(QUESTION, setting)
