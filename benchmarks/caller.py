@@ -1,7 +1,8 @@
 """A caller on WebRTC: speaks clips into a bot, hears it, and notes when everything happened.
 
 Times are seconds on the event loop's clock. The recording has two tracks on one clock: what the caller
-said and what it heard. The listener's own jitter buffer is not in it: packets count when they arrive.
+said and what it heard. A frame of the microphone leaves when its last sample has been spoken, and one that is
+heard begins when its packet arrives: the listener's own jitter buffer is not in it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import aiohttp
 import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, AudioResampler
+from av import AudioFrame
 
 from nemotron_speech.audio import Clip, Samples, rms
 from pipecat_bots.peers.jitter import keep_nothing_back
@@ -27,6 +28,7 @@ from pipecat_bots.peers.jitter import keep_nothing_back
 RATE = 24000
 """Of what is said, heard and recorded."""
 _FRAME = RATE // 50
+_FRAME_S = 0.02
 _AUDIBLE = 200
 """RMS of 20 ms above which the bot is heard."""
 
@@ -61,12 +63,13 @@ class _Microphone(MediaStreamTrack):
     async def recv(self) -> AudioFrame:
         loop = asyncio.get_running_loop()
         self._started = self._started or loop.time()
-        await asyncio.sleep(max(0.0, self._started + self._frames * 0.02 - loop.time()))
+        await asyncio.sleep(max(0.0, self._started + self._frames * _FRAME_S - loop.time()))
         samples, self._queued = self._queued[:_FRAME], self._queued[_FRAME:]
         if len(samples):
-            self.spoken.append((loop.time(), samples))
+            began = loop.time() - _FRAME_S
+            self.spoken.append((began, samples))
             if not len(self._queued) and self._said is not None and not self._said.done():
-                self._said.set_result(loop.time() + len(samples) / RATE)
+                self._said.set_result(began + len(samples) / RATE)
         frame = AudioFrame(format="s16", layout="mono", samples=_FRAME)
         frame.planes[0].update(np.pad(samples, (0, _FRAME - len(samples))).astype("<i2").tobytes())
         frame.sample_rate, frame.pts = RATE, self._frames * _FRAME
@@ -201,14 +204,12 @@ class Caller:
                 self._hearing.append(asyncio.create_task(self._hear(track)))
 
     async def _hear(self, track: MediaStreamTrack) -> None:
-        resampler = AudioResampler(format="s16", layout="mono", rate=RATE, frame_size=_FRAME)
         try:
             while True:
                 received = await track.recv()
                 assert isinstance(received, AudioFrame)
-                for frame in resampler.resample(received):
-                    at = asyncio.get_running_loop().time()
-                    self.heard.append((at, frame.to_ndarray().reshape(-1).astype(np.int16)))
+                at = asyncio.get_running_loop().time()
+                self.heard.append((at, _at_our_rate(received)))
         except MediaStreamError:
             return
 
@@ -244,6 +245,14 @@ async def _negotiate(connection: RTCPeerConnection, url: str, body: dict[str, An
         async with session.post(f"{url}/sessions/{id}/api/offer", json=offer) as response:
             answer = await response.json()
     await connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+
+
+def _at_our_rate(frame: AudioFrame) -> Samples:
+    """Return a packet's sound at `RATE`: means of two samples each, none of which waits for the next."""
+    left = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0].astype(np.int32)
+    if frame.sample_rate != 2 * RATE:
+        return Clip(left.astype(np.int16), frame.sample_rate).at(RATE).samples
+    return (left.reshape(-1, 2).sum(axis=1) // 2).astype(np.int16)
 
 
 def loudest_tone(samples: Samples, rate: int = RATE) -> float | None:

@@ -111,6 +111,8 @@ class Stack:
         llm: The command line of another language model server (after the interpreter), `{port}` in it.
         bot: Which bot module of `pipecat_bots`.
         environment: Further variables for the bot.
+        recogniser: The command line of another recogniser, as `llm`.
+        synthesiser: The command line of another synthesiser, as `llm`.
     """
 
     folder: Path
@@ -118,23 +120,20 @@ class Stack:
     llm: Sequence[str] | None = None
     bot: str = "bot_interleaved_streaming"
     environment: Mapping[str, str] = field(default_factory=dict)
+    recogniser: Sequence[str] | None = None
+    synthesiser: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        script = [f"--option=script={self.script}"] if self.script else []
-        engines = ("scripted", "scripted") if self.script else ("pocketsphinx", "espeak")
-        # A call that is cut off keeps its place until ICE gives it up, half a minute later.
-        places = [] if self.script else ["--option=streams_per_worker=5"]
-        self.asr = self._server("asr", "nemotron_speech.server", "--engine", engines[0], *script, *places)
-        self.tts = self._server("tts", "nemotron_speech.tts_server", "--engine", engines[1], *script)
-        llm_script = [f"--script={self.script}"] if self.script else []
-        self.llm_server = (
-            self._process("llm", self.llm)
-            if self.llm
-            else self._server("llm", "nemotron_speech.responder", *llm_script)
-        )
-        self.agent = self._process(
-            "bot",
+        self.asr = self._recogniser()
+        self.tts = self._synthesiser()
+        self.llm_server = self._model()
+        self.agent = self.another_bot("bot", self.environment)
+
+    def another_bot(self, name: str, environment: Mapping[str, str]) -> Process:
+        """Return a bot, not started, on the servers of this stack: as its own, but for the environment."""
+        return self._process(
+            name,
             ["-m", f"pipecat_bots.{self.bot}", "--host=127.0.0.1", "--port={port}", "-t=webrtc"],
             ready_path="/status",
             environment={
@@ -143,7 +142,7 @@ class Stack:
                 "NVIDIA_LLAMA_CPP_URL": self.llm_server.url,
                 "NVIDIA_LLM_URL": self.llm_server.url + "/v1",
                 "METRICS_JSONL": str(self.folder / "metrics.jsonl"),
-                **self.environment,
+                **environment,
             },
         )
 
@@ -176,6 +175,31 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.stop)
+
+    def _recogniser(self) -> Process:
+        if self.recogniser:
+            return self._process("asr", self.recogniser)
+        if self.script:
+            return self._server("asr", "nemotron_speech.server", "--engine=scripted", self._option)
+        # A call that is cut off keeps its place until ICE gives it up, half a minute later.
+        places = "--option=streams_per_worker=5"
+        return self._server("asr", "nemotron_speech.server", "--engine=pocketsphinx", places)
+
+    def _synthesiser(self) -> Process:
+        if self.synthesiser:
+            return self._process("tts", self.synthesiser)
+        engine = ["--engine=scripted", self._option] if self.script else ["--engine=espeak"]
+        return self._server("tts", "nemotron_speech.tts_server", *engine)
+
+    def _model(self) -> Process:
+        if self.llm:
+            return self._process("llm", self.llm)
+        script = [f"--script={self.script}"] if self.script else []
+        return self._server("llm", "nemotron_speech.responder", *script)
+
+    @property
+    def _option(self) -> str:
+        return f"--option=script={self.script}"
 
     def _server(self, name: str, module: str, *arguments: str) -> Process:
         return self._process(name, ["-m", module, "--host=127.0.0.1", "--port={port}", *arguments])

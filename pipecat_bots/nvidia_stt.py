@@ -18,12 +18,13 @@ from pipecat.audio.utils import create_stream_resampler
 from pipecat.frames.frames import (
     EagerTranscriptionFrame,
     Frame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessorSetup
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import WebsocketSTTService
 from pipecat.transcriptions.language import Language
@@ -33,6 +34,7 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
+from pipecat_bots.audio_path import hand_on
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.connection import KeepConnected
@@ -43,6 +45,8 @@ from pipecat_bots.turns.turn_text import same_words
 
 TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
 
+PIECE_BYTES = 2 * SAMPLE_RATE * 40 // 1000
+"""What is sent at once while somebody speaks: 40 ms. What is asked for its words is sent to its end."""
 PATIENCE_S = 5.0
 """How long a finished utterance waits for a lost server before the turn goes on without it."""
 MEMORY_S = 60.0
@@ -95,7 +99,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._foresight = Foresight(same_words)
         self._asked: dict[str, float] = {}
         """Ids of the soft resets in the silence that goes on, and how long it had lasted, in milliseconds."""
+        self._knows_soft_resets = True
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
+        self._piece = b""
+        """The newest audio, until it is enough to be sent."""
         self._client = AsrClient()
         self._resets: dict[str, int] = {}
         """Reset ids of this connection, and the marks they stand for."""
@@ -116,16 +123,35 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     # ---------------------------------------------------------------------------- from the pipeline
 
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Hear audio at once, in the transport's task; everything else waits for its turn."""
+        if isinstance(frame, InputAudioRawFrame) and self.sample_rate and callback is None:
+            await self.process_audio_frame(frame, direction)
+            await hand_on(self, frame)
+        else:
+            await super().queue_frame(frame, direction, callback)
+
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send audio on, or keep it for when the server is back."""
         if self.sample_rate != SAMPLE_RATE:
             audio = await self._resampler.resample(audio, self.sample_rate, SAMPLE_RATE)
-        if audio:
-            self._journal.audio(audio)
+        self._piece += audio
+        if len(self._piece) >= PIECE_BYTES:
+            self._note_piece()
             await self._pump()
-            if self._foresight.audio(len(audio) / 2 / SAMPLE_RATE * 1000):
-                await self._ask_ahead()
+        if self._foresight.audio(len(audio) / 2 / SAMPLE_RATE * 1000):
+            await self._ask_ahead()
         yield None
+
+    def _note_piece(self) -> None:
+        piece, self._piece = self._piece, b""
+        if piece:
+            self._journal.audio(piece)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -148,8 +174,9 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             self._foresight.quiet()
 
     async def _finish_utterance(self) -> None:
+        self._note_piece()
         self._journal.speaking = False
-        self._foresight.pauses(answered=not self._client.pending)
+        self._foresight.pauses()
         self._journal.mark()
         self.request_finalize()
         await self._pump()
@@ -181,12 +208,19 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     async def _ask_ahead(self) -> None:
         """Ask for the words so far, as far as they are known; the recogniser goes on as if not asked."""
+        self._note_piece()
+        await self._pump()
         async with self._sending:
-            if self._socket is not None and not self._client.pending:
+            if self._may_ask:
                 id, message = self._client.reset(finalize=False)
                 self._asked[id] = self._foresight.silence_ms
                 self._foresight.asked()
                 await self._send(message)
+
+    @property
+    def _may_ask(self) -> bool:
+        connected = self._socket is not None and self._knows_soft_resets
+        return connected and self._journal.speaking and not self._client.pending
 
     def _reset(self, mark: Mark) -> str:
         id, message = self._client.reset()
@@ -197,6 +231,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._client, self._resets = AsrClient(), {}
         self._asked.clear()
         self._foresight.connected()
+        self._knows_soft_resets = True
         while True:
             message = await websocket.recv()
             match self._client.receive(message) if isinstance(message, str) else None:
@@ -256,7 +291,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         return kind(text, self._user_id, time_now_iso8601(), self._language)
 
     async def _final(self, final: Final) -> None:
-        number = self._resets.pop(final.id, 0)
+        number = self._resets.pop(final.id, None)
+        if number is None:
+            await self._cut_in_two(final)
+            return
         self._journal.answered(number)
         is_last = number == self._journal.last_mark
         if is_last:
@@ -269,8 +307,14 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self._handle_transcription(text, True, self._language)
         elif is_last:
             await self._nothing_said()
-            if number and number == self._given_up:
+            if number == self._given_up:
                 await self._call_event_handler("on_unheard")
+
+    async def _cut_in_two(self, final: Final) -> None:
+        """Take the first part of an utterance from a server that takes every reset for a hard one."""
+        self._knows_soft_resets = False
+        if text := final.text.strip():
+            await self.push_frame(self._heard(TranscriptionFrame, text))
 
     async def _nothing_said(self) -> None:
         """Let the turn go on without words."""

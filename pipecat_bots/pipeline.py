@@ -11,7 +11,6 @@ from typing import Any
 from loguru import logger
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
 from pipecat.frames.frames import UserIdleTimeoutUpdateFrame
-from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
@@ -27,6 +26,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from nemotron_speech.text import Budget
+from pipecat_bots.audio_path import QuietPipeline
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
 from pipecat_bots.frames import AnnouncementFrame
@@ -252,7 +252,8 @@ class Session:
         context = Conversation(tools=self._tools or NOT_GIVEN)
         if self._settings.bot_warm_up:
             self._services.llm.warmer.keep(context)
-        user, assistant = Listener(context, params=params), Speaker(context)
+        recording = self._recorder()
+        user, assistant = Listener(context, params=params, recorder=recording), Speaker(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         user.add_event_handler("on_user_turn_idle", self._on_user_idle)
@@ -262,14 +263,21 @@ class Session:
             *(transport.input(), services.stt, user),
             *(services.llm, services.tts, AnswerGate(), playout, transport.output()),
         ]
-        if self._settings.enable_recording:
-            processors.append(recorder(self._settings.recording_dir, self._args.session_id))
+        if recording is not None:
+            processors.append(recording)
         return [*processors, assistant]
+
+    def _recorder(self) -> FrameProcessor | None:
+        if not self._settings.enable_recording:
+            return None
+        return recorder(self._settings.recording_dir, self._args.session_id)
 
     def _build_worker(self, processors: list[FrameProcessor]) -> PipelineWorker:
         idle = self._settings.bot_idle_timeout_secs or self._args.pipeline_idle_timeout_secs
         return PipelineWorker(
-            Pipeline(processors),
+            QuietPipeline(processors),
+            # it feeds a tracer, of which there is none
+            enable_turn_tracking=False,
             params=PipelineParams(enable_metrics=True, enable_usage_metrics=True),
             observers=[self._metrics],
             rtvi_processor=QuietRTVIProcessor(),

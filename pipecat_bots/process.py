@@ -14,7 +14,9 @@ from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.errors import ConfigurationError
+from pipecat_bots.lean_waits import wait_in_place
 from pipecat_bots.peers.jitter import keep_nothing_back
+from pipecat_bots.peers.webrtc_audio import make_lean
 from pipecat_bots.settings import BotSettings, read_settings
 from pipecat_bots.watching.client_page import mount_client
 
@@ -44,6 +46,8 @@ def serve(warm_up: Callable[[], None]) -> None:
     from pipecat.runner.run import app, main
 
     keep_nothing_back()
+    make_lean()
+    wait_in_place()
     app.add_middleware(_Process)
     mount_client(app)
     main()

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.frames.frames import LLMContextFrame, STTMuteFrame
+from pipecat.frames.frames import Frame, InputAudioRawFrame, LLMContextFrame, STTMuteFrame
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, UserTurnStoppedParams
@@ -73,15 +73,33 @@ def _user_text(message: Any) -> str | None:
 
 
 class Listener(LLMUserAggregator):
-    """Pipecat's aggregator, which also tells what the voice activity detector hears from window to window."""
+    """Pipecat's aggregator, which also tells what the voice activity detector hears from window to window.
 
-    def __init__(self, context: LLMContext, *, params: LLMUserAggregatorParams, **kwargs: Any) -> None:
+    Args:
+        recorder: Takes the audio; nobody else behind this does, and it goes no further.
+    """
+
+    def __init__(
+        self,
+        context: LLMContext,
+        *,
+        params: LLMUserAggregatorParams,
+        recorder: FrameProcessor | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(context, params=params, **kwargs)
+        self._recorder = recorder
         if isinstance(params.vad_analyzer, WatchfulVADAnalyzer):
             params.vad_analyzer.on_change = self._on_voice_activity
             params.vad_analyzer.on_silence = self._on_silence
         self.add_event_handler("on_user_mute_started", partial(self._mute_recogniser, True))
         self.add_event_handler("on_user_mute_stopped", partial(self._mute_recogniser, False))
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if not isinstance(frame, InputAudioRawFrame):
+            await super().push_frame(frame, direction)
+        elif self._recorder is not None:
+            await self._recorder.queue_frame(frame, direction)
 
     async def _mute_recogniser(self, mute: bool, *_: Any) -> None:
         """Keep what a muted user says out of the first transcript after it."""

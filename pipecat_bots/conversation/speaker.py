@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipecat.frames.frames import FunctionCallCancelFrame, FunctionCallInProgressFrame, InterruptionFrame
+from pipecat.frames.frames import (
+    AudioRawFrame,
+    Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    InterruptionFrame,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection
 from pipecat.utils.string import TextPartForConcatenation
 
 from pipecat_bots.conversation.listener import Conversation
@@ -26,6 +33,16 @@ class Speaker(LLMAssistantAggregator):
         self._mark = mark
         self._cancelled: dict[str, FunctionCallCancelFrame] = {}
         """Calls cancelled while what was said before them still played: they come here behind it."""
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Take everything but audio, of which nothing is written down: it ends here."""
+        if not isinstance(frame, AudioRawFrame):
+            await super().queue_frame(frame, direction, callback)
 
     async def _handle_interruptions(self, frame: InterruptionFrame) -> None:
         heard = self.aggregation_string()

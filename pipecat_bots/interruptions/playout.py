@@ -21,24 +21,53 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
+from pipecat_bots.audio_path import hand_on
 from pipecat_bots.frames import HeldFrame, HoldFrame, ResumeFrame
 
 PIECE_S = 0.02
 LEAD_S = 0.1
-"""Two of the transport's 40 ms pieces, one of which it needs to begin, and 20 ms for a busy event loop."""
+"""The piece that is played, and 80 ms for a busy machine."""
+MOST_LEAD_S = 0.15
+"""On a machine that is often later. It is heard when the user breaks in: a voice that is noticed after 200 ms
+silences the bot within 350 ms."""
+SPARE_S = 0.05
+"""Of the lead, what is not there for lateness: the piece that is played, and what the way to it takes."""
+HALF_S = 10.0
+"""In which half of the lateness is forgotten."""
+TAIL_S = 2 * PIECE_S
+"""Silence that brings the end of a sound out of the transport: the rest of a piece, and of its resampler."""
 LONGEST_HOLD_S = 3.0
 """Whoever asked for silence has been lost by then."""
+
+
+class Lateness:
+    """How late the machine may be: the latest it was, forgotten slowly. Seconds are arguments."""
+
+    def __init__(self) -> None:
+        self._most_s = 0.0
+        self._at = 0.0
+
+    def note(self, late_s: float, now: float) -> None:
+        """Something that was due happened so much later."""
+        self._most_s, self._at = max(late_s, self.expected_s(now)), now
+
+    def expected_s(self, now: float) -> float:
+        return self._most_s * 0.5 ** ((now - self._at) / HALF_S)
 
 
 class Reel:
     """Frames in their order, each with the moment it is due. A machine of values: seconds are arguments.
 
-    Sound is due `lead_s` before it is heard, everything else with the sound before it. While it is held,
-    silence takes the place of sound, so that the transport neither stops nor loses what it has begun.
+    Sound is due `lead_s` before it is heard, everything else with the sound before it. The lead grows at once
+    when the machine is late, to `MOST_LEAD_S` at most, and shrinks as that is forgotten. While it is held,
+    silence takes the place of sound, so that the transport neither stops nor loses what it has begun. Sound
+    that nothing follows is followed by a little silence, or its last milliseconds would wait for the next.
     """
 
     def __init__(self, lead_s: float = LEAD_S, longest_hold_s: float = LONGEST_HOLD_S) -> None:
-        self._ahead_s = lead_s - PIECE_S
+        self._least_s = lead_s
+        self._most_s = max(lead_s, MOST_LEAD_S)
+        self._lateness = Lateness()
         self._longest_hold_s = longest_hold_s
         self._frames: deque[Frame] = deque()
         self._cursor = 0
@@ -48,6 +77,16 @@ class Reel:
         self._sound: OutputAudioRawFrame | None = None
         """The newest sound, until its utterance is over."""
         self._complete = True
+        self._tail = False
+        """Whether the end of the newest sound may still be in the transport's buffers."""
+
+    def lead_s(self, now: float) -> float:
+        """How long before it is heard a sound is due."""
+        return min(self._most_s, max(self._least_s, self._lateness.expected_s(now) + SPARE_S))
+
+    def woke(self, late_s: float, now: float) -> None:
+        """Whoever plays this was called so much later than it had asked for."""
+        self._lateness.note(late_s, now)
 
     def add(self, frame: Frame) -> None:
         """Put a frame behind the others."""
@@ -66,7 +105,7 @@ class Reel:
     def interrupt(self) -> None:
         """Forget everything that may be dropped."""
         self._frames = deque(frame for frame in self._frames if not frame.interruptible)
-        self._cursor, self._sound, self._complete = 0, None, True
+        self._cursor, self._sound, self._complete, self._tail = 0, None, True, False
         self._heard_until = self._held_until = 0.0
 
     def left_s(self, now: float) -> float:
@@ -86,19 +125,23 @@ class Reel:
         wait_s = self.wait_s(now)
         if wait_s is None or wait_s > 0:
             return None
-        return self._silence(now) if now < self._held_until else self._piece(now)
+        if now < self._held_until:
+            return self._silence(PIECE_S, now)
+        return self._piece(now) if self._frames else self._silence(TAIL_S, now)
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until a frame is due; None if that takes another event."""
         held = now < self._held_until
         if held and self._sound is None:
             return self._held_until - now
-        return self._heard_until - self._ahead_s - now if held or self._frames else None
+        if held or self._frames:
+            return self._heard_until - (self.lead_s(now) - PIECE_S) - now
+        return self._heard_until - PIECE_S - now if self._tail else None
 
     def _take(self) -> Frame:
         frame = self._frames.popleft()
         if isinstance(frame, TTSStoppedFrame):
-            self._sound = None
+            self._sound, self._tail = None, False
         return frame
 
     def _piece(self, now: float) -> OutputAudioRawFrame:
@@ -111,21 +154,21 @@ class Reel:
         if end >= len(frame.audio):
             self._frames.popleft()
             self._cursor = 0
-        self._sound = piece
+        self._sound, self._tail = piece, True
         return self._played(piece, now)
 
-    def _silence(self, now: float) -> OutputAudioRawFrame:
+    def _silence(self, seconds: float, now: float) -> OutputAudioRawFrame:
         assert self._sound is not None
-        return self._played(_with_audio(self._sound, bytes(_bytes(self._sound))), now)
+        self._tail = False
+        return self._played(_with_audio(self._sound, bytes(_bytes(self._sound, seconds))), now)
 
     def _played(self, piece: OutputAudioRawFrame, now: float) -> OutputAudioRawFrame:
         self._heard_until = max(now, self._heard_until) + _seconds(piece, len(piece.audio))
         return piece
 
 
-def _bytes(frame: OutputAudioRawFrame) -> int:
-    """The length of a piece."""
-    return round(frame.sample_rate * PIECE_S) * 2 * frame.num_channels
+def _bytes(frame: OutputAudioRawFrame, seconds: float = PIECE_S) -> int:
+    return round(frame.sample_rate * seconds) * 2 * frame.num_channels
 
 
 def _seconds(frame: Frame, size: int) -> float:
@@ -143,8 +186,8 @@ class Playout(FrameProcessor):
     """Stands before the transport's output.
 
     Args:
-        lead_s: How long before it is heard sound goes to the transport: what is heard of an answer after it
-            was told to be silent, and what a busy event loop may be late.
+        lead_s: How long before it is heard sound goes to the transport at least: what is heard of an answer
+            after it was told to be silent, and what a busy event loop may be late.
     """
 
     def __init__(self, lead_s: float = LEAD_S) -> None:
@@ -190,15 +233,20 @@ class Playout(FrameProcessor):
         while True:
             async with self._order:
                 frame = self._reel.pop(loop.time())
-                if frame is not None:
+                if isinstance(frame, OutputAudioRawFrame):
+                    await hand_on(self, frame)
+                elif frame is not None:
                     await self.push_frame(frame)
             if frame is None:
-                await self._wait(self._reel.wait_s(loop.time()))
+                await self._wait(self._reel.wait_s(loop.time()), loop)
 
-    async def _wait(self, seconds: float | None) -> None:
+    async def _wait(self, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        """Sleep until a frame is due or there are news, and note how late it was when nothing was new."""
         self._news.clear()
+        began = loop.time()
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
-            pass
+            now = loop.time()
+            self._reel.woke(now - began - (seconds or 0.0), now)

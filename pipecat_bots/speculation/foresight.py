@@ -19,7 +19,7 @@ TIMES_MS = (0, 20, 40, 60, 80, 100, 120)
 UNSURE_MS = 140.0
 """Silence that the detector is not sure of (noise, music) and that counts as one all the same."""
 BREATHS = 0.05
-"""The share of silences that a voice ends before they are pauses, as long as a user has not been heard much."""
+"""The share of silences that a voice ends before they are pauses, of a user who has not been heard much."""
 WEIGHT = 5.0
 """How many silences that is worth."""
 MOST_WRONG = 0.08
@@ -27,11 +27,13 @@ MOST_WRONG = 0.08
 KNOWN_AFTER = 3
 """Finals after which a recogniser that does not say that it flushes is known."""
 REST_AFTER = 5
-"""Silences after which one is known to be of no use."""
+"""Pauses in a row with no right words before the final, after which one is known to be too late."""
 PROBE_EVERY = 8
-"""Silences, of a recogniser that is of no use, one of which is looked at."""
+"""Silences, with a recogniser that is too late, in one of which it is asked."""
 REPEAT_MS = 40.0
 """How often one that lags is asked within a silence."""
+LATE_MS = 40.0
+"""Audio within which an answer comes that does not hold the final up."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class _Silence:
     """Since the detector was sure of it."""
     unsure_ms: float = 0.0
     asked_ms: float = -inf
+    waited_ms: float = 0.0
+    """Audio since it became a pause."""
     heard: list[tuple[float, str]] = field(default_factory=list)
     """What the words were, and after how much silence."""
 
@@ -110,6 +114,8 @@ class Foresight:
 
     def audio(self, ms: float) -> bool:
         """So much audio has come. Returns whether to ask for the words so far now."""
+        if self._paused is not None:
+            self._paused.waited_ms += ms
         silence = self._silence
         if silence is None:
             return False
@@ -133,7 +139,7 @@ class Foresight:
         if flushed is not self._flushes:
             self._flushes = flushed
             self._known.clear()
-        return self._heard(text, since_ms)
+        return self._was_late(text, since_ms) if self._paused else self._heard(text, since_ms)
 
     def grew(self, text: str) -> bool:
         """More words have come unasked. Returns whether they are believed to be all."""
@@ -146,16 +152,18 @@ class Foresight:
         self._silence.heard.append((at_ms, text))
         return self.is_believed(at_ms)
 
-    def pauses(self, answered: bool) -> None:
-        """The silence is a pause, and its final has been asked for.
+    def _was_late(self, text: str, since_ms: float) -> bool:
+        """An answer has come in the pause; one that was long in the final's way was too dear."""
+        assert self._paused is not None
+        if self._paused.waited_ms >= LATE_MS:
+            self._paused.heard.clear()
+        else:
+            self._paused.heard.append((since_ms, text))
+        return False
 
-        Args:
-            answered: Whether everything asked before has been answered; what has not is in the final's way.
-        """
-        silence, self._silence = self._silence, None
-        if silence is not None and not answered:
-            silence.heard.clear()
-        self._paused = silence
+    def pauses(self) -> None:
+        """The silence is a pause, and its final has been asked for."""
+        self._silence, self._paused = None, self._silence
 
     def final(self, text: str) -> None:
         """The pause's final has come."""
@@ -163,7 +171,7 @@ class Foresight:
         if silence is None or not silence.probed or not text:
             return
         right_from = silence.right_from(text, self._same)
-        if self._flushes and right_from < inf:
+        if self._flushes and (right_from < inf or silence.asked_ms < 0):
             right_from = 0.0  # it would have been, whenever it had been asked for
         if self.rests and right_from < inf:
             self._known.clear()
@@ -178,8 +186,9 @@ class Foresight:
 
     @property
     def rests(self) -> bool:
-        """Whether the recogniser is known to be too late to be worth asking."""
-        return len(self._known) >= REST_AFTER and self._believed_from() == inf
+        """Whether the recogniser is known to be too late to be worth asking: it was, pause after pause."""
+        last = [known.right_from_ms for known in self._known if known.lasted_ms == inf][-REST_AFTER:]
+        return len(last) == REST_AFTER and min(last) > TIMES_MS[-1]
 
     def is_believed(self, silence_ms: float) -> bool:
         """Whether words are to be believed after so much silence."""
@@ -202,5 +211,7 @@ class Foresight:
         if not silence.probed or silence.lasted_ms < 0:
             return False
         if self._flushes:
-            return silence.asked_ms < 0 and silence.lasted_ms >= min(self._believed_from(), TIMES_MS[-1])
+            believed_from = self._believed_from()
+            at = believed_from if believed_from < inf else 0.0
+            return silence.asked_ms < 0 and silence.lasted_ms >= at
         return silence.lasted_ms >= max(0.0, silence.asked_ms + REPEAT_MS)

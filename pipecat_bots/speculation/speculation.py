@@ -16,6 +16,8 @@ from pipecat.frames.frames import Frame, LLMFullResponseStartFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.turns.types import UserTurnSpeculation
 
+from pipecat_bots.speculation.gain import Gain
+
 _KEY = "speculation"
 
 
@@ -83,7 +85,9 @@ class Waste:
     """Decides whether another speculation may be afforded.
 
     Work is the time that models spent, or may have spent, on an answer before it was known to be wanted. When
-    the withdrawn share of the last `memory` answers' work exceeds `bound`, nothing is begun for `pause_s`.
+    the withdrawn share of the last `memory` answers' work exceeds `bound`, nothing is begun for `pause_s`;
+    and neither when the last turns that were speculated on gained nothing by it (`gain.py`), unless the bound
+    is 1.
 
     Args:
         bound: The share, from 0 (never speculate) to 1 (always).
@@ -104,6 +108,7 @@ class Waste:
         self._bound = bound
         self._pause_s, self._least_s, self._most_s = pause_s, least_s, most_s
         self._recent: deque[tuple[float, bool]] = deque(maxlen=memory)
+        self._gain = Gain()
         self._paused_until = 0.0
         self.confirmed = self.withdrawn = 0
         self.confirmed_s = self.withdrawn_s = 0.0
@@ -113,6 +118,7 @@ class Waste:
 
     def settled(self, speculation: Speculation, now: float) -> None:
         """Take account of an answer that has just been confirmed or withdrawn."""
+        self._gain.settled(speculation.confirmed, now - speculation.began)
         work = min(self._most_s, now - speculation.began)
         if speculation.withdrawn:
             self.withdrawn += 1
@@ -124,6 +130,25 @@ class Waste:
         if self._is_excessive():
             self._recent.clear()
             self._paused_until = now + self._pause_s
+
+    def turn_over(self, now: float) -> None:
+        """The user's turn is over, and an answer is due."""
+        self._gain.turn_over(now)
+
+    def heard(self, now: float) -> None:
+        """The bot begins to be heard."""
+        if self._gain.heard(now) and self._bound < 1 and not self._gain.is_worthwhile:
+            self._gain.pause()
+            self._paused_until = now + self._pause_s
+
+    def turn_began(self) -> None:
+        """The user speaks: an answer that was not heard yet tells nothing."""
+        self._gain.turn_began()
+
+    @property
+    def gain_s(self) -> float:
+        """How much sooner the last answers that were begun ahead were heard, on the mean, in seconds."""
+        return self._gain.mean_s
 
     @property
     def share(self) -> float:

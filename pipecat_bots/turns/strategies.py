@@ -13,7 +13,7 @@ from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrate
 from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.speculation import Waste
-from pipecat_bots.turns.turn_detector import SmartTurnModel, ThreadedDetector
+from pipecat_bots.turns.turn_detector import ThreadedDetector, shared_model
 from pipecat_bots.turns.turn_end import Patience
 from pipecat_bots.turns.turn_stop import TurnEndStrategy
 
@@ -48,7 +48,7 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
         sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
     waste = Waste(settings.bot_speculation)
-    detector = ThreadedDetector(SmartTurnModel(settings.bot_turn_model))
+    detector = ThreadedDetector(shared_model(settings.bot_turn_model))
     return _strategies(settings, TurnEndStrategy(detector, patience, waste, settings.bot_language))
 
 

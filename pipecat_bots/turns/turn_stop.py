@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
     EagerTranscriptionFrame,
     Frame,
@@ -61,11 +62,10 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     async def cleanup(self) -> None:
         await super().cleanup()
         await self._stop_judging()
-        if self._detector is not None:
-            self._detector.close()
 
     async def handle_user_turn_started(self) -> None:
         await self._clear()
+        self.waste.turn_began()
         self._audio.begin()
         self._turn.begin()
         self._active = True
@@ -106,6 +106,8 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
                 await self._on_nothing_said()
             case EagerEndOfTurnCancelFrame():
                 self._refuse()
+            case BotStartedSpeakingFrame():
+                self.waste.heard(asyncio.get_running_loop().time())
             case InterruptionFrame():
                 await self._withdraw()
             case _:
@@ -223,6 +225,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
 
     async def _end(self) -> None:
         self._active = False
+        self.waste.turn_over(asyncio.get_running_loop().time())
         speculation = self._speculation
         if speculation is not None and same_words(speculation.text, self._turn.text):
             self._speculation = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import Any
@@ -104,8 +104,6 @@ class ScriptedDetector:
         self._asked += 1
         await asyncio.sleep(self._delay_s)
         return verdict
-
-    def close(self) -> None: ...
 
 
 class NumberedLlm(FakeLlm):
@@ -217,6 +215,8 @@ class Outcome:
     """When each was used."""
     waste: Waste
     cancels: int
+    overlaps: int
+    """Requests to the model that came before the one before was closed."""
     done_at: float = 0.0
 
     @property
@@ -268,8 +268,8 @@ class Setting:
     verdict_s: float = 0.04
     final_s: float | Sequence[float] = 0.024
     """How long the recogniser takes for a final; several are taken in turn."""
-    lag_s: float = 0.0
-    """How long words are heard after their sound, and are missing from what a soft reset gives."""
+    lag_ms: int | Callable[[], int] | None = None
+    """Of a plain recogniser (`FakeAsr`)."""
     first_token_s: float = 0.09
     voice_s: float = 0.11
     ms_per_character: int = 10
@@ -308,7 +308,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
     line = Loudspeaker()
     async with (
-        FakeAsr(setting.final_s, VOCABULARY, setting.lag_s) as asr,
+        FakeAsr(setting.final_s, VOCABULARY, setting.lag_ms) as asr,
         NumberedLlm(setting.first_token_s) as llm,
         FakeTts(setting.voice_s, ms_per_character=setting.ms_per_character) as tts,
     ):
@@ -339,4 +339,5 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             tools_at=[at - began - 0.3 for at in tools_at],
             waste=waste,
             cancels=tts.cancels,
+            overlaps=llm.overlaps,
         )

@@ -128,22 +128,27 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
 class FakeAsr(FakeServer):
     """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
 
-    Words are heard `lag_s` behind their sound; only a hard reset flushes them. Several delays of finals are
-    taken in turn.
+    Several delays of finals are taken in turn.
+
+    Args:
+        lag_ms: If given, it is a plain one: no ids; words are heard so much audio after they end; a soft
+            reset is answered at once and flushes nothing; interims come every 160 ms. A function is asked
+            each time.
     """
 
     def __init__(
         self,
         final_delay_s: float | Sequence[float] = 0.0,
         vocabulary: Sequence[str] = WORDS,
-        lag_s: float = 0.0,
+        lag_ms: int | Callable[[], int] | None = None,
     ) -> None:
         super().__init__()
         self._delays = cycle([final_delay_s] if isinstance(final_delay_s, int | float) else final_delay_s)
-        self._lag_bytes = 2 * round(16000 * lag_s)
         self.vocabulary = vocabulary
+        self.lag_ms = lag_ms
         self.full = False
         self.deaf = False
+        self.knows_soft_resets = True
         self.resets = 0
 
     @property
@@ -166,23 +171,40 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    if interim := machine.interim(self._so_far(pcm)):
-                        await ws.send_str(interim)
+                    await self._send_interim(ws, machine, bytes(pcm))
                     continue
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = self._so_far(pcm)
-                if understood.finalize:
-                    text = heard(bytes(pcm), self.vocabulary)
+                hard = understood.finalize or not self.knows_soft_resets
+                text = self._text(bytes(pcm), hard)
+                if hard:
                     pcm.clear()
-                if understood.finalize or not self._lag_bytes:
+                if hard or self.lag_ms is None:
                     await asyncio.sleep(next(self._delays))
-                await ws.send_str(machine.final(understood, Utterance(text)))
+                await ws.send_str(self._dialect(machine.final(understood, Utterance(text))))
         return ws
 
-    def _so_far(self, pcm: bytearray) -> str:
-        return heard(bytes(pcm[: max(0, len(pcm) - self._lag_bytes)]), self.vocabulary)
+    async def _send_interim(self, ws: web.WebSocketResponse, machine: AsrServer, pcm: bytes) -> None:
+        due = self.lag_ms is None or len(pcm) // 2 % 2560 < 320
+        if due and (interim := machine.interim(self._text(pcm, self.lag_ms is None))):
+            await ws.send_str(interim)
+
+    def _text(self, pcm: bytes, flush: bool) -> str:
+        """What is heard in the audio; without a flush, in that of `lag_ms` ago and of ended words only."""
+        if flush or self.lag_ms is None:
+            return heard(pcm, self.vocabulary)
+        lag_ms = self.lag_ms if isinstance(self.lag_ms, int) else self.lag_ms()
+        past = pcm[: max(0, len(pcm) - 32 * lag_ms)]
+        text = heard(past, self.vocabulary)
+        unended = past != b"" and past[-2:] != b"\0\0"
+        return text.rpartition(" ")[0] if unended else text
+
+    def _dialect(self, message: str) -> str:
+        if self.lag_ms is None:
+            return message
+        keep = ("type", "text", "is_final", *(["finalize"] if self.knows_soft_resets else []))
+        return json.dumps({key: value for key, value in json.loads(message).items() if key in keep})
 
 
 # ------------------------------------------------------------------------------------------- voice
@@ -319,6 +341,9 @@ class FakeLlm(FakeServer):
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.aborted = 0
+        self.overlaps = 0
+        """Requests that came while another one was not closed yet."""
+        self._at_work: list[asyncio.Transport] = []
         self.status = 200
         self.error: dict[str, Any] = {}
         self.max_messages = 1000
@@ -359,10 +384,16 @@ class FakeLlm(FakeServer):
             return web.json_response({"error": error}, status=400)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
+        transport = request.transport
+        assert transport is not None
+        self.overlaps += any(not other.is_closing() for other in self._at_work)
+        self._at_work.append(transport)
         try:
             await self._stream(response, body)
         except (ConnectionError, asyncio.CancelledError):
             self.aborted += 1
+        finally:
+            self._at_work.remove(transport)
         return response
 
     def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:

@@ -208,8 +208,6 @@ class Ear:
         self.heard.append(np.frombuffer(audio.window(), np.int16))
         return 0.9
 
-    def close(self) -> None: ...
-
 
 @dataclass
 class Scene:

@@ -60,7 +60,7 @@ def split(pause_ms: int) -> list[Spoken]:
 )
 def test_three_short_barge_ins_in_a_row(gap_ms: int, final_s: float, lag_s: float) -> None:
     script = barge_ins(gap_ms)
-    outcome = hold(script, Setting(final_s=final_s, lag_s=lag_s))
+    outcome = hold(script, Setting(final_s=final_s, lag_ms=round(1000 * lag_s) or None))
     assert_answered(outcome, script)
     assert not any(asked[-1]["content"].endswith(STOP_WORD) for asked in outcome.asked)
 
@@ -85,12 +85,13 @@ def test_an_utterance_split_by_a_pause(
     pause_ms: int, verdicts: tuple[float, ...], final_s: float, lag_s: float
 ) -> None:
     script = split(pause_ms)
-    assert_answered(hold(script, Setting(verdicts=verdicts, final_s=final_s, lag_s=lag_s)), script)
+    setting = Setting(verdicts=verdicts, final_s=final_s, lag_ms=round(1000 * lag_s) or None)
+    assert_answered(hold(script, setting), script)
 
 
 @pytest.mark.parametrize(("final_s", "lag_s"), [(0.024, 0.0), (1.5, 0.3)])
 def test_words_spoken_as_soon_as_the_bot_has_said_its_last_one(final_s: float, lag_s: float) -> None:
-    setting = Setting(final_s=final_s, lag_s=lag_s)
+    setting = Setting(final_s=final_s, lag_ms=round(1000 * lag_s) or None)
     first = hold(QUESTION, setting)
     ended_s = first.answered_at[0] + len("Answer 1 is what I have to say.") * SPOKEN_MS / 1000
     script: list[Spoken] = [*QUESTION, ("", 20 * round(50 * (ended_s + 0.1 - 0.7))), ("charlie", 300)]
@@ -117,7 +118,7 @@ SETTINGS = st.builds(
     Setting,
     verdicts=st.sampled_from(((0.9,), (0.0, 0.9), (0.45,))),
     final_s=st.lists(st.sampled_from((0.001, 0.024, 0.3, 1.0, 2.0, 2.9)), min_size=1, max_size=3),
-    lag_s=st.sampled_from((0.0, 0.1, 0.2, 0.3)),
+    lag_ms=st.sampled_from((None, 100, 200, 300)),
     first_token_s=st.sampled_from((0.001, 0.09, 1.0)),
     voice_s=st.sampled_from((0.001, 0.11, 0.5)),
     speculation=st.sampled_from((0.0, 1.0)),

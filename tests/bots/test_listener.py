@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from pipecat.frames.frames import EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.tests.utils import SleepFrame
 
+from benchmarks.speech import espeak
 from pipecat_bots.conversation.listener import Conversation, joined
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
@@ -76,24 +78,82 @@ async def test_silence_is_told_with_its_first_window_long_before_it_is_a_pause()
     assert states[21].name == "QUIET"
 
 
+async def test_a_silence_is_one_when_the_model_is_sure_and_no_single_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confidences = [1.0] * 8 + [0.0, 1.0, 0.5, 0.4, 1.0, 0.5, 0.08, 0.3] + [1.0] + [0.05] * 8
+    windows = iter(confidences)
+    monkeypatch.setattr(SileroVADAnalyzer, "voice_confidence", lambda vad, buffer: next(windows))
+    vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=0.2, min_volume=0))
+    vad.set_sample_rate(16000)
+    told: list[int] = []
+
+    async def on_silence() -> None:
+        told.append(window)
+
+    vad.on_silence = on_silence
+    for window in range(len(confidences)):  # noqa: B007
+        await vad.analyze_audio(bytes(1024))
+    assert told == [14, 18], "once in each silence"
+
+
+SENTENCES = (
+    "tell me a long story please",
+    "can you help me with my order",
+    "set a timer for ten minutes please",
+    "the weather in London is rather cold today",
+    "could you please book a table for two at eight",
+    "what is the capital of Australia and how many people live there",
+    "I would like to cancel my subscription",
+    "remind me to buy some milk",
+)
+
+
+async def silences(text: str) -> list[bool]:
+    """Which of the silences that the detector was sure of were pauses."""
+    vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=0.2))
+    vad.set_sample_rate(16000)
+    sure: list[bool] = []
+
+    async def on_silence() -> None:
+        sure.append(False)
+
+    vad.on_silence = on_silence
+    quiet = np.zeros(8000, np.int16)
+    samples = np.concatenate([quiet, espeak(text, "leo").at(16000).samples, quiet])
+    for at in range(0, len(samples) - 320, 320):
+        before = len(sure)
+        state = await vad.analyze_audio(samples[at : at + 320].tobytes())
+        if state is VADState.QUIET and sure and before == len(sure):
+            sure[-1] = True
+    return sure
+
+
+async def test_the_gaps_within_words_are_no_silences() -> None:
+    found = [await silences(text) for text in SENTENCES]
+    assert all(sure[-1] for sure in found), "each end is one"
+    assert sum(sure.count(False) for sure in found) <= 1, "of a dozen gaps"
+
+
 # --------------------------------------------------------------------------------------- recognition
 
 
 @virtual_time
-async def test_the_words_so_far_are_asked_for_as_soon_as_the_user_is_silent() -> None:
+async def test_the_words_so_far_are_asked_for_as_soon_as_the_user_is_surely_silent() -> None:
     async with FakeAsr(vocabulary=NAMES) as asr:
         stt = NVidiaWebSocketSTTService(url=asr.url, eager=True)
-        steps = [SleepFrame(0.2), *user([("alpha", 300), ("", 60), ("bravo", 300), ("", 400)])]
-        down, _ = await through([stt], steps)
-    assert [frame.text for frame in of_type(down, EagerTranscriptionFrame)] == ["alpha", "alpha bravo"]
-    assert [frame.text for frame in of_type(down, TranscriptionFrame)] == ["alpha bravo"]
+        said = [("alpha", 300), ("", 40), ("bravo", 200), ("", 80), ("charlie", 300), ("", 400)]
+        down, _ = await through([stt], [SleepFrame(0.2), *user(said)])
+    eager = [frame.text for frame in of_type(down, EagerTranscriptionFrame)]
+    assert eager == ["alpha bravo", "alpha bravo charlie"]
+    assert [frame.text for frame in of_type(down, TranscriptionFrame)] == ["alpha bravo charlie"]
 
 
 @virtual_time
 async def test_words_that_come_when_the_user_speaks_again_are_no_end_of_a_turn() -> None:
     async with FakeAsr(final_delay_s=0.1, vocabulary=NAMES) as asr:
         stt = NVidiaWebSocketSTTService(url=asr.url, eager=True)
-        steps = [SleepFrame(0.2), *user([("alpha", 300), ("", 60), ("bravo", 300), ("", 700)])]
+        steps = [SleepFrame(0.2), *user([("alpha", 300), ("", 80), ("bravo", 300), ("", 700)])]
         down, _ = await through([stt], steps)
     assert [frame.text for frame in of_type(down, EagerTranscriptionFrame)] == ["alpha bravo"]
     assert "alpha" in [frame.text for frame in of_type(down, InterimTranscriptionFrame)]
@@ -128,7 +188,6 @@ async def test_the_model_hears_the_last_eight_seconds_at_its_own_rate() -> None:
     assert await detector.probability(audio) == 0.7
     audio.begin()
     await detector.probability(audio)
-    detector.close()
     assert [round(len(samples) / 16000, 1) for samples in heard] == [WINDOW_S, LEAD_S]
     assert abs(float(np.median(heard[0])) - 0.5) < 0.01
 
