@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 Speak = Callable[[str], Clip]
 LEFT_OPEN = ("I would like to know", "what the weather will be")
 COMPLETE = ("tell me a long story", "about the deep sea please")
+PLAIN_ASR = ("-m", "benchmarks.doubles.plain_asr", "--host=127.0.0.1")
 THREE = ("tell me a long story", "about the deep sea", "and make it funny")
 
 
@@ -50,6 +51,7 @@ async def say_in_pieces(caller: Caller, clips: Sequence[Clip], pause_s: float) -
     return ended - len(pieces[-1]) / RATE
 
 
+@pytest.mark.parametrize("recogniser", ["ours", "plain"])
 @pytest.mark.parametrize(
     ("parts", "pause_s", "first_token_s", "interrupts"),
     [
@@ -64,7 +66,13 @@ async def say_in_pieces(caller: Caller, clips: Sequence[Clip], pause_s: float) -
     ],
 )
 async def test_what_is_said_in_pieces_has_one_answer(
-    tmp_path: Path, speak: Speak, parts: Sequence[str], pause_s: float, first_token_s: float, interrupts: bool
+    tmp_path: Path,
+    speak: Speak,
+    recogniser: str,
+    parts: Sequence[str],
+    pause_s: float,
+    first_token_s: float,
+    interrupts: bool,
 ) -> None:
     """`interrupts`: a pause behind what sounds complete may be answered, and the answer interrupted."""
     asr = {**SCRIPT["asr"], "transcripts": parts, "pause_ms": 350}
@@ -72,10 +80,10 @@ async def test_what_is_said_in_pieces_has_one_answer(
     script.write_text(json.dumps({**SCRIPT, "asr": asr}))
     async with Understanding(" ".join(parts), first_token_s) as llm:
         environment = {"BOT_GREETING": "Zulu.", "NVIDIA_LLAMA_CPP_URL": llm.url}
-        async with (
-            Stack(tmp_path / "stack", script, environment=environment) as stack,
-            call(stack.url) as caller,
-        ):
+        servers = Stack(tmp_path / "stack", script, environment=environment)
+        if recogniser == "plain":
+            servers.asr.arguments = [*PLAIN_ASR, f"--port={servers.asr.port}", f"--script={script}"]
+        async with servers as stack, call(stack.url) as caller:
             try:
                 await caller.until("bot-stopped-speaking")
                 await caller.silence(0.5)
@@ -93,3 +101,31 @@ async def test_what_is_said_in_pieces_has_one_answer(
     assert "".join(spoken).strip().endswith(reply("charlie", 5)), "told to its end"
     texts = [e.data["text"] for e in caller.events if e.type == "user-transcription" and e.data["final"]]
     assert " ".join(texts).split() == " ".join(parts).split(), "every word once"
+
+
+@pytest.mark.parametrize("recogniser", ["ours", "plain"])
+@pytest.mark.parametrize("gap_s", [0.6, 1.5])
+async def test_three_short_barge_ins_in_a_row(
+    tmp_path: Path, speak: Speak, recogniser: str, gap_s: float
+) -> None:
+    """The stop word gets no answer; the questions behind it do, and the last answer is to all of them."""
+    parts = ("tell me a long story", "stop it now", "what about the deep sea", "is it funny")
+    asr = {**SCRIPT["asr"], "transcripts": parts, "pause_ms": 350}
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({**SCRIPT, "asr": asr}))
+    async with Understanding(" ".join(parts), 0.06) as llm:
+        environment = {"BOT_GREETING": "Zulu.", "NVIDIA_LLAMA_CPP_URL": llm.url}
+        servers = Stack(tmp_path / "stack", script, environment=environment)
+        if recogniser == "plain":
+            servers.asr.arguments = [*PLAIN_ASR, f"--port={servers.asr.port}", f"--script={script}"]
+        async with servers as stack, call(stack.url) as caller:
+            await caller.until("bot-stopped-speaking")
+            await caller.silence(0.5)
+            said = await caller.say(speak(parts[0]))
+            await caller.hears(after=said)
+            await caller.silence(0.5)
+            last = await say_in_pieces(caller, [speak(part) for part in parts[1:]], gap_s)
+            await caller.hears(after=last + IN_FLIGHT_S + 0.35)
+            await caller.silence(4.0)
+            ended = asyncio.get_running_loop().time()
+    assert tones(caller, last + IN_FLIGHT_S + 0.35, ended) == {"charlie"}, "one answer, to everything"
