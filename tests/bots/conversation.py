@@ -73,7 +73,7 @@ def user(script: Iterable[Spoken]) -> list[Step]:
             steps.append(AnnouncementFrame(word[1:-1], append_to_context=False))
             continue
         for frame in spoken(word, ms=ms, vocabulary=VOCABULARY):
-            steps += [frame, SleepFrame(0.02)]
+            steps.append(frame)
             if word:
                 voice_ms, quiet_ms = voice_ms + 20, 0
             else:
@@ -89,6 +89,7 @@ def user(script: Iterable[Spoken]) -> list[Step]:
             elif speaking and quiet_ms >= 180:
                 speaking = False
                 steps.append(VADUserStoppedSpeakingFrame(stop_secs=0.2))
+            steps.append(SleepFrame(0.02))
     return steps
 
 
