@@ -132,7 +132,7 @@ class PersistentVoice(KeepConnected):
         return errors
 
     async def _on_connected(self) -> None:
-        logger.info(f"{self}: connected to {self._server.address}")
+        logger.debug(f"{self}: connected to {self._server.address}")
         self._is_linked = True
         if self.outage != silent(self._server):
             self._voice = Voice.FINE
