@@ -57,11 +57,12 @@ class Patience:
         self._slowest_s = max(self._slowest_s, now - self._since)
         self.begin(now)
 
-    def until(self, work_s: float = 0.0) -> float:
+    def until(self, work_s: float = 0.0, most_s: float = MOST_S) -> float:
         """Return when patience ends.
 
         Args:
             work_s: How long the server is expected to work before the next sign.
+            most_s: How long is waited at most.
         """
         least = ANNOUNCED_S if self.is_announced else SILENT_S
-        return self._since + min(max(least, _MARGIN * self._slowest_s, _MARGIN * work_s), MOST_S)
+        return self._since + min(max(least, _MARGIN * self._slowest_s, _MARGIN * work_s), most_s)

@@ -21,7 +21,7 @@ from nemotron_speech.protocol.tts_pace import Pace
 from pipecat_bots.peers.connection import KeepConnected
 from pipecat_bots.peers.dependence import silent
 from pipecat_bots.voice.addresses import ask_rate
-from pipecat_bots.voice.patience import AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
+from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
 from pipecat_bots.voice.segments import Segment, Utterance
 
 HABITS_S = 1.0
@@ -191,7 +191,8 @@ class PersistentVoice(KeepConnected):
             return still if self._voice is Voice.LOST else max(still, self._away_since + AWAY_S)
         if self._voice is Voice.LOST and self._patience.is_announced:
             return self._patience.until() + MOST_S
-        return self._patience.until(self._pace.work_s(len(segment.text)) if segment.mode == "batch" else 0.0)
+        work_s = self._pace.work_s(len(segment.text)) if segment.mode == "batch" else 0.0
+        return self._patience.until(work_s, MOST_S if self._voice is Voice.FINE else ANNOUNCED_S)
 
     async def _lose_patience(self) -> None:
         """Ask once more for what a silent server was asked for; then let nobody wait for it."""

@@ -51,3 +51,15 @@ def test_without_times_a_piece_is_due_rather_late() -> None:
     heard.take()
     assert heard.due(400) == 0
     assert heard.due(10_000) == 2
+
+
+def test_sound_that_begins_again_is_that_of_the_words_that_are_left() -> None:
+    heard = Heard("One two three four.")
+    assert heard.due(100, 10) == 2
+    said = heard.take() + heard.take()
+    heard.begin_again()
+    assert heard.due(59, 10) == 0
+    assert heard.due(60, 10) == 1
+    assert heard.timeline(110) == [60, 110]
+    assert heard.timeline(500, [("three", 0, 200), ("four", 200, 450)]) == [200, 450]
+    assert (said, heard.unsaid, heard.text) == ("One two ", "three four.", "One two three four.")
