@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from aiohttp.test_utils import TestServer
 from pipecat.frames.frames import EagerEndOfTurnCancelFrame, LLMContextFrame, UserStoppedSpeakingFrame
 from pipecat.tests.utils import SleepFrame
 
+from benchmarks.doubles.plain_llm import LlmScript, PlainServer
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.model.handshake import CHUNKED, streamed
@@ -120,3 +122,39 @@ async def test_an_answer_that_was_withdrawn_does_not_go_on_for_long() -> None:
     async with FakeLlm(LONG) as llm:
         assert (await asked_twice(llm, "Hello", "Hello", 3.0)).count("Sentence number 9 ") == 1
     assert (len(llm.requests), llm.aborted) == (2, 1)
+
+
+@pytest.mark.parametrize(("kind", "sent_before_it_is_certain"), [("hybrid", 0), ("attention", 1)])
+def test_after_a_wrong_guess_the_next_waits_until_it_is_certain_where_it_cost_the_whole_conversation(
+    kind: str, sent_before_it_is_certain: int
+) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        server = PlainServer(LlmScript(replies=("Yes, that is so.",)), kind)
+        host = TestServer(server.app())
+        await host.start_server()
+        settings = LlamaCppChunkedLLMService.Settings(system_instruction="Answer briefly. " * 40)
+        url = str(host.make_url("")).rstrip("/")
+        service = LlamaCppChunkedLLMService(base_url=url, strategy=streamed(), settings=settings)
+        wrong, right, pending = Speculation("Hello"), Speculation("And who are you"), list[int]()
+
+        def answers() -> int:
+            return server.counts()["requests"]["answers"]
+
+        async def withdraw() -> None:
+            wrong.withdraw()
+
+        async def confirm() -> None:
+            pending.append(answers() - 2)
+            right.confirm()
+
+        steps = [guessed(wrong), SleepFrame(0.5), withdraw, EagerEndOfTurnCancelFrame()]
+        steps += [question("Hello there"), SleepFrame(3), guessed(right), SleepFrame(2)]
+        steps += [confirm, UserStoppedSpeakingFrame(), SleepFrame(3)]
+        async with FakeTts() as tts:
+            await through([service, MagpieWebSocketTTSService(url=tts.url)], [SleepFrame(0.3), *steps])
+        await host.close()
+        assert pending == [sent_before_it_is_certain]
+        assert answers() == 3
+
+    scenario()
