@@ -67,8 +67,7 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(scri
             await asyncio.sleep(2)
             server.start()
             await asyncio.to_thread(server.wait_ready)
-            cleared = "notice-cleared"
-            await caller.until(lambda e: e.type == "server-message" and e.data["type"] == cleared)
+            await caller.until(lambda e: e.type == "server-message" and e.data["type"] == "notice-cleared")
             notices = [
                 e.data for e in caller.events if e.type == "server-message" and "notice" in e.data["type"]
             ]
