@@ -111,6 +111,7 @@ class Stack:
         llm: The command line of another language model server (after the interpreter), `{port}` in it.
         bot: Which bot module of `pipecat_bots`.
         environment: Further variables for the bot.
+        transport: What the bot is restricted to; None for every transport of its runner.
     """
 
     folder: Path
@@ -118,6 +119,7 @@ class Stack:
     llm: Sequence[str] | None = None
     bot: str = "bot_interleaved_streaming"
     environment: Mapping[str, str] = field(default_factory=dict)
+    transport: str | None = "webrtc"
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -133,9 +135,10 @@ class Stack:
             if self.llm
             else self._server("llm", "nemotron_speech.responder", *llm_script)
         )
+        only = [f"-t={self.transport}"] if self.transport else []
         self.agent = self._process(
             "bot",
-            ["-m", f"pipecat_bots.{self.bot}", "--host=127.0.0.1", "--port={port}", "-t=webrtc"],
+            ["-m", f"pipecat_bots.{self.bot}", "--host=127.0.0.1", "--port={port}", *only],
             ready_path="/status",
             environment={
                 "NVIDIA_ASR_URL": self.asr.url.replace("http", "ws"),

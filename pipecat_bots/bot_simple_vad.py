@@ -5,12 +5,15 @@ uv run pipecat_bots/bot_simple_vad.py [-t webrtc|daily|twilio|...]
 
 from __future__ import annotations
 
-from pipecat.runner.types import RunnerArguments
+from typing import TYPE_CHECKING
 
 from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, voice, warm_up
 from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.strategies import timed_turns
+
+if TYPE_CHECKING:
+    from pipecat.runner.types import RunnerArguments
 
 
 def services(settings: BotSettings) -> Services:

@@ -5,13 +5,16 @@ uv run pipecat_bots/bot_vllm.py [-t webrtc|daily|twilio|...]
 
 from __future__ import annotations
 
-from pipecat.runner.types import RunnerArguments
+from typing import TYPE_CHECKING
 
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.pipeline import Services, llm_options, recogniser, run_session, voice, warm_up
 from pipecat_bots.process import serve
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.strategies import smart_turns
+
+if TYPE_CHECKING:
+    from pipecat.runner.types import RunnerArguments
 
 
 def services(settings: BotSettings) -> Services:

@@ -279,7 +279,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, KeepConnected, WebsocketTTSServi
         await (await websocket.ping())
 
     async def _on_connected(self) -> None:
-        logger.info(f"{self}: connected to {self._server.address}")
+        logger.debug(f"{self}: connected to {self._server.address}")
 
     async def _on_lost(self) -> None:
         """What was asked for will not be spoken; what was received still plays."""

@@ -164,7 +164,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     async def _on_connected(self) -> None:
         await self._stop_giving_up()
-        logger.info(f"{self}: connected to {self._server.address}")
+        logger.debug(f"{self}: connected to {self._server.address}")
         self._journal.rewind()
         await self._pump()
 

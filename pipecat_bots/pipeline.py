@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,11 +16,15 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.runner.types import RunnerArguments, WebSocketRunnerArguments
-from pipecat.runner.utils import create_transport
-from pipecat.transports.base_transport import BaseTransport, TransportParams
-from pipecat.transports.daily.transport import DailyParams
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
+from pipecat.processors.frameworks.rtvi.models import ClientMessage
+from pipecat.runner.types import (
+    DailyRunnerArguments,
+    RunnerArguments,
+    SmallWebRTCRunnerArguments,
+    WebSocketRunnerArguments,
+)
+from pipecat.transports.base_transport import BaseTransport
 from pipecat.turns.user_mute import FirstSpeechUserMuteStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
@@ -30,21 +35,26 @@ from nemotron_speech.text import Budget
 from pipecat_bots.conversation.listener import Conversation, Listener
 from pipecat_bots.conversation.speaker import Speaker
 from pipecat_bots.frames import AnnouncementFrame
-from pipecat_bots.interruptions.playout import PIECE_S, Playout
+from pipecat_bots.greeting import Greeting
+from pipecat_bots.interruptions.playout import Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
-from pipecat_bots.peers.dependence import Dependent, Notice
-from pipecat_bots.process import configure_logging, sessions
-from pipecat_bots.settings import BotSettings
+from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.process import sessions
+from pipecat_bots.settings import BotSettings, TransportSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
+from pipecat_bots.transports.doors import open_transport
+from pipecat_bots.transports.telephony import PROVIDERS
+from pipecat_bots.transports.webrtc import Line, connected, watched
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import smart_turns
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.watching import log
 from pipecat_bots.watching.recording import recorder
 from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
 
@@ -138,21 +148,6 @@ def _first_chunk(most: int) -> Budget:
     return Budget(min(FIRST_CHUNK.min_tokens, most // 2), most)
 
 
-# --------------------------------------------------------------------------------------- transports
-
-
-def transport_params() -> dict[str, Callable[[], TransportParams]]:
-    """How each transport of Pipecat's runner is set up: audio both ways, out in the playout's pieces."""
-
-    def of(params: type[TransportParams]) -> Callable[[], TransportParams]:
-        pieces = round(PIECE_S * 100)
-        return lambda: params(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=pieces)
-
-    telephony = ("twilio", "telnyx", "plivo", "exotel")
-    sockets = {name: of(FastAPIWebsocketParams) for name in (*telephony, "websocket", "eval")}
-    return {"webrtc": of(TransportParams), "daily": of(DailyParams), **sockets}
-
-
 # ------------------------------------------------------------------------------------------ session
 
 
@@ -163,10 +158,16 @@ async def run_session(
 ) -> None:
     """Run one caller's session until it ends."""
     settings = BotSettings()
-    configure_logging(settings)
+    log.set_up(settings)
     # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
-    transport = await create_transport(runner_args, transport_params())
+    if isinstance(runner_args, SmallWebRTCRunnerArguments) and not await connected(
+        runner_args.webrtc_connection
+    ):
+        return
+    transport = await open_transport(runner_args, TransportSettings())
+    if transport is None:
+        return
     async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
         session = Session(settings, transport, runner_args, services(settings), listening, tools)
         sessions.add(session)
@@ -214,8 +215,7 @@ class Session:
         self._args = runner_args
         self._services = services
         self._tools = tools
-        self._present = False
-        self._greeted = False
+        self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer()
@@ -226,12 +226,27 @@ class Session:
     async def run(self) -> None:
         """Serve the caller; returns when it has gone."""
         logger.info(f"session {self._args.session_id} begins")
+        if isinstance(self._args, DailyRunnerArguments):
+            # A room may stay empty; everybody else who has a session is connected already.
+            await self._rest()
         await self._runner.add_workers(self._worker)
         try:
-            await self._runner.run()
+            async with self._line():
+                await self._runner.run()
         finally:
             await self._metrics.close()
             logger.info(f"session {self._args.session_id} ends")
+
+    def _line(self) -> AbstractAsyncContextManager[None]:
+        """Where ICE alone would notice late that a caller is gone, watch whether anything comes."""
+        if isinstance(self._args, SmallWebRTCRunnerArguments):
+            return watched(self._args.webrtc_connection, self._on_line)
+        return nullcontext()
+
+    async def _rest(self) -> None:
+        """Hold no place at a server: nobody is there."""
+        await self._services.stt.rest()
+        await self._services.tts.rest()
 
     async def stop(self) -> None:
         """End the session now."""
@@ -285,6 +300,8 @@ class Session:
         transport.add_event_handler("on_client_disconnected", self._on_disconnected)
         if (rtvi := self._worker.rtvi) is not None:
             rtvi.add_event_handler("on_client_ready", self._on_ready)
+            rtvi.add_event_handler("on_client_message", self._on_request)
+        self._services.stt.add_event_handler("on_connected", self._on_line_free)
         for service in self._services.dependents:
             service.add_event_handler("on_outage", self._on_outage)
             service.add_event_handler("on_recovered", self._on_recovered)
@@ -293,15 +310,46 @@ class Session:
 
     async def _on_connected(self, *_: Any) -> None:
         logger.info("a caller is connected")
-        if isinstance(self._args, WebSocketRunnerArguments) and self._args.call_data is not None:
-            await self._greet()
+        await self._services.stt.resume()
+        await self._services.tts.resume()
+        by_telephone = (
+            isinstance(self._args, WebSocketRunnerArguments) and self._args.transport_type in PROVIDERS
+        )
+        await self._greeting.connected(is_page=not by_telephone)
+
+    def _can_serve(self) -> bool:
+        """Whether the bot can speak, and has a line for the caller, or none to wait for."""
+        stt, tts = self._services.stt, self._services.tts
+        has_line = stt.is_connected or (stt.outage is not None and not self._is_full)
+        return tts.outage is None and has_line
+
+    @property
+    def _is_full(self) -> bool:
+        return self._services.stt.outage == full(self._services.stt.server)
+
+    async def _on_arrival(self) -> None:
+        if self._is_full:
+            await self._apologise(ALL_BUSY)
+
+    async def _on_line(self, line: Line) -> None:
+        """A silent line keeps no place of the recogniser from other callers."""
+        if line is Line.QUIET:
+            logger.info("nothing comes from the caller any more; the recogniser is free for others")
+            await self._services.stt.rest()
+        else:
+            logger.info("the caller is heard again")
+            await self._services.stt.resume()
 
     async def _on_ready(self, *_: Any) -> None:
         """A page is ready: tell it what is wrong already, then say hello."""
         for service in self._services.dependents:
             if service.outage is not None:
                 await self._tell(service.outage.message_data())
-        await self._greet()
+        await self._greeting.ready()
+
+    async def _on_request(self, rtvi: RTVIProcessor, request: ClientMessage) -> None:
+        """Refuse a request: the bot knows none, and a client waits for an answer to each."""
+        await rtvi.send_error_response(request, f"This bot knows no request {request.type!r}.")
 
     async def _on_disconnected(self, *_: Any) -> None:
         logger.info("the caller has gone")
@@ -309,15 +357,18 @@ class Session:
 
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
+        await self._greeting.services_changed()
         if notice.service == "asr":
-            await self._lost_recogniser.lost()
+            await self._on_arrival() if self._is_full else await self._lost_recogniser.lost()
 
     async def _on_recovered(self, service: Dependent) -> None:
         await self._tell({"type": "notice-cleared", "service": service.role})
         if service is self._services.stt:
             self._lost_recogniser.recovered()
-        if service is self._services.tts and self._present:
-            await self._greet()
+        await self._greeting.services_changed()
+
+    async def _on_line_free(self, *_: Any) -> None:
+        await self._greeting.services_changed()
 
     async def _on_turn_started(self, *_: Any) -> None:
         self._lost_recogniser.turn_started()
@@ -340,18 +391,13 @@ class Session:
         await self._worker.stop_when_done()
 
     async def _apologise(self, text: str) -> None:
-        if self._present:
+        if self._greeting.heard:
             await self._worker.queue_frame(AnnouncementFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
         await self._tell(metrics.message())
 
     async def _greet(self) -> None:
-        """Say hello once, as soon as there is a voice."""
-        self._present = True
-        if self._greeted or self._services.tts.outage is not None:
-            return
-        self._greeted = True
         if greeting := self._settings.bot_greeting.strip():
             await self._say(greeting)
 

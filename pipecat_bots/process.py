@@ -14,8 +14,12 @@ from loguru import logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.settings import read
 from pipecat_bots.peers.jitter import keep_nothing_back
-from pipecat_bots.settings import BotSettings, read_settings
+from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
+from pipecat_bots.transports.doors import check_arguments
+from pipecat_bots.transports.requests import CheckedBodies
+from pipecat_bots.watching import log
 from pipecat_bots.watching.client_page import mount_client
 
 
@@ -35,7 +39,8 @@ def serve(warm_up: Callable[[], None]) -> None:
     """
     if not {"-h", "--help"} & set(sys.argv):
         try:
-            read_settings()
+            log.set_up(read_settings())
+            check_arguments(sys.argv[1:], read(TransportSettings))
             warm_up()
         except ConfigurationError as error:
             logger.error(str(error))
@@ -44,16 +49,10 @@ def serve(warm_up: Callable[[], None]) -> None:
     from pipecat.runner.run import app, main
 
     keep_nothing_back()
+    app.add_middleware(CheckedBodies)
     app.add_middleware(_Process)
     mount_client(app)
     main()
-
-
-def configure_logging(settings: BotSettings) -> None:
-    """Log from `LOG_LEVEL` up; the runner's `-v` is left as it is."""
-    if {"-v", "-vv", "--verbose"}.isdisjoint(sys.argv):
-        logger.remove()
-        logger.add(sys.stderr, level=settings.log_level)
 
 
 class _Process:
@@ -62,7 +61,7 @@ class _Process:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._stopping: set[asyncio.Task[None]] = set()
-        configure_logging(BotSettings())
+        log.set_up(BotSettings())
         logging.getLogger("uvicorn.access").addFilter(_is_no_health_check)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._stop_sessions_on(number, asyncio.get_running_loop())

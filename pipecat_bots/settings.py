@@ -197,6 +197,45 @@ class BotSettings(BaseSettings):
         return self.bot_language if named in (None, "", "auto") else str(named)
 
 
+class TransportSettings(BaseSettings):
+    """Accounts of the transports' providers (needed for calls by Daily; by telephone, to hang up)."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    daily_api_key: str | None = Field(
+        default=None, repr=False, description="Key of a Daily account, which makes rooms (`-t daily`)."
+    )
+    daily_room_url: str | None = Field(
+        default=None, description="Daily room to meet in; one is made for each caller if not set."
+    )
+    twilio_account_sid: str | None = Field(
+        default=None, description="Twilio account whose calls are answered (`-t twilio`)."
+    )
+    twilio_auth_token: str | None = Field(
+        default=None, repr=False, description="Its token; or TWILIO_API_KEY and TWILIO_API_SECRET."
+    )
+    twilio_api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="Name of an API key (SK…) of that account, in place of the token.",
+    )
+    twilio_api_secret: str | None = Field(default=None, repr=False, description="The secret of that API key.")
+    twilio_region: str | None = Field(
+        default=None,
+        description="Twilio region, with TWILIO_EDGE, where the account's calls are not in the US.",
+    )
+    twilio_edge: str | None = Field(default=None, description="Twilio edge location of that region.")
+    telnyx_api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="Key of the Telnyx account whose calls are answered (`-t telnyx`).",
+    )
+    plivo_auth_id: str | None = Field(
+        default=None, description="Plivo account whose calls are answered (`-t plivo`)."
+    )
+    plivo_auth_token: str | None = Field(default=None, repr=False, description="Its token.")
+
+
 def read_settings() -> BotSettings:
     """Read the environment. Raises ConfigurationError that names each wrong variable and what it accepts."""
     return read(BotSettings)

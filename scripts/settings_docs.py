@@ -15,10 +15,17 @@ from pydantic_settings import BaseSettings
 
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.settings import AsrSettings, TtsSettings, YapSettings
-from pipecat_bots.settings import BotSettings
+from pipecat_bots.settings import BotSettings, TransportSettings
 
 ROOT = Path(__file__).parent.parent
-CLASSES: tuple[type[BaseSettings], ...] = (BotSettings, AsrSettings, YapSettings, TtsSettings, CliSettings)
+CLASSES: tuple[type[BaseSettings], ...] = (
+    BotSettings,
+    TransportSettings,
+    AsrSettings,
+    YapSettings,
+    TtsSettings,
+    CliSettings,
+)
 BEGIN, END = "<!-- settings: begin (written by scripts/settings_docs.py) -->", "<!-- settings: end -->"
 
 

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
-from pipecat_bots.peers.dependence import Dependent, full, not_answering
+from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
 
 FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 3.0
@@ -43,6 +43,7 @@ class KeepConnected(Dependent, WebsocketService):
         self._wait_s = FIRST_WAIT_S
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
+        self._resting = False
 
     # ------------------------------------------------------------------------ what a service fills in
 
@@ -70,6 +71,11 @@ class KeepConnected(Dependent, WebsocketService):
         websocket = self._websocket
         return websocket if websocket is not None and websocket.state is State.OPEN else None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has taken this service in."""
+        return self._socket is not None
+
     async def _send(self, message: str | bytes) -> bool:
         """Send if the connection is up; whether it was. A lost one is the link's business."""
         if (websocket := self._socket) is None:
@@ -92,7 +98,21 @@ class KeepConnected(Dependent, WebsocketService):
             return False
         return self._socket is not None
 
+    async def rest(self) -> None:
+        """Give the place at the server back until `resume`: nobody is there who needs it."""
+        self._resting = True
+        if self._link is not None:
+            await self._disconnect()
+
+    async def resume(self) -> None:
+        """Connect again after a rest; what was not answered is said again."""
+        if self._resting:
+            self._resting = False
+            await self._connect()
+
     async def _connect(self) -> None:
+        if self._resting:
+            return
         await super()._connect()
         if self._link is None:
             self._link = self.create_task(self._keep_connected(), name="link")
@@ -169,7 +189,8 @@ class KeepConnected(Dependent, WebsocketService):
             await self.cancel_task(settled)
             websocket = self._websocket
             await self._disconnect_websocket()
-        logger.warning(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
+        # Where it stays lost, the outage is reported; a connection that is back at once is no news.
+        logger.debug(f"{self}: lost the {self._server.name} at {self._server.address}: {failure}")
         await self._on_lost()
         await self._call_event_handler("on_disconnected")
         if websocket is not None and websocket.close_code == Full.close_code:
@@ -185,7 +206,7 @@ class KeepConnected(Dependent, WebsocketService):
 
     async def _report_failure(self, failure: Exception) -> None:
         notice = full(self._server) if _is_full(failure) else not_answering(self._server)
-        await self._report_outage(notice, failure or type(failure).__name__)
+        await self._report_outage(notice, reason_of(failure))
 
     async def _wait(self) -> None:
         await asyncio.sleep(LEAST_WAIT_S)

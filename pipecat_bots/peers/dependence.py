@@ -46,9 +46,26 @@ def not_answering(server: Server) -> Notice:
     return Notice("error", server.role, message, server.hint)
 
 
+ALL_BUSY = "All lines are busy at the moment. I am with you as soon as one is free."
+"""Said by a bot whose recogniser has no place for its caller."""
+
+
 def full(server: Server) -> Notice:
-    message = f"The {server.name} at {server.address} has no free place, or is still starting."
-    return Notice("warning", server.role, message, "It is tried again until a place is free.")
+    message = (
+        f"All lines are busy: the {server.name} at {server.address} has no free place, or is still starting."
+    )
+    return Notice(
+        "warning", server.role, message, "It is tried again every few seconds until a place is free."
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a server could not be used, in words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "the connection failed"
 
 
 class Dependent(FrameProcessor):
@@ -65,6 +82,10 @@ class Dependent(FrameProcessor):
         self.outage: Notice | None = None
         self._register_event_handler("on_outage")
         self._register_event_handler("on_recovered")
+
+    @property
+    def server(self) -> Server:
+        return self._server
 
     @property
     def role(self) -> Role:
@@ -136,4 +157,4 @@ class HttpDependent(Dependent):
                     return full(self._server), "it answers 503"
                 return None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return not_answering(self._server), error or type(error).__name__
+            return not_answering(self._server), reason_of(error)

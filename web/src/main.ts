@@ -4,7 +4,7 @@ import "./style.css";
 
 import { announceEvent, announcePhase } from "./announce";
 import { Meter } from "./meter";
-import { isLive, type Phase, PHASE_LABELS } from "./phase";
+import { isLive, label, type Phase } from "./phase";
 import { Session, type State } from "./session";
 import { AlertsView } from "./view/alerts";
 import { DevicesView } from "./view/devices";
@@ -73,7 +73,7 @@ function renderControls(state: State): void {
   const idle = state.phase === "offline";
   connect.hidden = !idle;
   phaseLabel.hidden = idle;
-  phaseLabel.textContent = PHASE_LABELS[state.phase];
+  phaseLabel.textContent = label(state.phase, state.deafness ?? (state.muted ? "muted" : null));
   hangUp.hidden = idle;
   hangUp.lastElementChild!.textContent = open ? "Disconnect" : "Cancel";
   mute.hidden = !open || !state.hasMicrophone;

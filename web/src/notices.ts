@@ -1,6 +1,7 @@
 /** The banners on show: at most one per service, and the bot's latest error. */
 
 import type { BotEvent, Level } from "./events";
+import type { Deafness } from "./phase";
 
 export interface Banner {
   readonly key: string;
@@ -12,6 +13,7 @@ export interface Banner {
 }
 
 const ERROR_KEY = "bot-error";
+const RECOGNISER = "asr";
 
 const SERVICE_NAMES: Readonly<Record<string, string>> = {
   asr: "speech recogniser",
@@ -35,6 +37,14 @@ export function applyNotice(banners: readonly Banner[], event: BotEvent): readon
     default:
       return banners;
   }
+}
+
+/** Return why the bot cannot hear, after `event`: it has no free place for the caller, or no recogniser. */
+export function hearing(before: Deafness, event: BotEvent): Deafness {
+  if (event.kind === "notice" && event.notice.service === RECOGNISER) {
+    return event.notice.level === "warning" ? "busy" : "lost";
+  }
+  return event.kind === "notice-cleared" && event.service === RECOGNISER ? null : before;
 }
 
 /** Take a banner away. */

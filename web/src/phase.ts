@@ -25,6 +25,8 @@ const LINK: Moves = { connecting: "connecting", lost: "reconnecting", closed: "o
  * The bot reports an interruption whenever the user's turn begins, also when it had nothing to say: only one that
  * cuts off speech is shown as such, or a reply that was not at its end (`cut-off`), though the bot drew breath just then.
  * `overlapping` is the moment between the two reports.
+ *
+ * Only a reply that was begun is waited for: a cough, or a word that silences the bot, is followed by none.
  */
 const MOVES: Readonly<Record<Phase, Moves>> = {
   offline: { connecting: "connecting", lost: "reconnecting" },
@@ -34,14 +36,14 @@ const MOVES: Readonly<Record<Phase, Moves>> = {
     ...LINK,
     "cut-off": "interrupted",
     "user-started": "hearing",
-    "user-stopped": "thinking",
     "reply-started": "thinking",
     "speech-started": "speaking",
   },
   hearing: {
     ...LINK,
     "cut-off": "interrupted",
-    "user-stopped": "thinking",
+    "user-stopped": "listening",
+    "reply-started": "thinking",
     "speech-started": "overlapping",
   },
   thinking: {
@@ -67,7 +69,7 @@ const MOVES: Readonly<Record<Phase, Moves>> = {
   },
   interrupted: {
     ...LINK,
-    "user-stopped": "thinking",
+    "user-stopped": "listening",
     "reply-started": "thinking",
     "speech-started": "speaking",
     "nothing-came": "listening",
@@ -84,7 +86,7 @@ export function isLive(phase: Phase): boolean {
   return phase !== "offline" && phase !== "connecting" && phase !== "reconnecting";
 }
 
-/** Tell whether the page waits for the bot to say something, which may never come (a cough, noise). */
+/** Tell whether the page waits for the bot to say something, which may never come. */
 export function isWaiting(phase: Phase): boolean {
   return phase === "thinking" || phase === "interrupted";
 }
@@ -100,3 +102,13 @@ export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   overlapping: "Hearing you",
   interrupted: "Interrupted",
 };
+
+/** Why the bot does not hear the user, though the conversation is open. */
+export type Deafness = "busy" | "lost" | "muted" | null;
+
+const DEAF_LABELS = { busy: "All lines are busy", lost: "Cannot hear you", muted: "Muted" } as const;
+
+/** Return what the page says of itself: it listens only where somebody does. */
+export function label(phase: Phase, deafness: Deafness): string {
+  return phase === "listening" && deafness ? DEAF_LABELS[deafness] : PHASE_LABELS[phase];
+}

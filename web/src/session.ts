@@ -4,12 +4,12 @@ import { Call, probe } from "./connection";
 import type { BotEvent, TurnMetrics } from "./events";
 import { record } from "./latency";
 import { Microphone } from "./microphone";
-import { applyNotice, type Banner, dismiss } from "./notices";
-import { advance, isLive, isWaiting, type Phase, type Signal } from "./phase";
+import { applyNotice, type Banner, dismiss, hearing } from "./notices";
+import { advance, type Deafness, isLive, isWaiting, type Phase, type Signal } from "./phase";
 import { type Problem, ProblemError } from "./problems";
 import { addTyped, apply, EMPTY, endSession, type Transcript, wasCutOff } from "./transcript";
 
-/** A turn that brings nothing for this long (a cough, noise) is taken back. */
+/** A reply that brings nothing for this long is waited for no more. */
 const NOTHING_CAME_MS = 8_000;
 const LONGEST_RETRY_SECONDS = 10;
 const MAX_TEXT = 2_000;
@@ -24,6 +24,8 @@ export interface State {
   readonly retryIn: number | null;
   readonly muted: boolean;
   readonly hasMicrophone: boolean;
+  /** Why the bot cannot hear the user, muted or not. */
+  readonly deafness: Deafness;
 }
 
 const INITIAL: State = {
@@ -35,6 +37,7 @@ const INITIAL: State = {
   retryIn: null,
   muted: false,
   hasMicrophone: false,
+  deafness: null,
 };
 
 export interface SessionHandlers {
@@ -156,7 +159,7 @@ export class Session {
   private endCall(remark: string): void {
     clearTimeout(this.waitTimer);
     this.handlers.onBotAudio(null);
-    this.update({ transcript: endSession(this.current.transcript, remark), banners: [] });
+    this.update({ transcript: endSession(this.current.transcript, remark), banners: [], deafness: null });
   }
 
   // ---------------------------------------------------------------------------------------- retrying
@@ -198,11 +201,12 @@ export class Session {
   // ------------------------------------------------------------------------------------------- state
 
   private report(event: BotEvent): void {
-    const { transcript: before, banners, turns } = this.current;
+    const { transcript: before, banners, turns, deafness } = this.current;
     const transcript = apply(before, event);
     this.update({
       transcript,
       banners: applyNotice(banners, event),
+      deafness: hearing(deafness, event),
       turns: event.kind === "turn-metrics" ? record(turns, event.metrics) : turns,
     });
     this.signal(wasCutOff(before, transcript) ? "cut-off" : event.kind);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { announceEvent, announcePhase } from "../src/announce";
 import type { BotEvent, Level } from "../src/events";
-import { applyNotice, type Banner, dismiss } from "../src/notices";
+import { applyNotice, type Banner, dismiss, hearing } from "../src/notices";
 import { insecureOrigin, microphoneProblem, refused, unreachable } from "../src/problems";
 
 const notice = (service: string, message: string, level: Level = "error"): BotEvent => ({
@@ -30,6 +30,14 @@ describe("banners", () => {
 
   test("a service that was never gone is not announced as back", () => {
     expect(play({ kind: "notice-cleared", service: "llm" })).toEqual([]);
+  });
+
+  test("without a recogniser, or a free place of it, the bot does not hear; another service takes nothing away", () => {
+    expect(hearing(null, notice("asr", "no free place", "warning"))).toBe("busy");
+    expect(hearing("busy", notice("asr", "not answering"))).toBe("lost");
+    expect(hearing(null, notice("tts", "not answering"))).toBe(null);
+    expect(hearing("busy", { kind: "notice-cleared", service: "tts" })).toBe("busy");
+    expect(hearing("busy", { kind: "notice-cleared", service: "asr" })).toBe(null);
   });
 
   test("an error of the bot stands until it speaks again", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { advance, isLive, isWaiting, type Phase, PHASE_LABELS, type Signal } from "../src/phase";
+import { advance, isLive, isWaiting, label, type Phase, PHASE_LABELS, type Signal } from "../src/phase";
 
 function walk(start: Phase, ...signals: Signal[]): Phase[] {
   return signals.map((signal) => (start = advance(start, signal)));
@@ -22,7 +22,7 @@ describe("phase", () => {
       "connecting",
       "listening",
       "hearing",
-      "thinking",
+      "listening",
       "thinking",
       "speaking",
       "listening",
@@ -36,7 +36,7 @@ describe("phase", () => {
 
   test("an interruption outlasts the end of the bot's audio and ends with the user's turn", () => {
     const phases = walk("interrupted", "speech-stopped", "reply-ended", "user-stopped");
-    expect(phases).toEqual(["interrupted", "interrupted", "thinking"]);
+    expect(phases).toEqual(["interrupted", "interrupted", "listening"]);
   });
 
   test("the interruption every user turn begins with is not shown when the bot was silent", () => {
@@ -52,6 +52,20 @@ describe("phase", () => {
   test("a bot that may not be interrupted goes on speaking", () => {
     expect(walk("speaking", "user-started", "user-stopped")).toEqual(["overlapping", "speaking"]);
     expect(walk("speaking", "user-started", "speech-stopped")).toEqual(["overlapping", "hearing"]);
+  });
+
+  test("what brings no request is followed by no thinking, and what brings one is, whenever it begins", () => {
+    expect(walk("listening", "user-started", "user-stopped")).toEqual(["hearing", "listening"]);
+    expect(walk("speaking", "interrupted", "user-stopped").at(-1)).toBe("listening");
+    expect(walk("listening", "user-started", "reply-started", "user-stopped").at(-1)).toBe("thinking");
+  });
+
+  test("it listens only where somebody does", () => {
+    expect(label("listening", null)).toBe("Listening");
+    expect(label("listening", "busy")).toBe("All lines are busy");
+    expect(label("listening", "lost")).toBe("Cannot hear you");
+    expect(label("listening", "muted")).toBe("Muted");
+    expect(label("speaking", "busy")).toBe("Speaking");
   });
 
   test("typing over the bot's speech interrupts it and then waits for the answer", () => {

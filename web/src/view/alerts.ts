@@ -58,7 +58,9 @@ export class AlertsView {
   }
 
   private banner(banner: Banner): HTMLElement {
-    const box = alertBox(banner.level, banner.message, "", banner.hint);
+    // What mends an error is a command; what is said of a warning is a sentence.
+    const [advice, command] = banner.level === "error" ? ["", banner.hint] : [banner.hint, ""];
+    const box = alertBox(banner.level, banner.message, advice, command);
     const close = button("×", "close", () => this.actions.dismiss(banner.key));
     close.setAttribute("aria-label", "Dismiss");
     box.append(close);

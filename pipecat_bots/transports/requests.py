@@ -1,0 +1,169 @@
+"""What a runner's HTTP routes are asked: a body that is none of theirs is answered with what they take."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+from aiortc import RTCSessionDescription
+from aiortc.sdp import SessionDescription, candidate_from_sdp
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BYTES = 256 * 1024
+"""Of a request; an offer has a few thousand."""
+
+
+class Start(BaseModel):
+    """The body of `POST /start`."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    transport: str | None = None
+    body: Any = None
+    createDailyRoom: bool | None = None  # noqa: N815
+    dailyRoomProperties: dict[str, Any] | None = None  # noqa: N815
+    dailyMeetingTokenProperties: dict[str, Any] | None = None  # noqa: N815
+    enableDefaultIceServers: bool | None = None  # noqa: N815
+
+
+class Offer(BaseModel):
+    """The body of `POST /api/offer`, and of the same path below a session."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    sdp: str
+    type: Literal["offer"]
+    pc_id: str | None = None
+    restart_pc: bool | None = None
+
+    @field_validator("sdp")
+    @classmethod
+    def _describes_a_call(cls, sdp: str) -> str:
+        """Read the description as the connection will. Raises ValueError."""
+        RTCSessionDescription(sdp=sdp, type="offer")
+        try:
+            session = SessionDescription.parse(sdp)
+        except (ValueError, IndexError, KeyError, AttributeError, AssertionError, TypeError):
+            raise ValueError("it is no session description") from None
+        if not session.media:
+            raise ValueError("it offers no media")
+        for media in session.media:
+            if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
+                raise ValueError("it has no ICE credentials")
+            if media.dtls is None or not media.dtls.fingerprints:
+                raise ValueError("it has no DTLS fingerprint")
+        return sdp
+
+
+class Candidate(BaseModel):
+    """One address at which a caller may be found; an empty one says that there are no more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    candidate: str
+    sdp_mid: str
+    sdp_mline_index: int
+
+    @field_validator("candidate")
+    @classmethod
+    def _is_one(cls, candidate: str) -> str:
+        """Read the candidate as the connection will. Raises ValueError."""
+        if candidate:
+            try:
+                candidate_from_sdp(candidate)
+            except (ValueError, IndexError, AssertionError):
+                raise ValueError("it is no ICE candidate") from None
+        return candidate
+
+
+class Candidates(BaseModel):
+    """The body of `PATCH /api/offer`, and of the same path below a session."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    pc_id: str
+    candidates: list[Candidate] = []
+
+
+_OFFER = re.compile(r"^(/sessions/[^/]+)?/api/offer/?$")
+_ROUTES: tuple[tuple[str, re.Pattern[str], type[BaseModel]], ...] = (
+    ("POST", re.compile(r"^/start/?$"), Start),
+    ("POST", _OFFER, Offer),
+    ("PATCH", _OFFER, Candidates),
+)
+
+
+class CheckedBodies:
+    """ASGI middleware: requests of these routes go on when their bodies are what the routes take.
+
+    An empty body of `/start` is one with every default. Others get 400 (no JSON), 413 or 422, and a sentence.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        model = _model(scope)
+        if model is None:
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if problem := _problem(model, body):
+            status, detail = problem
+            await JSONResponse({"detail": detail}, status)(scope, receive, send)
+            return
+        await self._app(scope, _again(body, receive), send)
+
+
+def _model(scope: Scope) -> type[BaseModel] | None:
+    if scope["type"] != "http":
+        return None
+    method, asked = scope["method"], scope["path"]
+    return next((model for verb, path, model in _ROUTES if verb == method and path.match(asked)), None)
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return the body, or its beginning where it is too long."""
+    body, more = b"", True
+    while more and len(body) <= MOST_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, and then what follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _problem(model: type[BaseModel], body: bytes) -> tuple[int, str] | None:
+    """Return the status and the sentence that refuse a body; None where it is taken."""
+    if len(body) > MOST_BYTES:
+        return 413, f"The request is larger than {MOST_BYTES // 1024} KiB."
+    if not body.strip() and model is Start:
+        return None
+    try:
+        model.model_validate(json.loads(body))
+    except ValidationError as error:
+        return 422, _sentence(error)
+    except (ValueError, RecursionError):
+        return 400, "The request is no JSON."
+    return None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Return what is wrong with a body, name by name, without its values."""
+    parts = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(map(str, each["loc"])) or "body"
+        parts.append(f"{name}: {each['msg']}")
+    return "; ".join(parts) + "."
