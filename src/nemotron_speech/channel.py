@@ -15,8 +15,8 @@ class ChannelClosed(Exception):
     """The other side is gone; there is nobody to tell."""
 
 
-class CallerFinished(ChannelClosed):
-    """The other side sends nothing more, and may still read: a connection that is closed by half."""
+class HalfClosed(ChannelClosed):
+    """The other side says nothing any more, and still hears what it is told."""
 
 
 class Channel(Protocol):

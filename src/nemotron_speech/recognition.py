@@ -11,7 +11,7 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import CallerFinished, Channel
+from nemotron_speech.channel import Channel, HalfClosed
 from nemotron_speech.edge import (
     Callers,
     Converse,
@@ -51,7 +51,7 @@ class AsrService:
                 return place.audio(heard.pcm) if isinstance(heard, Audio) else place.reset(heard)
 
             place.outbox.put(machine.ready(("eou",) if self.runner.engine.info.marks_end else ()))
-            with suppress(CallerFinished):
+            with suppress(HalfClosed):
                 await channel.listen(take, place.room)
             await place.settled()
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.channel import CallerFinished, ChannelClosed, Room, Take
+from nemotron_speech.channel import ChannelClosed, HalfClosed, Room, Take
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
@@ -26,6 +26,8 @@ LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 VERSION = "13"
 _MAX_WAITING_BYTES = 64 * 1024
 """Messages that may wait for a conversation that is busy before its socket is not read any more."""
+_PROBES_S = (0.0, 0.1, 0.5)
+"""After the end of what a caller sends: when it is found out whether it still reads."""
 _CLOSE_TIMEOUT_S = 5.0
 """How long a caller may take to answer the good-bye."""
 _CLOSE_UNHEARD_TIMEOUT_S = 1.0
@@ -47,12 +49,12 @@ class WebSocketChannel(asyncio.Protocol):
         self._failure: Exception | None = None
         self._news: asyncio.Future[None] | None = None
         self._closing = False
-        self._finished = False
-        """Whether the caller has closed its half of the connection."""
         self._reading = True
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        self._at_end = False
+        """Whether the caller has closed its half of the connection."""
         self._heard = True
 
     @classmethod
@@ -76,7 +78,7 @@ class WebSocketChannel(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        return self._closing or self._finished
+        return self._closing or self._at_end
 
     # --------------------------------------------------------------------------------- to hear
 
@@ -113,13 +115,13 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     async def _more(self) -> None:
-        """Return when there may be something new. Raises ChannelClosed, CallerFinished."""
+        """Return when there may be something new. Raises ChannelClosed, HalfClosed."""
         if self._failure is not None:
             raise self._failure
         if self._closing:
             raise ChannelClosed
-        if self._finished:
-            raise CallerFinished
+        if self._at_end:
+            raise HalfClosed
         self._read(True)
         self._news = self._loop.create_future()
         await self._news
@@ -166,7 +168,7 @@ class WebSocketChannel(asyncio.Protocol):
         if not self._closing:
             self._transport.write(plain_frame(code.to_bytes(2) + reason.encode(), CLOSE))
             self._end()
-            if self._finished:
+            if self._at_end:
                 self._transport.close()  # it cannot answer; what was written still goes out
             with suppress(TimeoutError):
                 unheard = isinstance(self._failure, TooLarge)
@@ -251,10 +253,20 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     def eof_received(self) -> bool:
-        """The caller sends no more; keep the connection for what it is still to be told."""
-        self._finished = True
+        """The caller has closed its half: it may still wait for an answer to what it said."""
+        self._at_end = True
         self._tell()
+        for delay_s in _PROBES_S:
+            self._loop.call_later(delay_s, self._probe)
         return not self._closing
+
+    def _probe(self) -> None:
+        """Tell a caller that has closed its half from one that is gone: its system resets what is sent to it.
+
+        Nothing is read any more, so the reset of one ping is seen when the next one is written.
+        """
+        if not self._closing:
+            self._transport.write(plain_frame(b"", PING))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()

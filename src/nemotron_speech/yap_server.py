@@ -15,7 +15,7 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.audio import RateChange
-from nemotron_speech.channel import CallerFinished, Channel
+from nemotron_speech.channel import Channel, HalfClosed
 from nemotron_speech.edge import asgi, errors_as_json
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
@@ -81,7 +81,7 @@ async def _listen(channel: Channel, machine: YapServer, place: Place, rate: Rate
         return True
 
     async def listen() -> None:
-        with suppress(CallerFinished):
+        with suppress(HalfClosed):
             await channel.listen(take, place.room)
         closed.set()
 

@@ -26,9 +26,9 @@ async def heard(stranger: Stranger) -> tuple[list[dict[str, Any]], int]:
     """Return what comes until the good-bye, and its code."""
     messages = []
     async with asyncio.timeout(PATIENCE_S):
-        while (came := await stranger.read())[0] == TEXT:
-            messages.append(json.loads(came[1]))
-    assert came[0] == CLOSE
+        while (came := await stranger.read())[0] != CLOSE:
+            if came[0] == TEXT:
+                messages.append(json.loads(came[1]))
     return messages, int.from_bytes(came[1])
 
 
