@@ -279,6 +279,12 @@ class Judge:
         self.findings.faults.append(f"{self._lesson.name}, {at - self._record.began:.1f} s: {what}")
 
 
+def lost(lesson: Lesson, why: str) -> Findings:
+    """Return what a call came to that could not be made, or not to its end."""
+    turns = sum(isinstance(step, Answer | Begun) for step in lesson.steps)
+    return Findings(calls=1, turns=turns, faults=[f"{lesson.name}: {why}"])
+
+
 def speculated(call: Call) -> Mapping[str, int]:
     """Return the bot's own count of what came of its speculations."""
     reports: list[Any] = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.outside.judging import Findings, Judge
+from benchmarks.outside.judging import Findings, Judge, lost
 from benchmarks.outside.lessons import GREETING, MS_PER_CHARACTER, Lesson, interrupted, ordinary, split
 from benchmarks.outside.plan import Asked, Call, Record, Said
 from benchmarks.outside.sound import FRAME, RATE, Track
@@ -153,6 +153,14 @@ def test_a_pause_of_the_speaker_is_no_end() -> None:
     assert (found.answered, found.contexts_right, found.spoke_over) == (1, 1, 0)
     found = judged([*HELLO, (4.9, 0.2, 1700.0), *spoken(lesson, 0, 6.0)], [both], lesson, [parts])
     assert found.spoke_over == 1
+
+
+def test_a_call_that_fails_is_one_without_answers() -> None:
+    found = lost(LONG, "no bot-ready within 20 s")
+    whole = barged_in()
+    assert (found.calls, found.greeted, found.answered) == (1, 0, 0)
+    assert found.turns == whole.turns + 1  # the three short ones were not said in that
+    assert found.faults == ["interrupted: no bot-ready within 20 s"]
 
 
 def test_findings_add_up() -> None:
