@@ -2,8 +2,8 @@
 
 Fifty times a second a piece of the caller's audio comes, and one of the bot's goes. In Pipecat each goes
 through every processor of the pipeline, and each step is queued for a task, told to all observers and made
-into a line for the log. Here audio ends where the last one has heard it, and goes from one processor to the next
-without being announced (docs/decisions/cost-of-a-call.md).
+into a line for the log. Here audio ends where the last one has heard it, and goes from one processor to the
+next without being announced (docs/decisions/cost-of-a-call.md).
 """
 
 from __future__ import annotations

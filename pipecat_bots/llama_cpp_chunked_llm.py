@@ -39,6 +39,7 @@ from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
 from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
+from pipecat_bots.model.chat_adapter import ChatAdapter
 from pipecat_bots.model.handshake import CHUNKED, GUESSED, Handshake, Haste, Strategy
 from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
@@ -81,6 +82,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     """
 
     Settings = LlamaCppLLMSettings
+    adapter_class = ChatAdapter
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
 from pipecat_bots.peers.dependence import Dependent, Notice
-from pipecat_bots.process import configure_logging, sessions
+from pipecat_bots.process import configure_logging, sessions, sweeper
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
 from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
@@ -166,7 +166,7 @@ async def run_session(
     """Run one caller's session until it ends."""
     settings = BotSettings()
     configure_logging(settings)
-    # Two models are loaded, for tens of milliseconds: not on the event loop that serves other callers.
+    # Where nothing has warmed up, two models are loaded: not on the event loop that serves other callers.
     listening = await asyncio.to_thread(lambda: Listening(voice_activity(settings), turns(settings)))
     transport = await create_transport(runner_args, transport_params())
     async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
@@ -176,6 +176,7 @@ async def run_session(
             await session.run()
         finally:
             sessions.discard(session)
+            sweeper.call_ended()
 
 
 def warm_up() -> None:
@@ -218,6 +219,7 @@ class Session:
         self._tools = tools
         self._present = False
         self._greeted = False
+        self._awaited = False
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer(listening.vad)
@@ -234,6 +236,11 @@ class Session:
         finally:
             await self._metrics.close()
             logger.info(f"session {self._args.session_id} ends")
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the user has said something and not been answered yet."""
+        return self._awaited
 
     async def stop(self) -> None:
         """End the session now."""
@@ -340,10 +347,12 @@ class Session:
             await self._greet()
 
     async def _on_turn_started(self, *_: Any) -> None:
+        self._awaited = False
         self._lost_recogniser.turn_started()
         await self._idle_user.spoke()
 
     async def _on_turn_stopped(self, *_: Any) -> None:
+        self._awaited = True
         await self._lost_recogniser.turn_stopped()
 
     async def _on_user_idle(self, *_: Any) -> None:
@@ -364,6 +373,7 @@ class Session:
             await self._worker.queue_frame(AnnouncementFrame(text, append_to_context=False))
 
     async def _report(self, metrics: TurnMetrics) -> None:
+        self._awaited = False
         await self._tell(metrics.message())
 
     async def _greet(self) -> None:

@@ -18,15 +18,19 @@ from pipecat_bots.lean_waits import wait_in_place
 from pipecat_bots.peers.jitter import keep_nothing_back
 from pipecat_bots.peers.webrtc_audio import make_lean
 from pipecat_bots.settings import BotSettings, read_settings
+from pipecat_bots.sweeper import Sweeper, settle
 from pipecat_bots.watching.client_page import mount_client
 
 
-class Stoppable(Protocol):
+class Running(Protocol):
+    @property
+    def is_awaited(self) -> bool: ...
     async def stop(self) -> None: ...
 
 
-sessions: set[Stoppable] = set()
+sessions: set[Running] = set()
 """The sessions of this process; a runner serves them all from one event loop."""
+sweeper = Sweeper(lambda: any(session.is_awaited for session in sessions))
 
 
 def serve(warm_up: Callable[[], None]) -> None:
@@ -48,6 +52,7 @@ def serve(warm_up: Callable[[], None]) -> None:
     keep_nothing_back()
     make_lean()
     wait_in_place()
+    settle()
     app.add_middleware(_Process)
     mount_client(app)
     main()

@@ -156,8 +156,8 @@ class BotSettings(BaseSettings):
         default=0.1,
         ge=0.06,
         le=0.5,
-        description="How long before it is heard speech is given to the transport: with less the bot falls "
-        "silent sooner, with more a busy machine leaves no gaps in it.",
+        description="How long before it is heard speech is given to the transport at least: with less the bot "
+        "falls silent sooner. It grows to 0.15 on a machine that is late, so that no gaps come into it.",
     )
     bot_mute_greeting: bool = Field(
         default=False,

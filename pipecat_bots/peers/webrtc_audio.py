@@ -3,21 +3,26 @@
 Pipecat's outgoing track hands aiortc 10 ms at a time, half a packet: each is a timer, a level, and a way to
 an encoder's thread and back, a hundred times a second, and half of them give no packet. It also asks for the
 next piece when 10 ms are left: an event loop that is later than that puts silence into the middle of a word.
-aiortc's decoding thread makes a task on the event loop for every packet that it has decoded. `make_lean` puts
-the two pieces of this file into their places; the tests fail when those are none any more.
+aiortc's decoding thread makes a task on the event loop for every packet that it has decoded, each in stereo;
+how loud a packet is it finds out in a loop of Python's over all samples. `make_lean` puts the pieces of this
+file into their places; the tests fail when those are none any more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 from collections import deque
 from fractions import Fraction
 from typing import Any
 
-from aiortc import MediaStreamTrack, rtcrtpreceiver
+import numpy as np
+from aiortc import MediaStreamTrack, rtcrtpreceiver, rtp
 from aiortc.codecs import get_decoder
+from aiortc.codecs.base import Decoder
+from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import AudioFrame
@@ -52,6 +57,7 @@ class VoiceTrack(MediaStreamTrack):
         self._more = asyncio.Event()
         self._began: float | None = None
         self._pts = 0
+        self._tick = Fraction(1, sample_rate)
 
     def add_audio_bytes(self, audio: bytes) -> asyncio.Future[bool]:
         """Say something after the rest; the future's result comes when there is room for more."""
@@ -97,7 +103,7 @@ class VoiceTrack(MediaStreamTrack):
     def _frame(self, audio: bytes) -> AudioFrame:
         frame = AudioFrame(format="s16", layout="mono", samples=self._samples)
         frame.planes[0].update(audio)
-        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._pts, Fraction(1, self._rate)
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._pts, self._tick
         self._pts += self._samples
         return frame
 
@@ -116,7 +122,7 @@ def decode(
     while (next_ := encoded.get()) is not None:
         codec, packet = next_
         if decoder is None or codec.name != name:
-            name, decoder = codec.name, get_decoder(codec)
+            name, decoder = codec.name, _decoder(codec)
         try:
             frames = decoder.decode(packet)
         except FFmpegError as error:
@@ -128,9 +134,24 @@ def decode(
     loop.call_soon_threadsafe(decoded.put_nowait, None)
 
 
+def _decoder(codec: RTCRtpCodecParameters) -> Decoder:
+    decoder = get_decoder(codec)
+    if isinstance(decoder, OpusDecoder):
+        decoder.codec.layout = "mono"
+    return decoder
+
+
+def level_dbov(frame: AudioFrame) -> int:
+    """Return how loud a frame of mono PCM16 is: -127 to 0 dB of the loudest (RFC 6465, appendix A)."""
+    samples = np.frombuffer(bytes(frame.planes[0]), np.int16)[: frame.samples]
+    rms = math.sqrt(float(np.dot(samples.astype(np.float64), samples)) / max(1, frame.samples)) / 32767
+    return -127 if rms == 0 else round(min(0.0, max(-127.0, 20 * math.log10(rms))))
+
+
 def make_lean() -> None:
-    """Have the WebRTC connections made from now on use `VoiceTrack` and `decode`."""
+    """Have the WebRTC connections made from now on use `VoiceTrack`, `decode` and `level_dbov`."""
     from pipecat.transports.smallwebrtc import transport
 
     transport.RawAudioTrack = VoiceTrack  # type: ignore[assignment, misc]
     rtcrtpreceiver.decoder_worker = decode
+    rtp.compute_audio_level_dbov = level_dbov

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipecat.frames.frames import EndFrame, Frame, OutputAudioRawFrame, TTSAudioRawFrame, TTSStoppedFrame
 
-from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S, PIECE_S, Reel
+from pipecat_bots.interruptions.playout import (
+    HALF_S,
+    LEAD_S,
+    LONGEST_HOLD_S,
+    MOST_LEAD_S,
+    PIECE_S,
+    SPARE_S,
+    TAIL_S,
+    Lateness,
+    Reel,
+)
 
 RATE = 16000
 PIECE = round(RATE * PIECE_S)
@@ -127,6 +137,80 @@ def test_a_late_sound_is_not_hurried() -> None:
     pop_all(reel, 0.0)
     reel.add(sound(0, RATE))
     assert len(samples(pop_all(reel, 3.0))) == round(LEAD_S * RATE)
+
+
+def test_sound_that_nothing_follows_is_brought_out_by_a_little_silence_once() -> None:
+    reel = Reel()
+    reel.add(sound(1, 2 * PIECE + 10))
+    played = samples(play(reel, 0.0, 3.0))
+    assert played == [*range(1, 2 * PIECE + 11), *[0] * round(TAIL_S * RATE)]
+    assert reel.wait_s(3.0) is None
+
+
+def test_the_end_of_an_utterance_is_brought_out_by_the_transport_itself() -> None:
+    reel = Reel()
+    reel.add(sound(1, PIECE + 10))
+    reel.add(TTSStoppedFrame())
+    assert samples(play(reel, 0.0, 3.0)) == list(range(1, PIECE + 11))
+
+
+def gaps(reel: Reel, late_s: float, seconds: float) -> list[float]:
+    """Play on a machine that is late at every second call; return when silence came between sounds."""
+    now, heard_until, found, calls = 0.0, 0.0, [], 0
+    while now < seconds:
+        for piece in pop_all(reel, now):
+            assert isinstance(piece, OutputAudioRawFrame)
+            if now - heard_until > 1e-3:
+                found.append(now)
+            heard_until = max(now, heard_until) + len(piece.audio) / 2 / RATE
+        wait_s = reel.wait_s(now)
+        assert wait_s is not None
+        calls += 1
+        late = late_s if calls % 2 else 0.0
+        now += wait_s + late
+        reel.woke(late, now)
+    return found
+
+
+def test_a_machine_within_the_lead_leaves_no_gap() -> None:
+    reel = Reel()
+    reel.add(sound(0, 10 * RATE))
+    assert gaps(reel, LEAD_S - PIECE_S, 5.0) == []
+
+
+def test_the_lead_grows_at_once_with_what_a_machine_is_late_and_leaves_no_second_gap() -> None:
+    reel = Reel()
+    reel.add(sound(0, 20 * RATE))
+    (surprise,) = gaps(reel, MOST_LEAD_S - PIECE_S - 0.001, 10.0)
+    assert surprise < 0.5
+
+
+def test_the_lead_has_a_bound_and_is_forgotten_slowly() -> None:
+    reel = Reel()
+    assert reel.lead_s(0.0) == LEAD_S
+    reel.woke(0.02, 0.0)
+    assert reel.lead_s(0.0) == LEAD_S, "that much is in it"
+    reel.woke(LEAD_S - SPARE_S + 0.03, 0.0)
+    assert math.isclose(reel.lead_s(0.0), LEAD_S + 0.03)
+    reel.woke(2.0, 1.0)
+    assert reel.lead_s(1.0) == MOST_LEAD_S
+    assert reel.lead_s(60.0) < MOST_LEAD_S
+    assert reel.lead_s(120.0) == LEAD_S
+
+
+def test_lateness_is_the_latest_and_halves() -> None:
+    lateness = Lateness()
+    lateness.note(0.08, 0.0)
+    lateness.note(0.01, HALF_S)
+    assert math.isclose(lateness.expected_s(HALF_S), 0.04)
+    lateness.note(0.06, HALF_S)
+    assert math.isclose(lateness.expected_s(2 * HALF_S), 0.03)
+
+
+def test_a_lead_that_was_asked_for_is_the_least() -> None:
+    reel = Reel(lead_s=0.3)
+    reel.woke(5.0, 0.0)
+    assert reel.lead_s(0.0) == 0.3
 
 
 STEPS = st.lists(  # samples to add, hundredths of a second to wait
