@@ -137,11 +137,12 @@ async def measure(design: str, turns: int, folder: Path) -> Run:
         await caller.until("bot-stopped-speaking")
         for turn in track(range(turns), description=f"{design:>34}"):
             await asyncio.sleep(0.7)
-            await _one_turn(run, caller, clips[turn % len(clips)])
+            await answered(run, caller, clips[turn % len(clips)])
     return run
 
 
-async def _one_turn(run: Run, caller: Caller, clip: Clip) -> None:
+async def answered(run: Run, caller: Caller, clip: Clip) -> None:
+    """Say a clip, wait until the answer to it is over, and note how long it took to come."""
     loop = asyncio.get_running_loop()
     began, since = loop.time(), len(caller.events)
     said = await caller.say(clip)

@@ -99,6 +99,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._foresight = Foresight(same_words)
         self._asked: dict[str, float] = {}
         """Ids of the soft resets in the silence that goes on, and how long it had lasted, in milliseconds."""
+        self._knows_soft_resets = True
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
         self._piece = b""
         """The newest audio, until it is enough to be sent."""
@@ -210,11 +211,16 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._note_piece()
         await self._pump()
         async with self._sending:
-            if self._socket is not None and not self._client.pending:
+            if self._may_ask:
                 id, message = self._client.reset(finalize=False)
                 self._asked[id] = self._foresight.silence_ms
                 self._foresight.asked()
                 await self._send(message)
+
+    @property
+    def _may_ask(self) -> bool:
+        connected = self._socket is not None and self._knows_soft_resets
+        return connected and self._journal.speaking and not self._client.pending
 
     def _reset(self, mark: Mark) -> str:
         id, message = self._client.reset()
@@ -225,6 +231,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         self._client, self._resets = AsrClient(), {}
         self._asked.clear()
         self._foresight.connected()
+        self._knows_soft_resets = True
         while True:
             message = await websocket.recv()
             match self._client.receive(message) if isinstance(message, str) else None:
@@ -284,7 +291,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         return kind(text, self._user_id, time_now_iso8601(), self._language)
 
     async def _final(self, final: Final) -> None:
-        number = self._resets.pop(final.id, 0)
+        number = self._resets.pop(final.id, None)
+        if number is None:
+            await self._cut_in_two(final)
+            return
         self._journal.answered(number)
         is_last = number == self._journal.last_mark
         if is_last:
@@ -297,8 +307,14 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self._handle_transcription(text, True, self._language)
         elif is_last:
             await self._nothing_said()
-            if number and number == self._given_up:
+            if number == self._given_up:
                 await self._call_event_handler("on_unheard")
+
+    async def _cut_in_two(self, final: Final) -> None:
+        """Take the first part of an utterance from a server that takes every reset for a hard one."""
+        self._knows_soft_resets = False
+        if text := final.text.strip():
+            await self.push_frame(self._heard(TranscriptionFrame, text))
 
     async def _nothing_said(self) -> None:
         """Let the turn go on without words."""

@@ -17,12 +17,16 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_start import BaseUserTurnStartStrategy, UserTurnStartedParams
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy, UserTurnStoppedParams
 from pipecat.turns.user_turn_controller import UserTurnController
 
 from pipecat_bots.frames import SilenceFrame, VoiceActivityFrame
+from pipecat_bots.interruptions.barge_in import StopWordsStrategy
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 
+KEPT_SILENT = "—"
+"""The bot's half where the user told it to be silent: what is said next is no part of that."""
 COMMIT_S = 0.5
 """How long an interruption may take through the pipeline; then it is lost."""
 
@@ -116,6 +120,16 @@ class Listener(LLMUserAggregator):
         if params.enable_interruptions and isinstance(self._context, Conversation):
             self._context.committed.clear()
         await super()._on_user_turn_started(controller, strategy, params)
+
+    async def _on_user_turn_stopped(
+        self,
+        controller: UserTurnController,
+        strategy: BaseUserTurnStopStrategy,
+        params: UserTurnStoppedParams,
+    ) -> None:
+        await super()._on_user_turn_stopped(controller, strategy, params)
+        if isinstance(strategy, StopWordsStrategy):
+            self._context.add_message({"role": "assistant", "content": KEPT_SILENT})
 
     async def _push_aggregation(self, *, run_llm: bool = True) -> str:
         """Write the turn behind what it interrupted, which may still be on its way."""

@@ -28,15 +28,18 @@ from pipecat_bots.interruptions.phrases import BESIDE_STOP, Phrases
 class BargeInStrategy(BaseUserTurnStartStrategy):
     """Begin the user's turn with the first sign of a voice, or, while the bot speaks, when it interrupts.
 
-    Until that is known the bot is held. Assent leaves no trace: no turn, no words, no answer.
+    Until that is known the bot is held. Assent leaves no trace: no turn, no words, no answer. A transcript
+    that comes after the turn it belongs to, while that is answered, begins a turn when the bot has spoken.
     """
 
     def __init__(self, assent: Phrases, patience: Patience | None = None) -> None:
         super().__init__()
         self._interjection = Interjection(assent, patience)
+        self._late: list[TranscriptionFrame] = []
 
     async def handle_user_turn_started(self) -> None:
         self._interjection.turn_begins()
+        await self._bring_in_late()
 
     async def handle_user_turn_stopped(self) -> None:
         self._interjection.turn_ends()
@@ -53,6 +56,10 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
                 await self._acknowledge(frame)
             case Verdict.INTERRUPT:
                 await self.trigger_user_turn_started()
+            case Verdict.LATER:
+                await self._put_off(frame)
+        if isinstance(frame, BotStoppedSpeakingFrame):
+            await self._bring_in_late()
         return ProcessFrameResult.STOP if verdict is Verdict.INTERRUPT else ProcessFrameResult.CONTINUE
 
     def _take(self, frame: Frame) -> Verdict:
@@ -80,6 +87,18 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
                 verdict = interjection.bot_stops()
         return verdict
 
+    async def _put_off(self, frame: Frame) -> None:
+        """Take words that come too late out of the conversation until they interrupt nothing."""
+        assert isinstance(frame, TranscriptionFrame)
+        await self.trigger_reset_aggregation()
+        frame.finalized = False
+        self._late.append(frame)
+
+    async def _bring_in_late(self) -> None:
+        late, self._late = self._late, []
+        for frame in late:
+            await self.push_frame(frame)
+
     async def _acknowledge(self, frame: Frame) -> None:
         """Take the words out of the turn that has not begun."""
         assert isinstance(frame, TranscriptionFrame)
@@ -88,42 +107,44 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
 
 
 class StopWordsStrategy(BaseUserTurnStopStrategy):
-    """End a turn that stops the bot, or the answer it prepares, and says no more than "stop".
+    """End a turn that says no more than "stop": it is kept, and never answered.
 
-    It is kept, and gets no answer. Stands before the strategies that would answer it.
+    Stands before the strategies that would answer it.
     """
 
     def __init__(self, stop: Phrases) -> None:
         super().__init__()
         self._stop = stop
         self._with_others = stop | BESIDE_STOP
-        self._bot_acts = self._interrupts = False
-        """Whether the bot speaks, or is about to; whether the turn began then."""
-        self._words: list[str] = []
+        self._words: list[str] | None = None
+        """Of the turn; None outside one."""
 
     async def handle_user_turn_started(self) -> None:
-        self._interrupts, self._words = self._bot_acts, []
-        self._bot_acts = False
+        self._words = []
 
     async def handle_user_turn_stopped(self) -> None:
-        self._bot_acts = bool(self._words) and not self._is_stop(self._words)
-        self._interrupts = False
+        self._words = None
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        words = self._words
+        if words is None:
+            return ProcessFrameResult.CONTINUE
         match frame:
-            case BotStartedSpeakingFrame():
-                self._bot_acts = True
-            case BotStoppedSpeakingFrame():
-                self._bot_acts = False
-            case EagerTranscriptionFrame() if self._is_stop([*self._words, frame.text]):
+            case EagerTranscriptionFrame() if self._is_stop([*words, frame.text]):
                 return ProcessFrameResult.STOP
             case TranscriptionFrame():
-                self._words.append(frame.text)
-                if self._is_stop(self._words):
-                    await self.trigger_user_turn_finalized(confirms_speculation=True)
-                    return ProcessFrameResult.STOP
-        return ProcessFrameResult.CONTINUE
+                words.append(frame.text)
+                await self._end_if_stop(words)
+            case NothingSaidFrame():
+                await self._end_if_stop(words)
+        has_ended = self._words is None
+        return ProcessFrameResult.STOP if has_ended else ProcessFrameResult.CONTINUE
+
+    async def _end_if_stop(self, words: Iterable[str]) -> None:
+        """End the turn, unless the user has begun to speak again."""
+        if self._is_stop(words):
+            await self.trigger_user_turn_finalized(confirms_speculation=True)
 
     def _is_stop(self, words: Iterable[str]) -> bool:
         text = " ".join(words)
-        return self._interrupts and self._with_others.make_up(text) and self._stop.occur_in(text)
+        return self._with_others.make_up(text) and self._stop.occur_in(text)

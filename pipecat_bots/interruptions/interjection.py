@@ -38,6 +38,8 @@ class Verdict(Enum):
     """Somebody listens, and says so: go on."""
     INTERRUPT = auto()
     """The user's turn begins."""
+    LATER = auto()
+    """Words of the turn before, which has ended without them: they wait until the bot has spoken."""
 
 
 class Interjection:
@@ -47,7 +49,8 @@ class Interjection:
         self._assent = assent
         self._patience = patience or Patience()
         self._bot_speaks = self._in_turn = False
-        self._voiced = self._speaking = False
+        self._voiced = self._speaking = self._has_spoken = False
+        """Whether there is a voice now; is one by the detector; was one since the last turn."""
         self._settle()
 
     def _settle(self) -> None:
@@ -65,7 +68,7 @@ class Interjection:
 
     def turn_ends(self) -> None:
         self._settle()
-        self._in_turn = False
+        self._in_turn = self._has_spoken = False
 
     def bot_speaks(self) -> None:
         self._bot_speaks = True
@@ -73,9 +76,9 @@ class Interjection:
     def bot_stops(self) -> Verdict:
         """The bot has nothing left to say: whoever speaks now has the floor."""
         self._bot_speaks = False
-        interrupts = self._held and self._speaking
-        self._settle()
-        return Verdict.INTERRUPT if interrupts else Verdict.NOTHING
+        if not self._held:
+            return self._release(_NOTHING)
+        return self._release(Verdict.INTERRUPT if self._speaking else Verdict.RESUME)
 
     def held(self, left_s: float) -> None:
         """The bot has fallen silent, with so much left to say."""
@@ -101,6 +104,7 @@ class Interjection:
     def speaks(self) -> Verdict:
         """The detector has made up its mind: somebody speaks."""
         self._speaking, self._voiced, self._final_due = True, True, False
+        self._has_spoken = True
         if not self._bot_speaks:
             return Verdict.INTERRUPT
         return _NOTHING if self._held else self._hold()
@@ -115,6 +119,8 @@ class Interjection:
         """A transcript has come; `is_last` if nothing is to follow it."""
         if not text.strip():
             return _NOTHING
+        if self._bot_speaks and not (self._in_turn or self._has_spoken):
+            return Verdict.LATER if is_last else _NOTHING
         if not self._may_be_assent(text, is_last):
             return Verdict.INTERRUPT
         if not is_last or self._speaking:

@@ -7,6 +7,7 @@ from collections import deque
 from enum import Enum, auto
 
 from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
     EndFrame,
     Frame,
@@ -22,8 +23,10 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
-VOICE_HOLD_S = 0.4
-"""A voice is either a beginning or none by then: the detector needs half of it."""
+QUIET_S = 0.1
+"""Without a voice of the user before the bot begins to speak."""
+VOICE_HOLD_S = 1.0
+"""A voice that has come and gone for so long, and was never one to the detector, is noise."""
 
 
 class State(Enum):
@@ -38,8 +41,8 @@ class State(Enum):
 class Gate:
     """Which frames pass, in which order. A machine of values: a frame in, the frames to push out.
 
-    An answer is held from its first frame while it is a speculation, and from its first sound while the user
-    may be about to go on.
+    An answer is held from its first frame while it is a speculation. Any sound that ends a silence of the
+    bot's is held while the user may be about to go on.
     """
 
     def __init__(self) -> None:
@@ -47,7 +50,8 @@ class Gate:
         self._held: deque[Frame] = deque()
         self._speculation: Speculation | None = None
         self._in_answer = False
-        self._sounded = True
+        self._sounded = False
+        """Whether a sound has passed since the bot was silent, or since the answer began."""
         self._voiced = False
         self._for_voice = False
         self._context_id: str | None = None
@@ -55,7 +59,7 @@ class Gate:
         self._void_id: str | None = None
 
     def heard_voice(self, voiced: bool) -> list[Frame]:
-        """The user's newest sound holds a voice, or none."""
+        """There is a voice of the user, or there has been none for a moment."""
         self._voiced = voiced
         return self._release() if not voiced else []
 
@@ -63,6 +67,10 @@ class Gate:
         """The voice has gone on for as long as a turn's beginning takes, and was none."""
         self._voiced = False
         return self._release()
+
+    def fell_silent(self) -> None:
+        """The bot has stopped speaking."""
+        self._sounded = False
 
     def interrupted(self) -> list[Frame]:
         """Everything is void: a speculation that nobody has confirmed is withdrawn with it."""
@@ -171,13 +179,18 @@ class AnswerGate(FrameProcessor):
         self._order = asyncio.Lock()
         """What is released goes before what comes meanwhile: the two are pushed by different tasks."""
         self._waiting: asyncio.Task[None] | None = None
+        self._quiet: asyncio.Task[None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if direction is not FrameDirection.DOWNSTREAM:
+            if isinstance(frame, BotStoppedSpeakingFrame):
+                self._gate.fell_silent()
             await self.push_frame(frame, direction)
         elif isinstance(frame, SystemFrame):
             await self.push_frame(frame, direction)
+            if isinstance(frame, VoiceActivityFrame):
+                await self._on_voice(frame.voiced)
             async with self._order:
                 await self._push(self._on_system(frame))
         else:
@@ -191,8 +204,8 @@ class AnswerGate(FrameProcessor):
 
     def _on_system(self, frame: SystemFrame) -> list[Frame]:
         match frame:
-            case VoiceActivityFrame():
-                return self._gate.heard_voice(frame.voiced)
+            case VoiceActivityFrame() if frame.voiced:
+                return self._gate.heard_voice(True)
             case UserStoppedSpeakingFrame() | EagerEndOfTurnCancelFrame():
                 return self._gate.settled()
             case InterruptionFrame():
@@ -203,6 +216,20 @@ class AnswerGate(FrameProcessor):
         for frame in frames:
             await self.push_frame(frame)
 
+    async def _on_voice(self, voiced: bool) -> None:
+        """Believe a silence when it has lasted."""
+        quiet, self._quiet = self._quiet, None
+        if quiet is not None:
+            await self.cancel_task(quiet)
+        if not voiced:
+            self._quiet = self.create_task(self._quiet_for_a_moment(), "quiet")
+
+    async def _quiet_for_a_moment(self) -> None:
+        await asyncio.sleep(QUIET_S)
+        self._quiet = None
+        async with self._order:
+            await self._push(self._gate.heard_voice(False))
+
     async def _give_up_waiting(self) -> None:
         await asyncio.sleep(VOICE_HOLD_S)
         self._waiting = None
@@ -212,5 +239,6 @@ class AnswerGate(FrameProcessor):
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        if self._waiting is not None:
-            await self.cancel_task(self._waiting)
+        for task in (self._waiting, self._quiet):
+            if task is not None:
+                await self.cancel_task(task)

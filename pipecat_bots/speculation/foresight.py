@@ -171,7 +171,7 @@ class Foresight:
         if silence is None or not silence.probed or not text:
             return
         right_from = silence.right_from(text, self._same)
-        if self._flushes and right_from < inf:
+        if self._flushes and (right_from < inf or silence.asked_ms < 0):
             right_from = 0.0  # it would have been, whenever it had been asked for
         if self.rests and right_from < inf:
             self._known.clear()
@@ -211,5 +211,7 @@ class Foresight:
         if not silence.probed or silence.lasted_ms < 0:
             return False
         if self._flushes:
-            return silence.asked_ms < 0 and silence.lasted_ms >= min(self._believed_from(), TIMES_MS[-1])
+            believed_from = self._believed_from()
+            at = believed_from if believed_from < inf else 0.0
+            return silence.asked_ms < 0 and silence.lasted_ms >= at
         return silence.lasted_ms >= max(0.0, silence.asked_ms + REPEAT_MS)

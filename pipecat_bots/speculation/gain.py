@@ -72,7 +72,12 @@ class Gain:
     @property
     def is_worthwhile(self) -> bool:
         """Whether there was a gain, as far as it is known."""
-        return len(self._gains) < TURNS or fmean(self._gains) >= LEAST_GAIN_S
+        return len(self._gains) < TURNS or self.mean_s >= LEAST_GAIN_S
+
+    @property
+    def mean_s(self) -> float:
+        """What the last turns that were speculated on gained, in seconds."""
+        return fmean(self._gains) if self._gains else 0.0
 
     def _cost(self, took: float) -> float:
         """Return what a withdrawn answer cost one that took so long."""

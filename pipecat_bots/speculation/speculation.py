@@ -146,6 +146,11 @@ class Waste:
         self._gain.turn_began()
 
     @property
+    def gain_s(self) -> float:
+        """How much sooner the last answers that were begun ahead were heard, on the mean, in seconds."""
+        return self._gain.mean_s
+
+    @property
     def share(self) -> float:
         """The part of all work so far that was for nothing."""
         total = self.withdrawn_s + self.confirmed_s

@@ -34,7 +34,7 @@ class Patience:
     lacking_most_ms: float = 2200.0
     trailing_ms: float = 2200.0
     longest_ms: float = 2400.0
-    final_ms: float = 1000.0
+    final_ms: float = 3000.0
     """How long a transcript that does not come keeps a turn that has words."""
 
     def wait_ms(

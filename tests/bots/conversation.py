@@ -54,6 +54,8 @@ from tests.bots.fakes import FakeAsr, FakeLlm, FakeTts, Step, spoken, through
 
 NAMES = ("", "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india")
 """Words that say nothing about whether the turn is over."""
+STOP_WORD = "stop"
+VOCABULARY = (*NAMES, STOP_WORD)
 TOOL_WORD = "india"
 """Whoever says it wants a tool used."""
 
@@ -70,7 +72,7 @@ def user(script: Iterable[Spoken]) -> list[Step]:
         if word.startswith("("):
             steps.append(AnnouncementFrame(word[1:-1], append_to_context=False))
             continue
-        for frame in spoken(word, ms=ms, vocabulary=NAMES):
+        for frame in spoken(word, ms=ms, vocabulary=VOCABULARY):
             steps += [frame, SleepFrame(0.02)]
             if word:
                 voice_ms, quiet_ms = voice_ms + 20, 0
@@ -264,11 +266,13 @@ class Setting:
 
     verdicts: Sequence[float] = (0.9,)
     verdict_s: float = 0.04
-    final_s: float = 0.024
+    final_s: float | Sequence[float] = 0.024
+    """How long the recogniser takes for a final; several are taken in turn."""
     lag_ms: int | Callable[[], int] | None = None
     """Of a plain recogniser (`FakeAsr`)."""
     first_token_s: float = 0.09
     voice_s: float = 0.11
+    ms_per_character: int = 10
     tool_s: float = 0.0
     speculation: float = 1.0
     strategy: Strategy = field(default_factory=streamed)
@@ -304,9 +308,9 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
     line = Loudspeaker()
     async with (
-        FakeAsr(setting.final_s, NAMES, setting.lag_ms) as asr,
+        FakeAsr(setting.final_s, VOCABULARY, setting.lag_ms) as asr,
         NumberedLlm(setting.first_token_s) as llm,
-        FakeTts(setting.voice_s) as tts,
+        FakeTts(setting.voice_s, ms_per_character=setting.ms_per_character) as tts,
     ):
         llm.before_tool = setting.before_tool
         service = (

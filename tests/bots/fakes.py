@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Any, TypeVar
 
 import numpy as np
@@ -127,6 +128,8 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
 class FakeAsr(FakeServer):
     """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
 
+    Several delays of finals are taken in turn.
+
     Args:
         lag_ms: If given, it is a plain one: no ids; words are heard so much audio after they end; a soft
             reset is answered at once and flushes nothing; interims come every 160 ms. A function is asked
@@ -135,16 +138,17 @@ class FakeAsr(FakeServer):
 
     def __init__(
         self,
-        final_delay_s: float = 0.0,
+        final_delay_s: float | Sequence[float] = 0.0,
         vocabulary: Sequence[str] = WORDS,
         lag_ms: int | Callable[[], int] | None = None,
     ) -> None:
         super().__init__()
-        self.final_delay_s = final_delay_s
+        self._delays = cycle([final_delay_s] if isinstance(final_delay_s, int | float) else final_delay_s)
         self.vocabulary = vocabulary
         self.lag_ms = lag_ms
         self.full = False
         self.deaf = False
+        self.knows_soft_resets = True
         self.resets = 0
 
     @property
@@ -172,11 +176,12 @@ class FakeAsr(FakeServer):
                 self.resets += 1
                 if self.deaf:
                     continue
-                text = self._text(bytes(pcm), understood.finalize)
-                if understood.finalize:
+                hard = understood.finalize or not self.knows_soft_resets
+                text = self._text(bytes(pcm), hard)
+                if hard:
                     pcm.clear()
-                if understood.finalize or self.lag_ms is None:
-                    await asyncio.sleep(self.final_delay_s)
+                if hard or self.lag_ms is None:
+                    await asyncio.sleep(next(self._delays))
                 await ws.send_str(self._dialect(machine.final(understood, Utterance(text))))
         return ws
 
@@ -198,7 +203,7 @@ class FakeAsr(FakeServer):
     def _dialect(self, message: str) -> str:
         if self.lag_ms is None:
             return message
-        keep = ("type", "text", "is_final", "finalize")
+        keep = ("type", "text", "is_final", *(["finalize"] if self.knows_soft_resets else []))
         return json.dumps({key: value for key, value in json.loads(message).items() if key in keep})
 
 

@@ -112,6 +112,18 @@ class Voice:
         return [final]
 
 
+@dataclass(frozen=True)
+class Late:
+    """A transcript of what was said in a turn that has ended without it."""
+
+    text: str
+
+    def steps(self) -> list[Step]:
+        final = TranscriptionFrame(self.text, "", "")
+        final.finalized = True
+        return [final]
+
+
 def _sound(voiced: bool = False) -> list[Step]:
     return [InputAudioRawFrame(bytes([voiced]) * 640, 16000, 1), SleepFrame(0.02)]
 
@@ -242,7 +254,7 @@ class Scene:
         return [(at - began, value) for at, value in self.line.ticks if value]
 
 
-Moment = tuple[float, Voice]
+Moment = tuple[float, Voice | Late]
 """Seconds after the first sound of the answer is due, and what the user does then."""
 
 

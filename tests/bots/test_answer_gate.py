@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
     Frame,
     FunctionCallResultFrame,
@@ -17,12 +19,13 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
     UserStoppedSpeakingFrame,
 )
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation.answer_gate import VOICE_HOLD_S, AnswerGate, Gate, State
+from pipecat_bots.speculation.answer_gate import QUIET_S, VOICE_HOLD_S, AnswerGate, Gate, State
 from pipecat_bots.speculation.speculation import Fate, Speculation, mark
-from tests.bots.fakes import of_type
+from tests.bots.fakes import Step, of_type, through
 from tests.virtual_time import virtual_time
 
 
@@ -152,6 +155,63 @@ async def test_a_voice_that_becomes_no_turn_holds_an_answer_for_a_bounded_time(v
         AnswerGate(), frames_to_send=[*steps, SleepFrame(VOICE_HOLD_S)], start_timeout=20
     )
     assert len(of_type(list(down), TTSAudioRawFrame)) == 2
+
+
+class Noted(FrameProcessor):
+    """Notes when sounds arrive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[float] = []
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, TTSAudioRawFrame):
+            self.at.append(asyncio.get_running_loop().time())
+        await self.push_frame(frame, direction)
+
+
+@pytest.mark.parametrize("sound", [answer(), [audio()]], ids=["an answer", "an announcement"])
+@pytest.mark.parametrize("quiet_s", [0.0, 0.05, 0.09, 0.3])
+def test_the_bot_never_begins_to_speak_within_100_ms_of_a_voice(quiet_s: float, sound: list[Frame]) -> None:
+    @virtual_time
+    async def scenario() -> None:
+        line, loop = Noted(), asyncio.get_running_loop()
+        ended: list[float] = []
+
+        async def note() -> None:
+            ended.append(loop.time())
+
+        voice: list[Step] = [VoiceActivityFrame(True), SleepFrame(0.1), note, VoiceActivityFrame(False)]
+        await through([AnswerGate(), line], [*voice, SleepFrame(quiet_s), *sound, SleepFrame(1)])
+        assert line.at[0] - ended[0] >= QUIET_S
+        assert line.at[0] - ended[0] < max(QUIET_S, quiet_s) + 0.15
+
+    scenario()
+
+
+@virtual_time
+async def test_a_sound_after_a_silence_within_an_answer_waits_for_a_voice_too() -> None:
+    class Line(Noted):
+        """Says that the bot is silent after each sound."""
+
+        async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+            await super().process_frame(frame, direction)
+            if isinstance(frame, TTSAudioRawFrame):
+                await self.push_frame(BotStoppedSpeakingFrame(), FrameDirection.UPSTREAM)
+
+    line = Line()
+    steps: list[Step] = [
+        start(),
+        audio(),
+        SleepFrame(0.5),
+        VoiceActivityFrame(True),
+        SleepFrame(0.05),
+        audio(),
+    ]
+    await through([AnswerGate(), line], [*steps, SleepFrame(0.3), VoiceActivityFrame(False), SleepFrame(1)])
+    first, second = line.at
+    assert second - first >= 0.5 + 0.05 + 0.3 + QUIET_S - 0.01
 
 
 @virtual_time

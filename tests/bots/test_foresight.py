@@ -25,12 +25,12 @@ class Listening:
         self.confirmed = self.withdrawn = 0
         self.ahead_ms: list[int] = []
 
-    def silence(self, lag_ms: float, breath_ms: int | None = None) -> None:
+    def silence(self, lag_ms: float, breath_ms: int | None = None, pause_ms: int = PAUSE_MS) -> None:
         """A silence, from when the detector is sure of it, that is a breath or becomes a pause."""
         begun, begun_at = "", 0
         self.foresight.quiet()
         due = self.foresight.silent()
-        length = breath_ms if breath_ms is not None else PAUSE_MS
+        length = breath_ms if breath_ms is not None else pause_ms
         for at in range(0, length, 20):
             if due:
                 self.asked += 1
@@ -49,7 +49,7 @@ class Listening:
         self.withdrawn += begun not in ("", SENTENCE)
         if begun == SENTENCE:
             self.confirmed += 1
-            self.ahead_ms.append(PAUSE_MS - begun_at)
+            self.ahead_ms.append(pause_ms - begun_at)
 
 
 def test_one_that_says_that_it_flushes_is_believed_at_once() -> None:
@@ -106,6 +106,18 @@ def test_breaths_of_the_user_cost_fewer_than_one_answer_in_ten(flushes: bool, br
         listening.silence(lag_ms=0)
     assert listening.confirmed >= 190
     assert listening.withdrawn < 0.1 * (listening.withdrawn + listening.confirmed)
+
+
+def test_breaths_as_long_as_pauses_are_forgotten_when_the_user_draws_none_any_more() -> None:
+    listening = Listening(flushes=True)
+    for _ in range(20):
+        listening.silence(lag_ms=0, breath_ms=80)
+        listening.silence(lag_ms=0, pause_ms=90)
+    begun = listening.confirmed + listening.withdrawn
+    assert begun <= 6, "too few of them are pauses"
+    for _ in range(30):
+        listening.silence(lag_ms=0, pause_ms=90)
+    assert listening.ahead_ms[-5:] == [90] * 5
 
 
 @pytest.mark.parametrize(("late_ms", "rests"), [(20, False), (60, True)])

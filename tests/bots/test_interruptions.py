@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipecat_bots.conversation.listener import KEPT_SILENT
 from pipecat_bots.conversation.speaker import CUT_OFF
 from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S
-from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Moment, Samples, Scene, Voice, scene
+from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Late, Moment, Samples, Scene, Voice, scene
 from tests.virtual_time import VirtualTimeLoop
 
 WHOLE = " ".join(WORDS)
@@ -169,10 +170,57 @@ def test_words_said_while_an_answer_is_prepared_join_the_question() -> None:
     assert outcome.answers == [WHOLE]
 
 
-def test_what_is_said_after_a_stop_word_is_answered_with_both_in_mind() -> None:
-    outcome = act((1.0, STOP), (2.5, WORDS_OF_MINE), rest_s=8.0)
-    assert outcome.said == ["What is it?", "stop what about Paris"]
+@pytest.mark.parametrize("after_s", [1.5, 6.0])
+def test_what_is_said_after_a_stop_word_is_a_message_of_its_own(after_s: float) -> None:
+    outcome = act((1.0, STOP), (1.0 + after_s, WORDS_OF_MINE), rest_s=8.0)
+    assert outcome.said == ["What is it?", "stop", "what about Paris"]
+    assert [message["role"][0] for message in outcome.messages] == list("uauaua")
+    assert outcome.messages[3]["content"] == KEPT_SILENT
     assert len(outcome.bot.asked) == 2
+
+
+@pytest.mark.parametrize("at", [-2.0, 1.0, ANSWER_S - 0.2, ANSWER_S + 0.1, ANSWER_S + 1.0, ANSWER_S + 4.0])
+def test_a_stop_word_alone_is_never_answered_whenever_it_is_said(at: float) -> None:
+    outcome = act((at, STOP), rest_s=9.0 if at < 0 else 4.0, thinks_s=3.0 if at < 0 else 0.0)
+    assert len(outcome.bot.asked) == 1
+    assert outcome.messages[-1]["content"] == KEPT_SILENT
+    assert outcome.said[-1].endswith("stop")
+
+
+def test_a_stop_word_behind_which_a_cough_follows_is_not_answered_either() -> None:
+    """Its transcript comes while the cough is heard, so that it cannot end the turn at once."""
+    outcome = act((1.0, Voice(500, "stop", final_s=0.1)), (1.75, Voice(600)), rest_s=6.0)
+    assert len(outcome.bot.asked) == 1
+    assert outcome.messages[-1]["content"] == KEPT_SILENT
+
+
+# ------------------------------------------------------------------------------------ late transcripts
+
+
+def test_a_transcript_that_comes_after_its_turn_waits_until_the_bot_has_spoken_and_is_answered() -> None:
+    outcome = act((1.0, Late("with sugar please")), rest_s=14.0)
+    assert outcome.line.heard == [*TICKS, *(n + len(TICKS) for n in TICKS)], "no answer is cut off"
+    assert outcome.said == ["What is it?", "with sugar please"]
+    assert outcome.answers == [WHOLE, WHOLE]
+
+
+def test_a_late_transcript_that_is_interrupted_joins_what_interrupts() -> None:
+    outcome = act((1.0, Late("with sugar please")), (3.0, WORDS_OF_MINE), rest_s=9.0)
+    assert sorted(outcome.said[1].split()) == sorted(["with", "sugar", "please", "what", "about", "Paris"])
+    assert outcome.answers[-1] == WHOLE
+    assert len(outcome.said) == 2
+
+
+def test_a_late_transcript_is_not_forgotten_with_a_backchannel() -> None:
+    outcome = act((1.0, Late("with sugar please")), (3.0, MHM), rest_s=14.0)
+    assert outcome.said == ["What is it?", "with sugar please"]
+    assert outcome.backchannels == ["mhm"]
+
+
+def test_a_late_transcript_takes_back_an_answer_that_nobody_has_heard() -> None:
+    outcome = act((-1.0, Late("with sugar please")), rest_s=12.0, thinks_s=2.0)
+    assert outcome.said == ["What is it? with sugar please"]
+    assert outcome.answers == [WHOLE]
 
 
 def test_stopping_something_is_no_stop_word() -> None:
@@ -230,7 +278,8 @@ def test_whatever_happens_what_is_written_is_what_was_heard(script: list[tuple[f
     for part in parts:
         assert part == list(range(part[0], part[0] + len(part)))
         assert part[0] % len(TICKS) == 1
-    written = [answer.removesuffix(CUT_OFF).split() for answer in outcome.answers]
+    spoken = [answer for answer in outcome.answers if answer != KEPT_SILENT]
+    written = [answer.removesuffix(CUT_OFF).split() for answer in spoken]
     audible = [len(part) for part in parts if len(part) * 10 > WORD_MS]
     assert len(written) - len(audible) in (-1, 0, 1)
     total = sum(words_heard(part) for part in parts)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from pipecat.frames.frames import EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame
 from pipecat.tests.utils import SleepFrame
 
+from benchmarks.speech import espeak
 from pipecat_bots.conversation.listener import Conversation, joined
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
@@ -74,6 +76,63 @@ async def test_silence_is_told_with_its_first_window_long_before_it_is_a_pause()
     assert told == [(0, True), (10, False), (11, True), (16, False)]
     assert states[16].name == "STOPPING"
     assert states[21].name == "QUIET"
+
+
+async def test_a_silence_is_one_when_the_model_is_sure_and_no_single_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confidences = [1.0] * 8 + [0.0, 1.0, 0.5, 0.4, 1.0, 0.5, 0.08, 0.3] + [1.0] + [0.05] * 8
+    windows = iter(confidences)
+    monkeypatch.setattr(SileroVADAnalyzer, "voice_confidence", lambda vad, buffer: next(windows))
+    vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=0.2, min_volume=0))
+    vad.set_sample_rate(16000)
+    told: list[int] = []
+
+    async def on_silence() -> None:
+        told.append(window)
+
+    vad.on_silence = on_silence
+    for window in range(len(confidences)):  # noqa: B007
+        await vad.analyze_audio(bytes(1024))
+    assert told == [14, 18], "once in each silence"
+
+
+SENTENCES = (
+    "tell me a long story please",
+    "can you help me with my order",
+    "set a timer for ten minutes please",
+    "the weather in London is rather cold today",
+    "could you please book a table for two at eight",
+    "what is the capital of Australia and how many people live there",
+    "I would like to cancel my subscription",
+    "remind me to buy some milk",
+)
+
+
+async def silences(text: str) -> list[bool]:
+    """Which of the silences that the detector was sure of were pauses."""
+    vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=0.2))
+    vad.set_sample_rate(16000)
+    sure: list[bool] = []
+
+    async def on_silence() -> None:
+        sure.append(False)
+
+    vad.on_silence = on_silence
+    quiet = np.zeros(8000, np.int16)
+    samples = np.concatenate([quiet, espeak(text, "leo").at(16000).samples, quiet])
+    for at in range(0, len(samples) - 320, 320):
+        before = len(sure)
+        state = await vad.analyze_audio(samples[at : at + 320].tobytes())
+        if state is VADState.QUIET and sure and before == len(sure):
+            sure[-1] = True
+    return sure
+
+
+async def test_the_gaps_within_words_are_no_silences() -> None:
+    found = [await silences(text) for text in SENTENCES]
+    assert all(sure[-1] for sure in found), "each end is one"
+    assert sum(sure.count(False) for sure in found) <= 1, "of a dozen gaps"
 
 
 # --------------------------------------------------------------------------------------- recognition

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from itertools import count
+from statistics import fmean
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -164,6 +165,7 @@ def test_with_a_recogniser_that_flushes_every_answer_comes_earlier_and_none_is_f
     gained, outcome = gains(Setting(speculation=0.5), turns=3)
     assert min(gained) >= 0.1
     assert outcome.waste.withdrawn == 0
+    assert outcome.waste.gain_s == pytest.approx(fmean(gained), abs=0.02)
 
 
 @pytest.mark.parametrize("verdict", [0.9, 0.3])

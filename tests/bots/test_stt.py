@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, BaseTurnParams, EndOfTurnState
 from pipecat.frames.frames import (
+    EagerTranscriptionFrame,
     Frame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
@@ -32,6 +33,7 @@ from pipecat_bots.nvidia_stt import PATIENCE_S, NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import Owed
 from pipecat_bots.peers.dependence import Notice
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
+from tests.bots.conversation import NAMES, user
 from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance
 from tests.virtual_time import virtual_time
 
@@ -71,6 +73,43 @@ async def test_a_late_final_is_not_taken_for_the_next_utterances() -> None:
         down, _ = await through([stt], [SleepFrame(0.2), *steps])
     assert finals(down) == ["one", "two"]
     assert [frame.finalized for frame in of_type(down, TranscriptionFrame)] == [False, True]
+
+
+@pytest.mark.parametrize("lag_ms", [None, 0, 60, 200])
+@pytest.mark.parametrize("late_s", [0.03, 3.0])
+@virtual_time
+async def test_soft_and_hard_answers_without_ids_find_their_utterances(
+    lag_ms: int | None, late_s: float
+) -> None:
+    said = [("alpha", 400), ("", 120), ("bravo", 400), ("", 600), ("charlie", 400), ("", 300)]
+    async with FakeAsr(late_s, NAMES, lag_ms) as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url, eager=True)
+        down, _ = await through([stt], [SleepFrame(0.2), *user(said), SleepFrame(8)])
+    assert finals(down) == ["alpha bravo", "charlie"]
+    assert [frame.finalized for frame in of_type(down, TranscriptionFrame)][-1]
+    assert asr.resets >= 3
+
+
+@virtual_time
+async def test_what_a_plain_recogniser_hears_is_shown_while_it_is_spoken() -> None:
+    async with FakeAsr(0.03, NAMES, lag_ms=100) as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url, eager=True)
+        said = [("alpha", 400), ("", 140), ("bravo", 400), ("charlie", 400), ("", 300)]
+        down, _ = await through([stt], [SleepFrame(0.2), *user(said), SleepFrame(1)])
+    shown = [frame.text for frame in of_type(down, InterimTranscriptionFrame)]
+    assert list(dict.fromkeys(shown)) == ["alpha", "alpha bravo", "alpha bravo charlie"]
+
+
+@virtual_time
+async def test_a_server_that_takes_every_reset_for_a_hard_one_loses_no_words_and_is_not_asked_again() -> None:
+    async with FakeAsr(0.01, NAMES, lag_ms=0) as asr:
+        asr.knows_soft_resets = False
+        stt = NVidiaWebSocketSTTService(url=asr.url, eager=True)
+        said = [("alpha", 400), ("", 100), ("bravo", 400), ("", 600), ("charlie", 400), ("", 300)]
+        down, _ = await through([stt], [SleepFrame(0.2), *user(said), SleepFrame(1)])
+    assert finals(down) == ["alpha", "bravo", "charlie"]
+    assert asr.resets == 3
+    assert of_type(down, EagerTranscriptionFrame) == []
 
 
 @virtual_time

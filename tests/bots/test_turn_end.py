@@ -115,12 +115,25 @@ def test_a_transcript_of_an_earlier_pause_does_not_end_the_turn() -> None:
     assert not turn.over
 
 
-def test_a_transcript_that_never_comes_keeps_the_words_there_are_for_a_second() -> None:
+def test_a_transcript_that_never_comes_keeps_the_words_there_are_for_three_seconds() -> None:
     turn = paused("tell me a story")
     turn.speaks()
     turn.voice(False)
     turn.pauses(200)
-    assert 900 <= over_after(turn) <= 1100
+    assert 2900 <= over_after(turn) <= 3100
+
+
+def test_a_transcript_that_is_late_belongs_to_its_turn_and_ends_it_at_once() -> None:
+    turn = paused("tell me a story")
+    turn.speaks()
+    turn.voice(False)
+    turn.pauses(200)
+    turn.judged(0.9)
+    turn.audio(2900)
+    assert not turn.over
+    turn.said("about dragons", is_last=True)
+    assert turn.over
+    assert turn.text == "tell me a story about dragons"
 
 
 def test_a_cough_after_words_leaves_the_turn_to_silence() -> None:

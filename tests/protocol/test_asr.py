@@ -125,9 +125,27 @@ def test_the_client_matches_finals_to_resets_in_order_without_ids() -> None:
     client = AsrClient()
     first, _ = client.reset()
     second, _ = client.reset(finalize=False)
-    final = '{"type":"transcript","text":"x","is_final":true}'
-    assert client.receive(final) == Final(first, "x", True)
-    assert client.receive(final) == Final(second, "x", False)
+    final = '{"type":"transcript","text":"x","is_final":true,"finalize":%s}'
+    assert client.receive(final % "true") == Final(first, "x", True)
+    assert client.receive(final % "false") == Final(second, "x", False)
+
+
+def test_a_server_that_does_not_say_which_reset_it_answers_knows_hard_ones_only() -> None:
+    client = AsrClient()
+    id, _ = client.reset(finalize=False)
+    assert client.receive('{"type":"transcript","text":"x","is_final":true}') == Final(id, "x", True)
+
+
+def test_a_soft_reset_with_an_id_is_told_that_it_was_flushed() -> None:
+    server, client = AsrServer(), AsrClient()
+    _, message = client.reset(finalize=False)
+    request = server.receive(message)
+    assert isinstance(request, ResetRequested)
+    answer = client.receive(server.final(request, Utterance("one")))
+    assert isinstance(answer, Final)
+    assert answer.flushed
+    plain = json.loads(server.final(ResetRequested(False, None), Utterance("one")))
+    assert plain == {"type": "transcript", "text": "one", "is_final": True, "finalize": False}
 
 
 def test_a_final_nobody_asked_for_is_the_servers_fault() -> None:

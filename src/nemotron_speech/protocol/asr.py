@@ -261,7 +261,8 @@ class AsrClient:
         return Final(
             id,
             message.text,
-            finalize if message.finalize is msgspec.UNSET else bool(message.finalize),
+            # One that does not say it knows no other resets: it has begun afresh.
+            finalize or message.finalize is not False,
             tuple(message.words or ()),
             message.start_ms,
             message.end_ms,
