@@ -114,6 +114,16 @@ def test_words_that_were_not_heard_and_are_claimed() -> None:
     assert "7 are claimed" in found.faults[0]
 
 
+def test_sentences_that_were_synthesised_in_one_segment_were_heard() -> None:
+    lesson = ordinary(["what time is it", "thank you"])
+    reply = lesson.replies[0]
+    turns = [QUESTION, said("ordinary", "thank you", 9.0, 9.5)]
+    second = Asked(9.6, (*REQUEST.messages, bot(reply.text), user("thank you")), wants_answer=True)
+    in_one = (4.5, len(reply.text) * MS_PER_CHARACTER / 1000, reply.tones[0])
+    found = judged([*HELLO, in_one, *spoken(lesson, 1, 10.0)], [REQUEST, second], lesson, turns)
+    assert found.contexts_right == 2
+
+
 @pytest.mark.parametrize("text", ["Nonsense.", "Baxone  baxtwo baxthree baxfour baxfive."])
 def test_words_that_the_bot_never_said(text: str) -> None:
     request = Asked(4.2, (SYSTEM, bot(text), user("what time is it")), wants_answer=True)
