@@ -29,6 +29,8 @@ RATE = 24000
 """Of what is said, heard and recorded."""
 _FRAME = RATE // 50
 _FRAME_S = 0.02
+_SENT_RATE = 2 * RATE
+"""Of the microphone: the codec's own. aiortc's encoder keeps back a packet of any other rate."""
 _AUDIBLE = 200
 """RMS of 20 ms above which the bot is heard."""
 
@@ -70,10 +72,11 @@ class _Microphone(MediaStreamTrack):
             self.spoken.append((began, samples))
             if not len(self._queued) and self._said is not None and not self._said.done():
                 self._said.set_result(began + len(samples) / RATE)
-        frame = AudioFrame(format="s16", layout="mono", samples=_FRAME)
-        frame.planes[0].update(np.pad(samples, (0, _FRAME - len(samples))).astype("<i2").tobytes())
-        frame.sample_rate, frame.pts = RATE, self._frames * _FRAME
-        frame.time_base = fractions.Fraction(1, RATE)
+        sent = np.repeat(np.pad(samples, (0, _FRAME - len(samples))), 2)
+        frame = AudioFrame(format="s16", layout="mono", samples=len(sent))
+        frame.planes[0].update(sent.astype("<i2").tobytes())
+        frame.sample_rate, frame.pts = _SENT_RATE, self._frames * len(sent)
+        frame.time_base = fractions.Fraction(1, _SENT_RATE)
         self._frames += 1
         return frame
 

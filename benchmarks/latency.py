@@ -6,8 +6,8 @@ Scripted engines take fixed times, so what is measured is the design: what waits
 queues, threads, sockets and frames add. The caller speaks requests with the pauses people make.
 
 Voice to voice is the last sample of the user's speech to the first audible sample of the answer; inside as
-the bot sees it, outside from the caller's stereo recording (with both directions of WebRTC, and the voice
-activity detector's own lag, in it). A false cut-off is an answer heard before the user was done.
+the bot reckons it, outside as the caller hears it, both directions of WebRTC in it. A false cut-off is an
+answer heard before the user was done.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -65,6 +66,8 @@ def main() -> None:
         if arguments.servers is None or pair.servers.name in arguments.servers
         if (chosen := pair.only(arguments.lesson)).calls
     ]
+    # told to end, it ends the processes that it started, as with Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         cells = asyncio.run(measure(pairs, arguments.keep or Path(folder), console))
     console.print(*tables(cells), sep="\n")

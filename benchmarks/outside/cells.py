@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import msgspec
 
-from benchmarks.outside.judging import Findings, Judge, speculated
+from benchmarks.outside.judging import Findings, Judge, lost, speculated
 from benchmarks.outside.lessons import GREETING, RESTART, Lesson
 from benchmarks.outside.plan import Asked, load
 from benchmarks.stack import ROOT, Process, Stack
@@ -201,13 +201,16 @@ class Measurement:
         plan.write_bytes(msgspec.json.encode(lesson.plan(bot.url, VOICE)))
         asked, counted = await _asked(stack), await _counted(stack)
         cpu_s = _cpu_s(bot.pid)
-        await _make(plan, folder, stack)
+        failure = await _make(plan, folder, stack)
+        self._called(f"{cell.name}: {lesson.name}")
+        if failure is not None:
+            cell.findings.add(lost(lesson, failure))
+            return
         cell.cpu_s += _cpu_s(bot.pid) - cpu_s
         cell.rss_mb = max(cell.rss_mb, _rss_mb(bot.pid))
         new, costs = (await _asked(stack))[len(asked) :], (await _counted(stack))[len(counted) :]
         (folder / "asked.json").write_bytes(msgspec.json.encode(new))
         self._judge(folder, lesson, cell, new, costs)
-        self._called(f"{cell.name}: {lesson.name}")
 
     def _judge(
         self,
@@ -237,8 +240,8 @@ class Measurement:
             cell.new_tokens.append(sum(len(str(part).split()) for said in turn.said for part in said.parts))
 
 
-async def _make(plan: Path, folder: Path, stack: Stack) -> None:
-    """Have a caller in a process of its own make the call, and do what it asks for."""
+async def _make(plan: Path, folder: Path, stack: Stack) -> str | None:
+    """Have a caller in a process of its own make the call, and do what it asks for; return why it failed."""
     with (folder / "caller.log").open("wb") as log:
         caller = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.outside.calling", str(plan), str(folder)),
@@ -250,12 +253,14 @@ async def _make(plan: Path, folder: Path, stack: Stack) -> None:
         try:
             async with asyncio.timeout(CALL_S):
                 await _serve(caller, stack)
+        except TimeoutError:
+            return f"the call was not over after {CALL_S:.0f} s"
         finally:
             if caller.returncode is None:
                 caller.kill()
                 await caller.wait()
-    if caller.returncode:
-        raise RuntimeError(f"the caller failed: {(folder / 'caller.log').read_text()[-2000:]}")
+    lines = (folder / "caller.log").read_text(errors="replace").splitlines()
+    return (lines or ["the caller ended"])[-1] if caller.returncode else None
 
 
 async def _serve(caller: asyncio.subprocess.Process, stack: Stack) -> None:

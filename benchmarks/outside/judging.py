@@ -22,6 +22,8 @@ HEARD_IN_PART = 1
 """Words at the place of an interruption that may count as heard or as not."""
 
 
+UNHEARD = 3
+"""Characters that may make no sound: the space between two segments, and the end of a word in the codec."""
 NOTICED_S = 0.1
 """A voice that is as old cannot be missed."""
 SILENT_S = 0.3
@@ -228,15 +230,11 @@ class Judge:
         return f"{heard} words of {reply.text!r} were heard, {claimed} are claimed"
 
     def _words_heard(self, reply: Reply, until: float) -> int:
-        """Count the words of a reply whose sound was heard to its end."""
-        count = 0
-        for sentence in reply.sentences:
-            heard_s = self._heard.seconds(_of(self._heard.heard(0.0, until), [sentence.hz]))
-            characters = heard_s * 1000 / MS_PER_CHARACTER
-            ends = [len(" ".join(sentence.words[: n + 1])) for n in range(len(sentence.words))]
-            # the codec takes or gives a few milliseconds at the ends
-            count += bisect_left(ends, characters + 1)
-        return count
+        """Count the words of a reply that were heard to their end; a segment may hold several sentences."""
+        heard_s = self._heard.seconds(_of(self._heard.heard(0.0, until), reply.tones))
+        words = reply.text.split()
+        ends = [len(" ".join(words[: count + 1])) for count in range(len(words))]
+        return bisect_left(ends, heard_s * 1000 / MS_PER_CHARACTER + UNHEARD)
 
     # ---------------------------------------------------------------------------------- particulars
 
@@ -277,6 +275,12 @@ class Judge:
 
     def _fault(self, at: float, what: str) -> None:
         self.findings.faults.append(f"{self._lesson.name}, {at - self._record.began:.1f} s: {what}")
+
+
+def lost(lesson: Lesson, why: str) -> Findings:
+    """Return what a call came to that could not be made, or not to its end."""
+    turns = sum(isinstance(step, Answer | Begun) for step in lesson.steps)
+    return Findings(calls=1, turns=turns, faults=[f"{lesson.name}: {why}"])
 
 
 def speculated(call: Call) -> Mapping[str, int]:

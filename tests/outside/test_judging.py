@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.outside.judging import Findings, Judge
+from benchmarks.outside.judging import Findings, Judge, lost
 from benchmarks.outside.lessons import GREETING, MS_PER_CHARACTER, Lesson, interrupted, ordinary, split
 from benchmarks.outside.plan import Asked, Call, Record, Said
 from benchmarks.outside.sound import FRAME, RATE, Track
@@ -114,6 +114,16 @@ def test_words_that_were_not_heard_and_are_claimed() -> None:
     assert "7 are claimed" in found.faults[0]
 
 
+def test_sentences_that_were_synthesised_in_one_segment_were_heard() -> None:
+    lesson = ordinary(["what time is it", "thank you"])
+    reply = lesson.replies[0]
+    turns = [QUESTION, said("ordinary", "thank you", 9.0, 9.5)]
+    second = Asked(9.6, (*REQUEST.messages, bot(reply.text), user("thank you")), wants_answer=True)
+    in_one = (4.5, len(reply.text) * MS_PER_CHARACTER / 1000, reply.tones[0])
+    found = judged([*HELLO, in_one, *spoken(lesson, 1, 10.0)], [REQUEST, second], lesson, turns)
+    assert found.contexts_right == 2
+
+
 @pytest.mark.parametrize("text", ["Nonsense.", "Baxone  baxtwo baxthree baxfour baxfive."])
 def test_words_that_the_bot_never_said(text: str) -> None:
     request = Asked(4.2, (SYSTEM, bot(text), user("what time is it")), wants_answer=True)
@@ -153,6 +163,14 @@ def test_a_pause_of_the_speaker_is_no_end() -> None:
     assert (found.answered, found.contexts_right, found.spoke_over) == (1, 1, 0)
     found = judged([*HELLO, (4.9, 0.2, 1700.0), *spoken(lesson, 0, 6.0)], [both], lesson, [parts])
     assert found.spoke_over == 1
+
+
+def test_a_call_that_fails_is_one_without_answers() -> None:
+    found = lost(LONG, "no bot-ready within 20 s")
+    whole = barged_in()
+    assert (found.calls, found.greeted, found.answered) == (1, 0, 0)
+    assert found.turns == whole.turns + 1  # the three short ones were not said in that
+    assert found.faults == ["interrupted: no bot-ready within 20 s"]
 
 
 def test_findings_add_up() -> None:
