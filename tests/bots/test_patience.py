@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.llama_cpp_chunked_llm import VOICE_TIMEOUT_S
+from pipecat_bots.llama_cpp_chunked_llm import VOICE_PATIENCE_S
 from pipecat_bots.voice.patience import ANNOUNCED_S, MOST_S, SILENT_S, Patience
 
 
@@ -40,4 +40,4 @@ def test_a_segment_in_one_piece_may_take_what_its_length_lets_expect() -> None:
 
 
 def test_asking_twice_takes_less_than_the_model_would_wait() -> None:
-    assert MOST_S + ANNOUNCED_S < VOICE_TIMEOUT_S
+    assert MOST_S + ANNOUNCED_S < VOICE_PATIENCE_S

@@ -58,6 +58,7 @@ def test_a_bot_with_a_wrong_setting_says_which_and_does_not_start(
 ) -> None:
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr(sys, "argv", ["bot"])
+    monkeypatch.setattr(process.log, "set_up", lambda settings: None)  # it would take the test's own log away
     with pytest.raises(SystemExit) as exit:
         process.serve(warm_up)
     assert exit.value.code == 2

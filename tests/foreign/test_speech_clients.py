@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from nemotron_speech.audio import read
 from nemotron_speech.engines.espeak_tts import EspeakEngine
+from nemotron_speech.sound_files import read
 from tests.foreign.clients.hearing import speech_s
 from tests.foreign.conftest import Foreign
 from tests.servers.shells import speaking

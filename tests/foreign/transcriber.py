@@ -12,8 +12,8 @@ from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.utils.time import time_now_iso8601
 
-from nemotron_speech.audio import read
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Final
+from nemotron_speech.sound_files import read
 
 ASR_URL = "TRANSCRIBER_URL"
 """Environment variable with the recogniser's address."""

@@ -112,7 +112,7 @@ EVENTS: list[Event] = [
     ThoughtDelta("Greet."),
     TextDelta("Hello,"),
     TextDelta(" \u2615 friend"),
-    Finish(FinishReason.LENGTH, prompt_tokens=28, cached_tokens=20, completion_tokens=6),
+    Finish(FinishReason.LENGTH, prompt_tokens=28, cached_tokens=20, completion_tokens=6, states_cache=True),
 ]
 
 
@@ -130,7 +130,7 @@ def test_a_server_that_counts_only_in_timings_or_only_in_usage_is_understood() -
     timings = {"cache_n": 5, "prompt_n": 2, "predicted_n": 3}
     answer = ChatAnswer()
     assert answer.feed(sse(chat_chunk({}, "stop", timings=timings), "[DONE]")) == [
-        Finish(FinishReason.STOP, 7, 5, 3)
+        Finish(FinishReason.STOP, 7, 5, 3, states_cache=True)
     ]
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": None}
     answer = ChatAnswer()
@@ -218,7 +218,9 @@ def test_a_completion_gives_text_progress_and_finish() -> None:
     assert events == [
         Progress(23, 6, 23, 1),
         TextDelta("Hello"),
-        Finish(FinishReason.LENGTH, prompt_tokens=23, cached_tokens=6, completion_tokens=4),
+        Finish(FinishReason.LENGTH, 23, 6, completion_tokens=4, states_cache=True),
+            FinishReason.LENGTH, prompt_tokens=23, cached_tokens=6, completion_tokens=4, states_cache=True
+        ),
     ]
     assert answer.end() == []
 

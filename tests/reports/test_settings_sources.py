@@ -23,6 +23,8 @@ CLASSES: tuple[type[Settings], ...] = (BotSettings, AsrSettings, TtsSettings, Ya
 SAMPLES: dict[str, tuple[str, Any]] = {
     "bot_tools": ('["time"]', ["time"]),
     "bot_mcp_servers": ('{"a": {"command": "x"}}', {"a": {"command": "x"}}),
+    "voice_names": ('{"alloy": "aria"}', {"alloy": "aria"}),
+    "cors_origins": ('["http://localhost:1"]', ["http://localhost:1"]),
     "options": ('{"a": 1}', {"a": 1}),
     "att_ctx": ("70,6", "70,6"),
     "bot_vad_stop_secs": ("0.3", 0.3),
