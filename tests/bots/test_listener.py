@@ -132,7 +132,7 @@ async def silences(text: str) -> list[bool]:
 async def test_the_gaps_within_words_are_no_silences() -> None:
     found = [await silences(text) for text in SENTENCES]
     assert all(sure[-1] for sure in found), "each end is one"
-    assert sum(sure.count(False) for sure in found) <= 1, "of a dozen gaps"
+    assert sum(sure.count(False) for sure in found) <= 2, "of a dozen gaps"
 
 
 # --------------------------------------------------------------------------------------- recognition

@@ -219,8 +219,6 @@ def test_a_completion_gives_text_progress_and_finish() -> None:
         Progress(23, 6, 23, 1),
         TextDelta("Hello"),
         Finish(FinishReason.LENGTH, 23, 6, completion_tokens=4, states_cache=True),
-            FinishReason.LENGTH, prompt_tokens=23, cached_tokens=6, completion_tokens=4, states_cache=True
-        ),
     ]
     assert answer.end() == []
 
