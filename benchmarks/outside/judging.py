@@ -216,7 +216,8 @@ class Judge:
         texts = [_content(message) for message in request.messages if message["role"] == "assistant"]
         if texts and request.messages[-1]["role"] == "assistant":
             texts.pop()  # an answer that is gone on with
-        return [wrong for text in texts if (wrong := self._wrong_reply(text, request.at)) is not None]
+        claims = [text for text in texts if text.strip(_CUT)]  # a mark without words claims none
+        return [wrong for text in claims if (wrong := self._wrong_reply(text, request.at)) is not None]
 
     def _wrong_reply(self, text: str, at: float) -> str | None:
         replies = (GREETING, *self._lesson.replies)

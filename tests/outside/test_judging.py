@@ -130,6 +130,12 @@ def test_words_that_the_bot_never_said(text: str) -> None:
     assert judged([*HELLO, *spoken(LESSON, 0, 4.5)], [request]).contexts_right == 0
 
 
+def test_the_mark_of_a_request_to_be_silent_claims_no_words() -> None:
+    messages = (SYSTEM, user("stop it now"), bot("\N{EM DASH}"), user("what time is it"))
+    found = judged([*HELLO, *spoken(LESSON, 0, 4.5)], [Asked(4.2, messages, wants_answer=True)])
+    assert not [fault for fault in found.faults if "claimed" in fault]
+
+
 LONG = interrupted(["where am I"])
 STORY = said("long", "tell me a long story please", 3.0, 4.0)
 BARGE_IN = said("barge-in", "where am I", 6.0, 6.8)
