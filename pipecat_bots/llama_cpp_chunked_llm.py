@@ -59,7 +59,7 @@ from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)
 VOICE_PATIENCE_S = 29.0
-"""Seconds above what the voice was given to say; a voice that says nothing gives itself up after 4 to 28 s."""
+"""Seconds above what the voice was given to say; a silent voice gives itself up after 4 to 28 s."""
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
 INSTRUCTIONS_TOO_LONG = (
     "Sorry, my instructions are too long for my language model. Whoever set me up must shorten them."

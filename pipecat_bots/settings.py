@@ -261,9 +261,10 @@ def read_settings() -> BotSettings:
 def _check_file(variable: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("ab").close()
     except OSError as error:
         raise ConfigurationError(f"{variable}: {path} cannot be written: {error.strerror}") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(f"{variable}: {path} cannot be written to; choose another file")
 
 
 def _check_folder(variable: str, path: Path) -> None:
