@@ -20,6 +20,7 @@ from nemotron_speech.encoders import Encoder, check_format, encoder, formats
 from nemotron_speech.engines.base import Segment, TtsInfo
 from nemotron_speech.engines.registry import tts_names_that
 from nemotron_speech.errors import BadRequest, NotFound, SpeechError
+from nemotron_speech.languages import matched
 from nemotron_speech.protocol.tts_streams import default_preset
 from nemotron_speech.speech_request import SpeechRequest
 from nemotron_speech.text import Spoken
@@ -88,8 +89,10 @@ def speech_routes(service: TtsService) -> list[web.RouteDef]:
 
 async def _segment(service: TtsService, body: SpeechRequest) -> tuple[Segment, Spoken]:
     info = service.info
-    voice, language = body.voice_name or info.voices[0], body.language or info.languages[0]
-    voice = openai_names.voice_of(voice, info.voices, service.settings.voice_names)
+    language = matched(body.language, info.languages) if body.language else info.languages[0]
+    voice = openai_names.voice_of(
+        body.voice_name or info.voices[0], info.voices, service.settings.voice_names
+    )
     if len(body.input) > info.max_text:
         raise BadRequest(f"input may have {info.max_text} characters, this one has {len(body.input)}")
     await _check_speed(info, body.speed)

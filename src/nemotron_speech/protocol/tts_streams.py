@@ -19,6 +19,7 @@ from weakref import WeakSet
 import msgspec
 
 from nemotron_speech.errors import BadRequest, TooLarge, require
+from nemotron_speech.languages import matched
 from nemotron_speech.protocol.tts import (
     FROM_CLIENT,
     Cancel,
@@ -121,9 +122,9 @@ class TtsServer:
         raise BadRequest("unknown message")
 
     def _init(self, init: Init) -> list[str]:
-        voice, language = init.voice or self._voice, init.language or self._language
+        voice = init.voice or self._voice
+        language = matched(init.language, self._offer.languages) if init.language else self._language
         require("voice", voice, self._offer.voices)
-        require("language", language, self._offer.languages)
         self._sample_rate = _checked_rate(init.sample_rate) or self._sample_rate
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
