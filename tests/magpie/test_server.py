@@ -96,12 +96,14 @@ async def test_after_a_cancel_the_next_utterance_is_whole_and_nothing_of_the_old
     url = address.make_url("/ws/tts/stream")
     async with ClientSession() as http, http.ws_connect(url) as socket:
         await say(socket, type="init", voice="john")
+        await until(socket, "stream_created")
         await say(socket, type="text", text=TEXT, mode="stream", preset="aggressive", utterance="old")
         await until(socket, "stream_created")
         await socket.receive_bytes()
         await say(socket, type="cancel", utterance="old")
         await until(socket, "cancelled")
         await say(socket, type="init", voice="aria")
+        await until(socket, "stream_created")
         await say(socket, type="text", text=TEXT, mode="batch", utterance="new")
         await say(socket, type="close", utterance="new")
         messages, audio = await until(socket, "done")
@@ -114,7 +116,8 @@ async def test_voices_and_rate_over_http_are_the_checkpoints(address: TestServer
     async with ClientSession() as http:
         voices = await (await http.get(address.make_url("/voices"))).json()
         config = await (await http.get(address.make_url("/v1/audio/config"))).json()
-        answer = await http.post(address.make_url("/v1/audio/speech"), json={"input": "No.", "voice": "leo"})
+        asked = {"input": "No.", "voice": "leo", "response_format": "wav"}
+        answer = await http.post(address.make_url("/v1/audio/speech"), json=asked)
         wav = await answer.read()
         fast = await http.post(address.make_url("/v1/audio/speech"), json={"input": "No.", "speed": 2})
     assert voices["voices"] == ["aria", "john", "sofia", "jason", "leo"]
