@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from nemotron_speech.errors import PeerError
+from nemotron_speech.protocol.llama_tolerance import Surrogates, lenient
 from nemotron_speech.protocol.llama_wire import (
     ChatChunk,
     CompletionChunk,
@@ -28,9 +29,10 @@ from nemotron_speech.protocol.llama_wire import (
     PromptDetails,
     PropsBody,
     Timings,
+    ToolCall,
     Usage,
 )
-from nemotron_speech.protocol.sse import SseEvent, SseParser
+from nemotron_speech.protocol.sse import MAX_EVENT_BYTES, SseEvent, SseParser
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/completion"
@@ -273,25 +275,43 @@ class ChatAnswer:
         self._reason: FinishReason | None = None
         self._usage = Usage()
         self._timings: Timings | None = None
+        self._surrogates = Surrogates()
+        self._calls = _Calls()
+        self._unframed = b""
+        """Start of a body that is no event stream: an answer, or an error, in one piece of JSON."""
+        self._is_stream: bool | None = None
         self.ended = False
         """Whether the last event (Finish or ServerError) has been given."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in the next bytes. Raises PeerError for what is not a chat answer."""
+        if self._is_stream is None and data.strip():
+            self._is_stream = not data.lstrip().startswith(b"{")
+        if self._is_stream is False:
+            self._unframed += data
+            if len(self._unframed) > MAX_EVENT_BYTES:
+                raise PeerError(f"the peer sent an answer of more than {MAX_EVENT_BYTES} bytes")
+            return []
         return [event for sse in self._parser.feed(data) if not self.ended for event in self._take(sse)]
 
     def end(self) -> list[Event]:
         """The connection has ended. Raises PeerError when that was in the middle of the answer."""
+        events: list[Event] = []
+        if self._unframed and not self.ended:
+            events = self._take(SseEvent(self._unframed.decode(errors="replace")))
+            self._unframed = b""
         if self.ended:
-            return []
+            return events
         if self._reason is None:
             raise PeerError("the answer broke off")
-        return [self._finish(self._reason)]
+        return [*events, self._finish(self._reason)]
 
     def _take(self, sse: SseEvent) -> list[Event]:
         if sse.data == "[DONE]":
             return [self._finish(self._reason or FinishReason.OTHER)]
-        chunk = _decode(sse, _CHAT_CHUNK)
+        if not sse.data.strip():
+            return []
+        chunk = _chat_chunk(sse)
         if chunk.error is not None:
             self.ended = True
             return [_server_error(chunk.error)]
@@ -301,10 +321,20 @@ class ChatAnswer:
         if chunk.prompt_progress is not None:
             events.append(_progress(chunk.prompt_progress))
         for choice in chunk.choices:
-            events += _delta_events(choice.delta, generated=chunk.prompt_progress is None)
-            if choice.finish_reason is not None:
+            events += self._delta_events(
+                choice.message or choice.delta, generated=chunk.prompt_progress is None
+            )
+            if choice.finish_reason:
                 self._reason = _finish_reason(choice.finish_reason)
         return events
+
+    def _delta_events(self, delta: Delta, generated: bool) -> list[Event]:
+        events: list[Event] = []
+        if thought := _whole_characters(delta.reasoning_content or delta.reasoning):
+            events.append(ThoughtDelta(self._surrogates.join(thought)))
+        if text := self._surrogates.join(_whole_characters(delta.content)):
+            events.append(TextDelta(text, generated))
+        return events + [self._calls.delta(call) for call in delta.tool_calls or ()]
 
     def _finish(self, reason: FinishReason) -> Finish:
         self.ended = True
@@ -317,6 +347,36 @@ class ChatAnswer:
             completion_tokens=usage.completion_tokens or timings.predicted_n,
             states_cache=self._timings is not None or details.cached_tokens is not None,
         )
+
+
+class _Calls:
+    """Tells which call each piece of a tool call is of: by its id, else its index, else the newest one."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._indices: dict[int, int] = {}
+        self._count = 0
+
+    def delta(self, call: ToolCall) -> ToolCallDelta:
+        """Return the piece with the number of its call, counted from 0 in the order of their beginnings."""
+        function = call.function
+        number = self._number(call)
+        if call.id:
+            self._ids[call.id] = number
+        if call.index is not None and (call.id or call.index not in self._indices):
+            self._indices[call.index] = number
+        return ToolCallDelta(number, call.id or "", function.name or "", function.arguments or "")
+
+    def _number(self, call: ToolCall) -> int:
+        if call.id:
+            return self._ids[call.id] if call.id in self._ids else self._begin()
+        if call.index is not None and call.index in self._indices:
+            return self._indices[call.index]
+        return self._begin() if call.function.name or not self._count else self._count - 1
+
+    def _begin(self) -> int:
+        self._count += 1
+        return self._count - 1
 
 
 class CompletionAnswer:
@@ -364,16 +424,15 @@ def _whole_characters(text: str | None) -> str:
     return text.replace("\ufffd", "") if text else ""
 
 
-def _delta_events(delta: Delta, generated: bool) -> list[Event]:
-    events: list[Event] = []
-    if thought := _whole_characters(delta.reasoning_content or delta.reasoning):
-        events.append(ThoughtDelta(thought))
-    if text := _whole_characters(delta.content):
-        events.append(TextDelta(text, generated))
-    for call in delta.tool_calls or ():
-        function = call.function
-        events.append(ToolCallDelta(call.index, call.id or "", function.name or "", function.arguments or ""))
-    return events
+def _chat_chunk(sse: SseEvent) -> ChatChunk:
+    try:
+        return _decode(sse, _CHAT_CHUNK)
+    except PeerError:
+        try:
+            return lenient(sse.data)
+        except (ValueError, msgspec.ValidationError):
+            pass
+        raise
 
 
 def _finish_reason(name: str) -> FinishReason:

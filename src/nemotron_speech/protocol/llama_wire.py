@@ -34,7 +34,7 @@ class Function(msgspec.Struct):
 
 
 class ToolCall(msgspec.Struct):
-    index: int = 0
+    index: int | None = None
     id: str | None = None
     function: Function = msgspec.field(default_factory=Function)
 
@@ -49,6 +49,8 @@ class Delta(msgspec.Struct):
 
 class Choice(msgspec.Struct):
     delta: Delta = msgspec.field(default_factory=Delta)
+    message: Delta | None = None
+    """The whole answer, where it was not streamed."""
     finish_reason: str | None = None
 
 
