@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nemotron_speech.audio import Clip, from_pcm
 from nemotron_speech.errors import BadRequest, EngineError
+from nemotron_speech.protocol.thoughts import ThinkTags
 from nemotron_speech.text import Chunker, speakable
 
 ASR_RATE = 16000
@@ -186,7 +188,7 @@ async def _speak_answer(
 
     async def write() -> str:
         chunker = Chunker()
-        async for token in tokens:
+        async for token in _without_thoughts(tokens):
             watch.mark("token")
             on_token(token)
             for chunk in chunker.feed(token):
@@ -204,6 +206,19 @@ async def _speak_answer(
             task.cancel()
         await asyncio.wait((writing, listening))
     return writing.result(), bytes(pcm)
+
+
+async def _without_thoughts(tokens: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield what is to be said of a model's text; closes `tokens` with itself."""
+    tags = ThinkTags()
+    async with AsyncExitStack() as stack:
+        if isinstance(tokens, AsyncGenerator):
+            await stack.enter_async_context(aclosing(tokens))
+        async for token in tokens:
+            if text := tags.feed(token)[1]:
+                yield text
+        if text := tags.finish()[1]:
+            yield text
 
 
 async def _say(speech: Speech, chunk: str, watch: _Stopwatch) -> None:

@@ -141,6 +141,14 @@ async def test_an_answer_that_cannot_be_spoken_has_no_audio(tokens: Sequence[str
     assert tts.said == []
 
 
+async def test_thoughts_are_neither_shown_nor_spoken() -> None:
+    shown: list[str] = []
+    llm, tts = FakeLlm(("<thi", "nking>The secret ", "plan.</thinking>\n", "It is ", "noon.")), FakeTts()
+    reply = await answer(SECOND, FakeAsr(), llm, tts, on_token=shown.append)
+    assert reply.text == "".join(shown) == "It is noon."
+    assert "secret" not in " ".join(tts.said)
+
+
 async def test_a_voice_that_fails_stops_the_model() -> None:
     llm = FakeLlm([*(f"word{n} " for n in range(40))], wait=asyncio.Event())
     with pytest.raises(EngineError, match="no voice"):

@@ -1,10 +1,16 @@
-"""Thoughts that a server leaves in the text of an answer, between `<think>` and `</think>`, told from it."""
+"""Thoughts that a server leaves in the text of an answer, between `<think>` and `</think>`, told from it.
+
+The tag may have another of the usual names, in any case.
+"""
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 
-_OPEN, _CLOSE = "<think>", "</think>"
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "analysis")
+_OPEN = {f"<{name}>": f"</{name}>" for name in _NAMES}
+"""Tags that begin thoughts, and those that end them."""
 
 
 class _Where(Enum):
@@ -22,6 +28,7 @@ class ThinkTags:
     def __init__(self) -> None:
         self._where = _Where.START
         self._held = ""
+        self._close = ""
 
     def feed(self, text: str) -> tuple[str, str]:
         """Return what of it is thought and what is answer; what may be a tag is held back."""
@@ -42,22 +49,23 @@ class ThinkTags:
 
     def _start(self) -> tuple[str, str]:
         start = self._held.lstrip()
-        if start.startswith(_OPEN):
-            self._where, self._held = _Where.THOUGHT, start[len(_OPEN) :]
+        tag = start[: start.find(">") + 1].lower()
+        if tag in _OPEN:
+            self._where, self._held, self._close = _Where.THOUGHT, start[len(tag) :], _OPEN[tag]
             return self._think()
-        if _OPEN.startswith(start):
+        if any(open.startswith(start.lower()) for open in _OPEN):
             return "", ""
         self._where = _Where.ANSWER
         return "", self.finish()[1]
 
     def _think(self) -> tuple[str, str]:
-        thought, tag, self._held = self._held.partition(_CLOSE)
-        if tag:
+        if end := re.search(self._close, self._held, re.IGNORECASE | re.ASCII):
+            thought, self._held = self._held[: end.start()], self._held[end.end() :]
             self._where = _Where.GAP
             return thought, self._answer()
-        safe = len(thought) - _partial(thought)
-        self._held = thought[safe:]
-        return thought[:safe], ""
+        safe = len(self._held) - _partial(self._held, self._close)
+        thought, self._held = self._held[:safe], self._held[safe:]
+        return thought, ""
 
     def _answer(self) -> str:
         answer, self._held = self._held.lstrip(), ""
@@ -66,6 +74,6 @@ class ThinkTags:
         return answer
 
 
-def _partial(text: str) -> int:
-    """How many characters at the end may be the beginning of the closing tag."""
-    return next((n for n in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:n])), 0)
+def _partial(text: str, tag: str) -> int:
+    """Return how many characters at the end may be the beginning of `tag`."""
+    return next((n for n in range(len(tag) - 1, 0, -1) if text[-n:].lower() == tag[:n]), 0)
