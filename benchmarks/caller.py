@@ -26,11 +26,11 @@ from nemotron_speech.audio import Clip, Samples, rms
 from pipecat_bots.peers.jitter import keep_nothing_back
 
 RATE = 24000
-"""Of what is said, heard and recorded."""
+"""Sample rate of what is said, heard and recorded, in Hz."""
 _FRAME = RATE // 50
 _FRAME_S = 0.02
 _SENT_RATE = 2 * RATE
-"""Of the microphone: the codec's own. aiortc's encoder keeps back a packet of any other rate."""
+"""Sample rate sent, in Hz: the codec's own. aiortc's encoder keeps back a packet of any other rate."""
 _AUDIBLE = 200
 """RMS of 20 ms above which the bot is heard."""
 

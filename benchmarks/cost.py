@@ -30,16 +30,16 @@ from nemotron_speech.audio import rms
 
 SAID = ("what time is it in Paris", "tell me a long story please", "how do I get to the airport")
 PAUSE_S = 1.0
-"""Between an answer and the next question."""
+"""Pause between an answer and the next question, in seconds."""
 SETTLED_S = 3.0
-"""After a call: its end has been cleaned up."""
+"""Wait after a call until its end has been cleaned up, in seconds."""
 AT_ONCE = 3
 """Callers beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used.
+    """Resources a process has used.
 
     Attributes:
         cpu_s: Processor time since its start, user and system, in seconds.
@@ -61,21 +61,21 @@ def usage(pid: int) -> Usage:
 
 @dataclass
 class Cost:
-    """What a bot came to; memory in MB of 10^6 bytes, times in seconds."""
+    """Cost of a bot; memory in MB of 10^6 bytes, times in seconds."""
 
     rss_started: float = 0.0
     rss_first: float = 0.0
-    """With the first caller, after a conversation."""
+    """Memory with the first caller, after a conversation."""
     rss_further: float = 0.0
-    """Of each caller beside the first."""
+    """Memory of each caller beside the first."""
     cpu_per_minute: float = 0.0
     cpu_silent_per_minute: float = 0.0
-    """Of a call in which nobody says anything."""
+    """Processor time per minute of a call in which nobody says anything."""
     turns: int = 0
     bot_speaks: float = 0.0
     """Share of the conversation in which the bot is heard."""
     rss_after: list[float] = field(default_factory=list)
-    """After each of the calls in a row."""
+    """Memory after each of the calls in a row."""
     threads_after: list[int] = field(default_factory=list)
 
     @property

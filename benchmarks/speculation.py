@@ -48,7 +48,7 @@ LAGS = (OURS, "0", "100", "200", "300")
 
 @dataclass
 class Pair:
-    """What a recogniser came to with speculation and without."""
+    """Runs of a recogniser with speculation and without."""
 
     recogniser: str
     on: Run = field(default_factory=lambda: Run("on"))

@@ -23,7 +23,7 @@ from nemotron_speech.engines.scripted import AsrScript, Hearing, read_script
 RATE = 16000
 INTERIM_MS = 160
 WORD_LAG_MS = 200
-"""Where the script says nothing of it."""
+"""Audio between a word's end and its being heard, in milliseconds, where the script gives none."""
 
 
 class PlainAsr:

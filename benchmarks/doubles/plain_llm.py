@@ -51,19 +51,19 @@ class ToolReply(msgspec.Struct, frozen=True):
 
 
 class LlmScript(msgspec.Struct, frozen=True):
-    """What the model says, and how long it takes."""
+    """Script of the model: its answers, and the time they take."""
 
     greeting: str = "Hello."
     """Said while no user has spoken."""
     replies: tuple[str | ToolReply, ...] = ("I heard you.",)
     """One per turn of the user, in turn."""
     first_token_ms: float = 0.0
-    """Before the first token of an answer that is not a continuation, on top of the rest."""
+    """Delay before the first token of an answer that is not a continuation, on top of the rest."""
     request_ms: float = 15.0
-    """Before each request's evaluation begins."""
+    """Delay before each request's evaluation begins."""
     prompt_tokens_per_second: float = 1000.0
     tokens_per_second: float = 60.0
-    """Of the answer; 0: as fast as the connection takes it."""
+    """Speed of the answer; 0: as fast as the connection takes it."""
 
     @property
     def pace(self) -> Pace:
@@ -159,7 +159,7 @@ class PlainServer:
     # ------------------------------------------------------------------------------- what is asked of it
 
     def counts(self) -> Json:
-        """What was asked since the start, and what it cost."""
+        """Return what was asked since the start, and what it cost."""
         answers = [record for record in self.records if record.kind == "answer"]
         return {
             "requests": {"answers": len(answers), "warm_ups": len(self.records) - len(answers)},
@@ -206,7 +206,7 @@ class PlainServer:
         return render(body["messages"], tools, open_answer=opens, final_is_open=self._continues(body))
 
     def _continues(self, body: Json) -> bool:
-        """Whether the answer goes on with the last message; llama.cpp does whether it is asked to or not."""
+        """Return whether the answer goes on with the last message; llama.cpp's does, asked to or not."""
         is_open = bool(body["messages"]) and body["messages"][-1]["role"] == "assistant"
         return is_open and (not self.is_vllm or body.get("continue_final_message", False))
 
@@ -296,7 +296,7 @@ class PlainServer:
 
 
 def _answer(reply: str | ToolReply) -> list[str]:
-    """What is spoken of a reply, and the call behind it."""
+    """Return the spoken text of a reply, and the tool call behind it."""
     if isinstance(reply, str):
         return [reply]
     return ["", call_text(reply.tool, json.dumps(reply.arguments))]

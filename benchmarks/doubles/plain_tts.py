@@ -77,7 +77,7 @@ class PlainServer:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being spoken or is to be."""
+        """True if nothing is being spoken or is to be."""
         return self._speaking is None and not self._queue
 
     def receive(self, message: str) -> list[str]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 BLOCK_TOKENS = 16
-"""Of vLLM's prefix cache."""
+"""Tokens in a block of vLLM's prefix cache."""
 
 Rewind: TypeAlias = Literal["any token", "none"]
-"""Where a slot's state can go back to: an attention model's to every token, a recurrent one's to none."""
+"""Tokens that a slot can go back to: every one with an attention model, none with a recurrent one."""
 
 _TOKEN = re.compile(r"<\|im_start\|>|<\|im_end\|>|</?think>|\s?\w+|\s?[^\w\s<]+|\s?<(?![|/t])|<|\s")
 _START, _END = "<|im_start|>", "<|im_end|>"

@@ -15,7 +15,7 @@ BATCH_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What takes how long: seconds, and prompt tokens per second (0: none)."""
+    """Pace of an engine: times in seconds, and prompt tokens per second (0: evaluation takes no time)."""
 
     request_s: float
     prompt_tokens_per_second: float
@@ -31,21 +31,21 @@ class Record:
     """One request and what it cost."""
 
     at: float
-    """Of its arrival, seconds since the epoch."""
+    """Arrival time, seconds since the epoch."""
     kind: Literal["answer", "warm-up"]
-    """Of one that wants at most one token: a warm-up."""
+    """Kind of request: one that wants at most one token is a warm-up."""
     prompt_tokens: int
     evaluated: int = 0
     generated: int = 0
     cancelled: bool = False
     continues: bool = False
-    """Whether it goes on with an answer that was begun by another."""
+    """True if the request goes on with an answer that was begun by another."""
     slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressPart:
-    """How far the prompt is, in tokens."""
+    """Progress of the prompt's evaluation, in tokens."""
 
     total: int
     cached: int
@@ -77,14 +77,14 @@ class Job:
     """Tokens of the answer at most."""
     slot: int | None
     stops_in_prompt: bool
-    """Whether a drop is noticed while the prompt is evaluated: llama.cpp looks when it sends progress."""
+    """True if a drop is noticed while the prompt is evaluated: llama.cpp looks when it sends progress."""
     record: Record
     is_dropped: bool = False
     _parts: asyncio.Queue[Part | None] = field(default_factory=asyncio.Queue)
 
     @property
     def is_cut(self) -> bool:
-        """Whether the answer is longer than its limit."""
+        """True if the answer is longer than its limit."""
         return len(self.answer) >= self.limit
 
     def drop(self) -> None:
@@ -112,7 +112,7 @@ class Engine(Protocol):
         ...
 
     def states(self) -> list[dict[str, Any]]:
-        """What each slot does."""
+        """Return the state of each slot."""
         ...
 
     async def close(self) -> None: ...

@@ -38,7 +38,7 @@ RTX_5090: dict[str, dict[str, Any]] = {
     },
     "tts": {"first_audio_ms": 110.0, "step_ms": 4.0, "chunk_ms": 46},
 }
-"""Of the published voice agent on an RTX 5090, as in `benchmarks.latency`."""
+"""Stage times of the published voice agent on an RTX 5090, as in `benchmarks.latency`."""
 SPECULATION = {"on": {}, "off": {"BOT_SPECULATION": "0"}}
 
 
@@ -114,7 +114,7 @@ class Pair:
     servers: Servers
     bot: str
     lessons: tuple[Lesson, ...]
-    """Of both; the others are of the one with speculation alone."""
+    """Lessons for both bots; `others` are for the one with speculation alone."""
     others: tuple[Lesson, ...] = ()
     paired: bool = True
 
@@ -132,7 +132,7 @@ class Pair:
 
     @property
     def calls(self) -> int:
-        """How many there are."""
+        """Number of calls."""
         return len(self.lessons) * (1 + self.paired) + len(self.others)
 
 

@@ -1,4 +1,4 @@
-"""What came of a call: from what was said, what was heard, and what the model was asked.
+"""Judgement of a call from what was said, what was heard, and what the model was asked.
 
 Nothing of the bot's own figures is believed; they are only set beside what was heard.
 """
@@ -29,12 +29,12 @@ NOTICED_S = 0.1
 SILENT_S = 0.3
 """After so long without a sound, the next one is a beginning."""
 _CUT = " .,\N{EM DASH}"
-"""What may stand behind the last word that was heard."""
+"""Characters that may stand behind the last word that was heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is said before an answer is waited for, and where the next one begins."""
+    """Utterances before an answer is waited for, and the moment at which the next turn begins."""
 
     said: tuple[Said, ...]
     until: float
@@ -46,7 +46,7 @@ class Turn:
 
 @dataclass
 class Findings:
-    """What turns came to: counts, times in milliseconds, and the faults in words."""
+    """Results of the turns judged: counts, times in milliseconds, and the faults in words."""
 
     calls: int = 0
     greeted: int = 0
@@ -87,7 +87,7 @@ class Judge:
 
     @cached_property
     def turns(self) -> list[Turn]:
-        """What was said, by the answers that were waited for."""
+        """Utterances, grouped by the answers that were waited for."""
         said = iter(self._record.said)
         groups: list[list[Said]] = [[]]
         for step in self._lesson.steps:

@@ -1,4 +1,4 @@
-"""What is said in a call, and what the scripted servers answer: every sentence has a tone of its own.
+"""Sentences said in a call, and the answers of the scripted servers: every sentence has a tone of its own.
 
 Each word of a sentence holds its key, so that whatever piece of it is synthesised sounds by its tone, and a
 number, so that what was heard can be counted in words.
@@ -44,7 +44,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model says to one turn."""
+    """Reply of the model to one turn."""
 
     sentences: tuple[Sentence, ...]
 

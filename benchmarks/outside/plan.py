@@ -62,12 +62,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What was spoken, from its first sample to its last."""
+    """Utterance of the caller, from its first sample to its last."""
 
     name: str
     parts: tuple[str | float, ...]
     voiced: tuple[tuple[float, float], ...]
-    """When each part began and ended."""
+    """Beginning and end of each part, in seconds on the machine's monotonic clock."""
 
     @property
     def began(self) -> float:
@@ -79,7 +79,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a call came to; times are seconds on the machine's monotonic clock."""
+    """Record of a call; times are seconds on the machine's monotonic clock."""
 
     began: float
     ended: float
@@ -87,7 +87,7 @@ class Record(msgspec.Struct, frozen=True):
     events: tuple[tuple[float, str, object], ...]
     """The bot's own messages: not judged by, only compared with."""
     asked: tuple[tuple[float, float, str], ...] = ()
-    """What the benchmark was asked for, and when that began and was done."""
+    """Requests of the call to the benchmark: when each began, when it was done, and what was asked for."""
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What was measured, as a table, as JSON, as a plot, and as a list of wrong counts."""
+"""Reports of a measurement: a table, JSON, a plot, and a list of wrong counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.outside.cells import Cell
 from benchmarks.outside.sound import GAP_MS
 
 JITTER_BUFFER_MS = 0
-"""Of the listener."""
+"""Jitter buffer of the listener, in milliseconds."""
 MOST_REQUESTS = 1.1
 """Answering requests for each response to an ordinary question."""
 

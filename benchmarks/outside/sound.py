@@ -1,4 +1,4 @@
-"""What a caller heard, sample by sample: tones, the silences between them, and when each arrived.
+"""Sound that a caller heard, sample by sample: tones, the silences between them, and when each arrived.
 
 A track holds 20 ms frames as they came. The moment of a sample is the arrival of its packet plus its place in
 it, as for a listener with a jitter buffer of no length. A silence is measured in the order of the samples,
@@ -23,7 +23,7 @@ AUDIBLE = 400
 GAP_MS = (15.0, 80.0)
 """A silence inside a sentence that is a fault of the playout; a longer one is a pause."""
 SAME_TONE_HZ = 50.0
-"""What 20 ms of a tone can be off."""
+"""Largest error of the frequency found in 20 ms of a tone, in Hz."""
 _CYCLE = RATE // 300
 """A tone of 300 Hz and more is never below `AUDIBLE` for as long as a cycle."""
 _LEAST = RATE // 100
@@ -44,7 +44,7 @@ class Sound:
     hz: float
 
     def is_tone(self, hz: float) -> bool:
-        """Whether this is the tone, as the codec leaves it."""
+        """Return whether this is the tone of that frequency, as the codec leaves it."""
         return abs(self.hz - hz) <= SAME_TONE_HZ
 
 

@@ -1,4 +1,4 @@
-"""Which pairs are measured with which calls."""
+"""Suites of the benchmark: which pairs are measured with which calls."""
 
 from __future__ import annotations
 

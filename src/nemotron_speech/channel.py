@@ -30,7 +30,7 @@ class Channel(Protocol):
 
     @property
     def gone(self) -> bool:
-        """Whether the caller has hung up, though the conversation may not have noticed yet."""
+        """True if the caller has hung up, though the conversation may not have noticed yet."""
         return False
 
     async def receive(self) -> str | bytes:

@@ -53,7 +53,7 @@ class Elsewhere:
     addresses: Mapping[str, str] = field(default_factory=dict)
     """Server name (asr, tts, llm) to its address."""
     notes: Sequence[str] = ()
-    """What to tell the user: which variable is used, and which a flag overrides."""
+    """Notes for the user: which variable is used, and which a flag overrides."""
 
 
 class CliSettings(Settings):

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 EXPOSED_HEADERS = "X-Sample-Rate, X-Duration-Ms, X-Unspoken, Retry-After"
-"""What a web page may read of an answer besides the usual."""
+"""Response headers that a web page may read besides the usual."""
 _METHODS = "GET, POST, DELETE"
 _MAX_AGE_S = 600
 

@@ -9,7 +9,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def in_checkout() -> bool:
-    """Whether the sources of this program are those of a checkout, which uv runs."""
+    """Return whether the sources of this program are those of a checkout, which uv runs."""
     return (CHECKOUT / "pyproject.toml").is_file()
 
 

@@ -22,7 +22,7 @@ _LIKELY = {
     "marin": ("af_heart", "aria"),
     "cedar": ("am_fenrir", "leo"),
 }
-"""For each of OpenAI's voices, those of Kokoro and of Magpie (and espeak-ng) that are most like it."""
+"""Voices of Kokoro and of Magpie (and espeak-ng) that are most like each of OpenAI's."""
 VOICES = tuple(_LIKELY)
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 PCM_RATE = 24000

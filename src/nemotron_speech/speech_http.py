@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _QUEUED_PIECES = 64
 _IN_MEMORY_BYTES = 4 * 1024 * 1024
-"""Of a clip that is sent whole; a longer one waits on disk."""
+"""Most bytes held in memory of a clip that is sent whole; a longer one waits on disk."""
 _SENT_BYTES = 64 * 1024
 
 

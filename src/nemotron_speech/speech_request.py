@@ -23,7 +23,7 @@ class VoiceId(pydantic.BaseModel):
 
 
 class SpeechRequest(pydantic.BaseModel):
-    """What to speak and how; null is as good as left out, and fields without a use here are ignored."""
+    """Body of a speech request; null is as good as left out, and fields without a use here are ignored."""
 
     input: str = pydantic.Field(min_length=1)
     model: str | None = None
@@ -54,7 +54,7 @@ class SpeechRequest(pydantic.BaseModel):
 
     @property
     def of_openai(self) -> bool:
-        """Whether a client of OpenAI's sent this: it names a model, or one of OpenAI's voices."""
+        """True if a client of OpenAI's sent this: it names a model, or one of OpenAI's voices."""
         return self.model is not None or self.voice_name.lower() in openai_names.VOICES
 
     @property
@@ -65,7 +65,7 @@ class SpeechRequest(pydantic.BaseModel):
         return self.sample_rate
 
     def is_streamed(self, request: web.Request) -> bool:
-        """Whether the audio is read as it comes, so that its length cannot be stated before it.
+        """Return whether the audio is read as it comes, so that its length cannot be stated before it.
 
         What the client says counts: `stream`, `stream_format`, the header of OpenAI's libraries. Otherwise a
         format that begins with its length comes whole; so does PCM, unless it is OpenAI that is spoken.

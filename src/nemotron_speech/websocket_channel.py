@@ -54,7 +54,7 @@ class WebSocketChannel(asyncio.Protocol):
         self._writable.set()
         self._lost = asyncio.Event()
         self._at_end = False
-        """Whether the caller has closed its half of the connection."""
+        """True if the caller has closed its half of the connection."""
         self._heard = True
 
     @classmethod

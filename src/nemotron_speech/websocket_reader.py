@@ -26,7 +26,7 @@ _NO_CODE = 1000
 
 
 class Violation(PeerError):
-    """What came is no WebSocket, or not what a client may send."""
+    """Input that is no WebSocket, or not what a client may send."""
 
     def __init__(self, message: str, close_code: int = 1002) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class FrameReader:
         """Bytes of `_rest` without which nothing new can be said."""
         self._pieces = bytearray()
         self._kind = CONTINUATION
-        """Of the message whose pieces are coming; CONTINUATION between messages."""
+        """Opcode of the message whose pieces are coming; CONTINUATION between messages."""
         self._over = False
 
     def feed(self, data: bytes) -> None:

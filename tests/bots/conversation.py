@@ -268,9 +268,9 @@ class Setting:
     verdicts: Sequence[float] = (0.9,)
     verdict_s: float = 0.04
     final_s: float | Sequence[float] = 0.024
-    """How long the recogniser takes for a final; several are taken in turn."""
+    """Time the recogniser takes for a final, in seconds; several are taken in turn."""
     lag_ms: int | Callable[[], int] | None = None
-    """Of a plain recogniser (`FakeAsr`)."""
+    """Lag of a plain recogniser (`FakeAsr`), in milliseconds of audio; None for one that is not plain."""
     first_token_s: float = 0.09
     voice_s: float = 0.11
     ms_per_character: int = 10
@@ -279,9 +279,9 @@ class Setting:
     strategy: Strategy = field(default_factory=streamed)
     before_tool: str = ""
     plain: bool = False
-    """Whether the model's server is not llama.cpp."""
+    """True if the model's server is not llama.cpp."""
     model_url: str = ""
-    """Of another server, in place of the numbered one."""
+    """Address of another model server, in place of the numbered one."""
     instructions: str = ""
     extra: list[FrameProcessor] = field(default_factory=list)
 

@@ -191,7 +191,7 @@ class FakeAsr(FakeServer):
             await ws.send_str(interim)
 
     def _text(self, pcm: bytes, flush: bool) -> str:
-        """What is heard in the audio; without a flush, in that of `lag_ms` ago and of ended words only."""
+        """Return the text of the audio; without a flush, that of `lag_ms` ago and of ended words only."""
         if flush or self.lag_ms is None:
             return heard(pcm, self.vocabulary)
         lag_ms = self.lag_ms if isinstance(self.lag_ms, int) else self.lag_ms()

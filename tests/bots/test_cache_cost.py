@@ -1,4 +1,4 @@
-"""What whole conversations ask of each kind of language model server: how often, and how many tokens."""
+"""Load of whole conversations on each kind of language model server: its requests and their tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.virtual_time import VirtualTimeLoop
 INSTRUCTIONS = "You are a voice agent. " + "Answer briefly and kindly. " * 30
 TURNS = 4
 SHARE = 1.1
-"""Of answering requests to answers, on average."""
+"""Most answering requests per answer, on average."""
 ABOVE = 20
 """Tokens that may be evaluated in a turn above its new ones."""
 
@@ -38,7 +38,7 @@ LONG_ANSWERS = LlmScript(replies=tuple(f"Answer {n} is it. {LONG if n % 2 else '
 
 @dataclass
 class Cost:
-    """What a conversation asked of its server."""
+    """Cost of a conversation: its outcome, and what it asked of its server."""
 
     outcome: Outcome
     counts: dict[str, Any]

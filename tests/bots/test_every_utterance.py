@@ -12,9 +12,9 @@ from tests.bots.conversation import NAMES, STOP_WORD, Outcome, Setting, Spoken, 
 from tests.virtual_time import VirtualTimeLoop
 
 SPOKEN_MS = 70
-"""Of audio for each character of an answer: two seconds for a whole one."""
+"""Milliseconds of audio for each character of an answer: two seconds for a whole one."""
 REST_MS = 5000
-"""For the slowest recogniser to catch up."""
+"""Silence at the end, in milliseconds, for the slowest recogniser to catch up."""
 
 
 def hold(script: list[Spoken], setting: Setting | None = None) -> Outcome:
@@ -67,7 +67,7 @@ def test_three_short_barge_ins_in_a_row(gap_ms: int, final_s: float, lag_s: floa
 
 COMPLETE = (0.9,)
 UNFINISHED = (0.0, 0.9)
-"""What the first half sounds like, and the whole."""
+"""Verdicts on the end of the turn, after the first half and after the whole."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who is there: an offer that connects or not, and a line on which nothing comes any more."""
+"""Presence of a caller: an offer that connects or not, and a line on which nothing comes any more."""
 
 from __future__ import annotations
 

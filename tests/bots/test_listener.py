@@ -110,7 +110,7 @@ SENTENCES = (
 
 
 async def silences(text: str) -> list[bool]:
-    """Which of the silences that the detector was sure of were pauses."""
+    """Return, for each silence that the detector was sure of, whether it was a pause."""
     vad = WatchfulVADAnalyzer(params=VADParams(stop_secs=0.2))
     vad.set_sample_rate(16000)
     sure: list[bool] = []

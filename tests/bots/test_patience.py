@@ -1,4 +1,4 @@
-"""How long a voice is waited for, in seconds that are arguments."""
+"""Time that a voice is waited for, in seconds that are arguments."""
 
 from __future__ import annotations
 

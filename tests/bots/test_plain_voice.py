@@ -44,7 +44,7 @@ class PlainTts(FakeServer):
     announces_init: bool = True
     rate: int | None = SAMPLE_RATE
     answers: int = 0
-    """How often its configuration was asked for."""
+    """Number of requests for the server's configuration."""
     script: TtsScript = field(init=False)
 
     def __post_init__(self) -> None:
@@ -250,7 +250,7 @@ async def test_a_lost_server_is_tried_every_third_of_a_second_while_text_waits()
 
 @dataclass
 class News:
-    """What the page is told."""
+    """Notices that the page is given."""
 
     notices: list[str] = field(default_factory=list)
 

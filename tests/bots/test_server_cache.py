@@ -1,4 +1,4 @@
-"""What a server's answers tell about its prompt cache, and where reading ahead gains something."""
+"""Prompt cache of a server, told from its answers, and where reading ahead gains something."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def conversation(turns: int = TURNS) -> list[Spoken]:
 
 
 def gains(setting: Setting, turns: int = TURNS) -> tuple[list[float], Outcome]:
-    """How much earlier each answer is heard than without speculation, in seconds."""
+    """Return how much earlier each answer is heard than without speculation, in seconds, and the outcome."""
     on, off = hold(conversation(turns), setting), hold(conversation(turns), replace(setting, speculation=0))
     assert on.roles == off.roles == "ua" * turns
     assert len(on.answered_at) == len(off.answered_at) == turns

@@ -1,4 +1,4 @@
-"""What an operator and a client see of a bot: a quiet log, busy lines, requests that are answered."""
+"""Operator's and client's view of a bot: a quiet log, busy lines, requests that are answered."""
 
 from __future__ import annotations
 

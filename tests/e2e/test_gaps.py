@@ -19,9 +19,9 @@ from nemotron_speech.audio import Clip, Samples
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 BUSY_S = 60.0
-"""After which the load ends by itself."""
+"""Seconds after which the load ends by itself."""
 SHARE = 0.6
-"""Of each core."""
+"""Share of each core that the load takes."""
 WINDOW = RATE // 100
 LONGEST = 6
 """Windows of a gap; what is longer is a pause between two segments."""

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 MS_PER_CHARACTER = 50.0
 STEP_MS = 36
-"""Of a chunk of 46 ms: hardly faster than it plays, so that an outage hits a segment in its middle."""
+"""Time per 46 ms chunk, in ms: hardly faster than it plays, so an outage hits a segment in its middle."""
 NAMES = ("alpha", "bravo", "charlie", "delta")
 SENTENCES = [reply(name, 6) for name in NAMES]
 ANSWER = " ".join(SENTENCES)
@@ -67,7 +67,7 @@ class Call:
         return heard
 
     def audible_s(self, after: float) -> float:
-        """How much was heard, by its energy: gaps of a busy machine do not count."""
+        """Return how many seconds of tone were heard, by energy: gaps of a busy machine do not count."""
         return self._energy(after) / self._power
 
     def _energy(self, after: float) -> float:

@@ -1,4 +1,4 @@
-"""What Pipecat's evaluations hear the bot with: the project's own recogniser, one segment at a time."""
+"""Recogniser with which Pipecat's evaluations hear the bot: the project's own, one segment at a time."""
 
 from __future__ import annotations
 

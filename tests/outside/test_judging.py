@@ -15,7 +15,7 @@ from benchmarks.outside.sound import FRAME, RATE, Track
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 At = tuple[float, float, float]
-"""When a sound begins, its seconds, its tone."""
+"""Beginning of a sound in seconds, its length in seconds, its tone in Hz."""
 
 
 def user(text: str) -> dict[str, Any]:

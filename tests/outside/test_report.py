@@ -1,4 +1,4 @@
-"""What is made of the findings: the counts that fail a run, the JSON, and the README's table."""
+"""Reports made of the findings: the counts that fail a run, the JSON, and the README's table."""
 
 from __future__ import annotations
 

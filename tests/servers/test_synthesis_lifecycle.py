@@ -50,9 +50,9 @@ class Expected:
     pings: int = 0
     refused: int = 0
     streams: int = 0
-    """How many the texts since the last cancel form."""
+    """Number of streams that the texts since the last cancel form."""
     open: str = ""
-    """Whose stream the next text may join; `none` is the nameless one's."""
+    """Utterance whose stream the next text may join; `none` is the nameless one's."""
 
     def text(self, text: str, utterance: str | None) -> None:
         self.wanted.append(text)

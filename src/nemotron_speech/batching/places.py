@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from nemotron_speech.errors import Full
 
 GIVE_BACK_S = 2.0
-"""How long a caller waits for the place of one that has left; its last words may still be worked on."""
+"""Longest wait for the place of a caller that has left, in seconds; its last words may still be worked on."""
 
 HasLeft = Callable[[], bool]
-"""Whether the holder of a place is gone, or has said that it goes, though its place is not free yet."""
+"""True if the holder of a place is gone, or has said that it goes, though its place is not free yet."""
 
 
 class Places:

@@ -42,7 +42,7 @@ class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, om
     finalize: bool | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     flushed: bool = False
-    """In the answer to a soft reset with an id: it covers all audio before it, the last word included."""
+    """True in the answer to a soft reset with an id: all audio before it is covered, its last word too."""
     start_ms: int | None = None
     end_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
@@ -214,7 +214,7 @@ class Final:
     confidences: tuple[float, ...] = ()
     """From 0 to 1, one for each of `words`; empty where the server says none."""
     flushed: bool = False
-    """Whether the server says that the text covers all audio before the reset; a hard one's always does."""
+    """True if the server says that the text covers all audio before the reset; a hard one's always does."""
 
 
 class ClientState(Enum):

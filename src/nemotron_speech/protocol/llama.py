@@ -239,7 +239,7 @@ class Finish:
     """Of the prompt, those that did not have to be evaluated again."""
     completion_tokens: int = 0
     states_cache: bool = False
-    """Whether the server says how many tokens were cached."""
+    """True if the server says how many tokens were cached."""
 
 
 @dataclass(frozen=True, slots=True)

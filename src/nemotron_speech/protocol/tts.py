@@ -56,7 +56,7 @@ class StreamCreated(msgspec.Struct, tag="stream_created", frozen=True, kw_only=T
     sample_rate: int | None = None
     utterance: str | None = None
     names_utterances: bool = False
-    """In answer to an `init`: whether text that names its utterance gets a stream announced by that name."""
+    """True in an answer to `init` if text that names its utterance gets a stream announced by that name."""
 
 
 class SegmentComplete(msgspec.Struct, tag="segment_complete", frozen=True, kw_only=True, omit_defaults=True):

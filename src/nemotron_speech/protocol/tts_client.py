@@ -45,11 +45,11 @@ class TtsClient:
         self.sample_rate: int | None = None
         """Hz, as announced last; None while the server has stated none."""
         self._before: deque[Ask] = deque()
-        """Asked for before the server has shown its habits."""
+        """Requests made before the server has shown its habits."""
 
     @property
     def is_understood(self) -> bool:
-        """Whether the server has shown its habits."""
+        """True if the server has shown its habits."""
         return self._talk is not None
 
     @property

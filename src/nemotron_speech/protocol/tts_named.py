@@ -34,7 +34,7 @@ Send = Callable[[msgspec.Struct], None]
 
 
 class NamedTalk:
-    """What was asked of a server that echoes ids, and which of it is still wanted."""
+    """Record of the utterances asked of a server that echoes ids, and of those still wanted."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -44,7 +44,7 @@ class Pace:
 
     @property
     def ms_per_character(self) -> float | None:
-        """How long a character sounds, once that has been heard."""
+        """Length of a character's audio, in milliseconds; None until audio has been heard."""
         return self._audio_per_character * 1000 if self._seen else None
 
     def mode(self, characters: int, queued_s: float, waiting_s: float = 0.0) -> Mode:

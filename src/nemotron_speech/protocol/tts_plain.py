@@ -62,7 +62,7 @@ class _Asked:
 
 
 class PlainTalk:
-    """What was asked of a server that names nothing, in order.
+    """Record of everything asked of a server that names nothing, in order.
 
     Args:
         send: Takes the messages for the server.
@@ -199,7 +199,7 @@ class PlainTalk:
 
     @property
     def _is_new(self) -> bool:
-        """Whether what arrives now was asked for after the last cancel."""
+        """True if what arrives now was asked for after the last cancel."""
         return self._pongs_due == 0 if self._answers_pings else self._announcements_due == 0
 
     def _announced(self, message: StreamCreated) -> tuple[Event, ...]:

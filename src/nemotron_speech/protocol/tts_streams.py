@@ -182,7 +182,7 @@ class TtsServer:
             self._streams.pop()
 
     def _has_text(self, stream: Stream) -> bool:
-        """Whether text of it has been spoken, is, or will be."""
+        """Return whether text of the stream has been spoken, is being spoken, or will be."""
         is_spoken = self._speaking is not None and self._speaking.stream is stream
         return bool(stream.spoken or stream.segments) or is_spoken
 

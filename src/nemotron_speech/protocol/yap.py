@@ -122,7 +122,7 @@ class YapServer:
 
     @property
     def closed(self) -> bool:
-        """Whether the caller has said `close`."""
+        """True if the caller has said `close`."""
         return self._state is _State.CLOSED
 
     def receive(self, message: str | bytes) -> Opened | Audio | ResetRequested | CloseRequested:

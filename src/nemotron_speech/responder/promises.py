@@ -1,4 +1,4 @@
-"""What a request may ask of the shape of its answer: kept, or refused with what is allowed, never ignored.
+"""Options of a request for the shape of its answer: kept, or refused with what is allowed, never ignored.
 
 The responder answers in words. Tools may be offered and are not called; an answer can be wrapped in JSON.
 """
@@ -48,7 +48,7 @@ class Promises(msgspec.Struct, kw_only=True):
 
     @property
     def in_json(self) -> bool:
-        """Whether the answer is to be a JSON object."""
+        """True if the answer is to be a JSON object."""
         return self.response_format.type == "json_object"
 
     def check(self) -> None:

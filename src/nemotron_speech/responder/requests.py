@@ -96,7 +96,7 @@ class Job:
     timings_per_token: bool
     include_usage: bool = False
     in_json: bool = False
-    """Whether the answer is to be a JSON object."""
+    """True if the answer is to be a JSON object."""
 
 
 def read_completion(data: bytes) -> Job:

@@ -251,7 +251,7 @@ QUESTIONS = frozenset(
         *(IntentName.HELP, IntentName.AGAIN, IntentName.HEARD, IntentName.SPELL, IntentName.GOODBYE),
     }
 )
-"""What stays to be answered when somebody first asks the bot to wait."""
+"""Intents that stay to be answered when somebody first asks the bot to wait."""
 
 KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood, MORE, OKAY})
 """These need the words as they were said."""

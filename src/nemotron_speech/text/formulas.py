@@ -17,7 +17,7 @@ SCIENTIFIC = r"(?<![\w.,])\d{1,9}(?:\.\d{1,9})?[eE][-−+]?\d{1,3}(?![\w]|\.\d)"
 
 _MATH = re.compile(r"\$\$?(?=\S)(?=[^$\n]{0,200}[A-Za-z\\^=])(?P<math>[^$\n]{1,200})(?<=\S)\$\$?(?!\d)")
 _AMOUNT = re.compile(r"[\d.,]+(?:\s\w+)+")
-"""Between two dollar signs it is money and words: $5 and a$."""
+"""Text between two dollar signs that is money and words, no formula: $5 and a$."""
 _COMMAND = re.compile(
     r"\\d?frac\{(?P<top>[^{}]{1,60})\}\{(?P<bottom>[^{}]{1,60})\}|\\sqrt\{(?P<root>[^{}]{1,60})\}|\\(?P<name>[A-Za-z]{1,20})|[{}]"
 )
