@@ -1,4 +1,4 @@
-"""What is to become of the bot's speech when somebody is heard during it.
+"""Fate of the bot's speech when somebody is heard during it.
 
 A machine of values: it is told what happens and how much audio has come, and never waits or reads a clock.
 """
@@ -14,7 +14,7 @@ from pipecat_bots.interruptions.phrases import Phrases
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a voice may go on before it is taken for an interruption, in milliseconds."""
+    """Milliseconds a voice may go on before it is taken for an interruption."""
 
     hold_ms: float = 20.0
     """Voice behind the window it was first heard in, after which the bot falls silent for the time being."""
@@ -50,13 +50,13 @@ class Interjection:
         self._patience = patience or Patience()
         self._bot_speaks = self._in_turn = False
         self._voiced = self._speaking = self._has_spoken = False
-        """Whether there is a voice now; is one by the detector; was one since the last turn."""
+        """Flags: a voice is heard now; the detector confirmed it; it confirmed one since the last turn."""
         self._settle()
 
     def _settle(self) -> None:
         self._held = self._final_due = False
         self._voiced_ms = self._quiet_ms = self._waited_ms = 0.0
-        """Of voice or silence without a break; of voice since the hold, then of silence since the voice."""
+        """Milliseconds: unbroken voice; unbroken silence; voice since the hold, then the silence after it."""
         self._left_s = math.inf
 
     # ------------------------------------------------------------------------------- what happens
