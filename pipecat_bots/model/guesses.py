@@ -13,7 +13,7 @@ from pipecat_bots.model.model_server import ModelServer
 from pipecat_bots.speculation.speculation import Speculation
 
 KEEP_S = 1.5
-"""How long a withdrawn answer goes on: a noise is known to be one by then, and the same is asked."""
+"""Seconds a withdrawn answer goes on: a noise is known to be one by then, and the same is asked again."""
 SURE_ANSWERS = 8
 """After a wrong guess that cost the whole conversation, so many answers are begun when they are certain."""
 
@@ -32,7 +32,7 @@ class Guesses:
         self._owner = owner
         self._on_free = on_free
         self._guess: Speculation | None = None
-        """What the last request was for; None for a settled turn."""
+        """Speculation that the last request was for; None for a settled turn."""
         self._kept: Incoming | None = None
         self._closing: asyncio.Task[None] | None = None
         self._since_wrong = SURE_ANSWERS
@@ -41,7 +41,7 @@ class Guesses:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the server is at work on an answer that was withdrawn."""
+        """True if the server is at work on an answer that was withdrawn."""
         return self._kept is not None and not self._kept.is_over
 
     def note_settled(self) -> None:

@@ -1,4 +1,4 @@
-"""What the language model may do besides talking: built-in tools, and those of MCP servers."""
+"""Tools of the language model: built-in ones, and those of MCP servers."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Warmer:
             await self._owner.cancel_task(task)
 
     def _may_work(self) -> bool:
-        """Whether nothing is asked of the server, nor about to be."""
+        """Return whether nothing is asked of the server, nor about to be."""
         if self._conversation is None or not self._is_idle():
             return False
         messages = self._conversation.get_messages()
