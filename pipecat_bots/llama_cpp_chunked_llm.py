@@ -126,7 +126,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         self.warmer = Warmer(self._model, self._request, self, lambda: self._is_idle)
         self._guesses = Guesses(self._model, self, self.warmer.start)
         self._user_speaks = False
-        """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
+        """True while the user speaks: tool results then wait to be answered with the user's words."""
         self._user_pauses = False
         """Within a turn, which may be over in a moment."""
         self._filler = Filler(while_tools_run, self)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from loguru import logger
 
 CLOSED_S = 2.0
-"""After a call: its connections are closed by then."""
+"""Seconds from the end of a call to its search: its connections are closed by then."""
 LOOK_S = 0.1
 LONGEST_S = 10.0
 """Longest wait, in seconds, for a moment in which nobody waits for an answer."""

@@ -25,7 +25,7 @@ class Patience:
     final_ms: float = 1000.0
     """Wait for a transcript after the voice; then it held no words."""
     last_words_s: float = 0.8
-    """With no more than this left to say, the bot has made its point: assent is an answer to it."""
+    """Seconds left to say at which the bot has made its point: assent is an answer to it."""
 
 
 class Verdict(Enum):
@@ -33,9 +33,9 @@ class Verdict(Enum):
     HOLD = auto()
     """Fall silent until it is known what this is."""
     RESUME = auto()
-    """It was nothing: go on."""
+    """Go on: the sound was nothing."""
     ASSENT = auto()
-    """Somebody listens, and says so: go on."""
+    """Go on: somebody listens, and says so."""
     INTERRUPT = auto()
     """The user's turn begins."""
     LATER = auto()
@@ -74,7 +74,7 @@ class Interjection:
         self._bot_speaks = True
 
     def bot_stops(self) -> Verdict:
-        """The bot has nothing left to say: whoever speaks now has the floor."""
+        """Note that the bot has nothing left to say: a voice that speaks now has the floor."""
         self._bot_speaks = False
         if not self._held:
             return self._release(_NOTHING)
@@ -90,7 +90,7 @@ class Interjection:
         self._voiced_ms = self._quiet_ms = 0.0
 
     def audio(self, ms: float) -> Verdict:
-        """So much audio has come since the last call."""
+        """Count `ms` of audio, come since the last call."""
         if self._voiced:
             self._voiced_ms += ms
         else:

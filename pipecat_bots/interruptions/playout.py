@@ -37,7 +37,7 @@ HALF_S = 10.0
 TAIL_S = 2 * PIECE_S
 """Silence that brings the end of a sound out of the transport: the rest of a piece, and of its resampler."""
 LONGEST_HOLD_S = 3.0
-"""Whoever asked for silence has been lost by then."""
+"""Longest hold, in seconds, in case the `ResumeFrame` is lost."""
 
 
 class Lateness:
@@ -48,7 +48,7 @@ class Lateness:
         self._at = 0.0
 
     def note(self, late_s: float, now: float) -> None:
-        """Something that was due happened so much later."""
+        """Note that something due happened `late_s` seconds late."""
         self._most_s, self._at = max(late_s, self.expected_s(now)), now
 
     def expected_s(self, now: float) -> float:
@@ -85,7 +85,7 @@ class Reel:
         return min(self._most_s, max(self._least_s, self._lateness.expected_s(now) + SPARE_S))
 
     def woke(self, late_s: float, now: float) -> None:
-        """Whoever plays this was called so much later than it had asked for."""
+        """Note that the player of this was called `late_s` later than it had asked for."""
         self._lateness.note(late_s, now)
 
     def add(self, frame: Frame) -> None:

@@ -15,7 +15,7 @@ from pipecat_bots.speculation.speculation import Speculation
 KEEP_S = 1.5
 """Seconds a withdrawn answer goes on: a noise is known to be one by then, and the same is asked again."""
 SURE_ANSWERS = 8
-"""After a wrong guess that cost the whole conversation, so many answers are begun when they are certain."""
+"""Answers begun only when they are certain, after a wrong guess that cost the whole conversation."""
 
 
 class Guesses:
@@ -75,7 +75,7 @@ class Guesses:
             self._since_wrong += 1
 
     async def release(self, incoming: Incoming) -> None:
-        """Nobody reads it any more; a guess is kept for a moment."""
+        """Give up a request that nobody reads any more; a guess is kept for a moment."""
         guess = self._guess
         if guess is None or guess.confirmed or not incoming.is_whole:
             await incoming.close()

@@ -45,7 +45,7 @@ class GoesBack(Enum):
     TO_A_COPY = auto()
     """A copy of the state, or the beginning: tokens generated or read past it are read again."""
     NOTHING_KEPT = auto()
-    """There is no cache, or others use it in between."""
+    """No cache, or one that others use in between."""
 
 
 class _End(Enum):

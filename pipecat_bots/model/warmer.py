@@ -1,4 +1,4 @@
-"""Has a language model's server read the conversation while nobody waits for an answer to it."""
+"""Let a language model's server read the conversation while nobody waits for an answer to it."""
 
 from __future__ import annotations
 

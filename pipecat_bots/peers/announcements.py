@@ -40,7 +40,7 @@ class LostRecogniser:
             await self._apologise()
 
     async def recovered(self, owed: Owed = Owed.NOTHING) -> None:
-        """It is back."""
+        """Note that the recogniser is back, and say so after an apology, unless an answer comes."""
         self._away = False
         apologised, self._apologised = self._apologised, False
         if not apologised or owed is Owed.ANSWER:

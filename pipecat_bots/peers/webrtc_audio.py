@@ -51,7 +51,7 @@ class VoiceTrack(MediaStreamTrack):
         self._auto_silence = auto_silence
         self._audio = bytearray()
         self._added = self._sent = 0
-        """Bytes, in all."""
+        """Bytes added and sent since the start."""
         self._askers: deque[tuple[int, asyncio.Future[bool]]] = deque()
         """Futures to resolve, each with the sent bytes that it waits for."""
         self._more = asyncio.Event()

@@ -24,9 +24,9 @@ from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 QUIET_S = 0.1
-"""Without a voice of the user before the bot begins to speak."""
+"""Seconds without a voice of the user before the bot begins to speak."""
 VOICE_HOLD_S = 1.0
-"""A voice that has come and gone for so long, and was never one to the detector, is noise."""
+"""Longest hold, in seconds, for a voice that the detector of speech never confirms: noise by then."""
 
 
 class State(Enum):
@@ -59,7 +59,7 @@ class Gate:
         self._void_id: str | None = None
 
     def heard_voice(self, voiced: bool) -> list[Frame]:
-        """There is a voice of the user, or there has been none for a moment."""
+        """Note that there is a voice of the user, or that there has been none for a moment."""
         self._voiced = voiced
         return self._release() if not voiced else []
 

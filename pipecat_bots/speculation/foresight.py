@@ -23,7 +23,7 @@ BREATHS = 0.05
 WEIGHT = 5.0
 """Silences that the share `BREATHS` counts for."""
 MOST_WRONG = 0.08
-"""Below the one speculation in ten that may be for nothing."""
+"""Limit of wrong words that are believed, a share: below the one speculation in ten that may be in vain."""
 KNOWN_AFTER = 3
 """Finals after which a recogniser that does not say that it flushes is known."""
 REST_AFTER = 5
@@ -43,7 +43,7 @@ class _Silence:
     probed: bool = True
     """True if the recogniser is asked in this silence."""
     lasted_ms: float = -inf
-    """Since the detector was sure of it."""
+    """Milliseconds since the detector was sure of the silence."""
     unsure_ms: float = 0.0
     asked_ms: float = -inf
     waited_ms: float = 0.0
@@ -113,7 +113,7 @@ class Foresight:
             self._known.append(_Known(silence.lasted_ms, inf))
 
     def audio(self, ms: float) -> bool:
-        """So much audio has come. Returns whether to ask for the words so far now."""
+        """Count `ms` of audio. Return whether to ask for the words so far now."""
         if self._paused is not None:
             self._paused.waited_ms += ms
         silence = self._silence

@@ -21,7 +21,7 @@ CONNECT_S = 30.0
 """Longest time an offer may take to connect, in seconds. Candidates by name (mDNS) alone take up to 14 s."""
 LOOK_S = 0.5
 QUIET_S = 3.0
-"""Without a packet for so long a caller counts as away: a page sends a ping each second, and 50 of sound."""
+"""Seconds without a packet until a caller counts as away: a page sends a ping and 50 of sound each second."""
 
 
 class Connection(Protocol):

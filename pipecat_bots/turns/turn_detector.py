@@ -114,7 +114,7 @@ class TurnAudio:
         self._spoken_bytes = None
 
     def begin(self) -> None:
-        """There is a turn: forget all but what was spoken of it, and what may be its beginning."""
+        """Begin a turn: forget all but what was spoken of it, and what may be its beginning."""
         self._keep(self._bytes_of(LEAD_S) if self._spoken_bytes is None else self._spoken_bytes)
         self._spoken_bytes = None
 

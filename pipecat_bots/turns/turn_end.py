@@ -108,7 +108,7 @@ class TurnEnd:
             self._go_on()
 
     def audio(self, ms: float) -> None:
-        """So much audio has come since the last call."""
+        """Count `ms` of audio, come since the last call."""
         if not (self._speaking and self._voiced):
             self._silence_ms += ms
 

@@ -32,7 +32,7 @@ _OBJECT = listed("me us him her them you it")
 _RECIPIENT = listed("me us him her them you")
 _CONTRACTED = ("'m", "'re", "'ve", "'ll", "'d")
 _POINTING = _SUBJECT | ENGLISH.question | {"here"}
-"""Before a contracted *is*; after another word 's may be a genitive."""
+"""Words before a contracted *is*; after another word 's may be a genitive."""
 _ARTICLE = listed("the a an my your our their his her")
 _DETERMINER = _ARTICLE | listed("this that these those")
 
@@ -100,7 +100,7 @@ _POLITE = listed("mind possible okay ok then")
 """Ends of conditions that follow what they are about: *if you don't mind*."""
 _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
 _KNOWS_ALREADY = listed("never already just as like have has had") | _NOT
-"""Before *told me*: nothing is to follow."""
+"""Words before *told me* after which nothing is to follow."""
 _CURIOUS = listed("like love want wanted need needed wish")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")

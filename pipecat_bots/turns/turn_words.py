@@ -13,7 +13,7 @@ class Cue(Enum):
     OVER = auto()
     """A whole answer, however short."""
     WHOLE = auto()
-    """It could end here: a question, a request, a number in full."""
+    """A sentence that could end here: a question, a request, a number in full."""
     PLAIN = auto()
     """Nothing either way."""
     OPEN = auto()
@@ -21,7 +21,7 @@ class Cue(Enum):
     LACKS = auto()
     """A sentence that lacks something."""
     GOES_ON = auto()
-    """Nobody ends like this."""
+    """An ending that nobody ends with."""
 
 
 LEFT_OPEN = frozenset({Cue.OPEN, Cue.LACKS, Cue.GOES_ON})
@@ -44,11 +44,11 @@ class Words:
     """One language."""
 
     goes_on: frozenset[str] = _NONE
-    """Nobody ends with these: conjunctions, articles, most prepositions, fillers."""
+    """Words that nobody ends with: conjunctions, articles, most prepositions, fillers."""
     ends: frozenset[str] = _NONE
     """Two words that sentences end with, though the second is listed above: *lade ihn ein*, *le son*."""
     openings: frozenset[str] = _NONE
-    """Nobody says these and no more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
+    """Phrases that nobody says without more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
     tails: tuple[str, ...] = ()
     """Endings of unfinished sentences, in a language that is written without spaces."""
     asking_tails: tuple[str, ...] = ()

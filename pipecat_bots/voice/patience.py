@@ -1,4 +1,4 @@
-"""Silences of a voice before it is asked again, and before it is given up.
+"""Limits of a voice's silence: when it is asked again, and when it is given up.
 
 A machine of values: moments are arguments, in seconds on one clock.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from enum import Enum, auto
 
 SILENT_S = 2.0
-"""Without any sign of a server that could have begun."""
+"""Longest silence, in seconds, without any sign of a server that could have begun."""
 ANNOUNCED_S = 8.0
-"""Without audio behind a sign that it has begun: an engine without a GPU may need that for a sentence."""
+"""Longest wait for audio, in seconds, once the server has said that it begins: an engine without a GPU may
+need that for a sentence."""
 MOST_S = 20.0
 _MARGIN = 2.0
 """Factor by which a server may take longer than ever before."""
@@ -25,9 +26,9 @@ class Voice(Enum):
 
     FINE = auto()
     ASKED_AGAIN = auto()
-    """It gave no sign, and has been asked a second time."""
+    """The voice gave no sign, and has been asked a second time."""
     LOST = auto()
-    """It gave none then either, or is away: nobody waits for it."""
+    """The voice gave no sign when asked again either, or is away: nobody waits for it."""
 
 
 class Patience:

@@ -35,7 +35,7 @@ class PersistentVoice(KeepConnected):
         super().__init__(**kwargs)
         self._client = TtsClient()
         self._utterances: dict[str, Utterance] = {}
-        """By audio context, in the order they are spoken."""
+        """Utterances by audio context, in the order they are spoken."""
         self._pace = Pace()
         self._patience = Patience()
         self._voice = Voice.FINE

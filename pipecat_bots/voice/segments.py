@@ -51,7 +51,7 @@ class Utterance:
     """The segments of one audio context."""
 
     segments: deque[Segment] = field(default_factory=deque)
-    """Given to the voice and not complete."""
+    """Segments given to the voice and not complete."""
     sample_rate: int = PLAIN_RATE
     plays_until: float = 0.0
     pause_due: bool = False

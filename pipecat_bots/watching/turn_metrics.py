@@ -101,13 +101,13 @@ class Moments:
     silence: float
     """The user's last sound."""
     pause: float
-    """It has been a pause since."""
+    """Beginning of the pause."""
     transcript: float = 0.0
     turn_end: float = 0.0
     request: float = 0.0
     """The answer was asked for; before `turn_end` if it was a speculation."""
     text: float = 0.0
-    """There was something to say."""
+    """First text to say."""
     tools: float = 0.0
     """Seconds of tools before that."""
     audio: float = 0.0
@@ -155,7 +155,7 @@ class TurnMetricsObserver(BaseObserver):
         self._moments: Moments | None = None
         self._answer = _Answer()
         self.speculated = Speculated()
-        """So far."""
+        """Totals of the session so far."""
         self._current: TurnMetrics | None = None
 
     async def on_push_frame(self, data: FramePushed) -> None:
