@@ -1,4 +1,4 @@
-"""When the bot says hello: once, to a caller who can hear it, when it can speak and listen."""
+"""Greeting of a session: once, to a caller who can hear it, when the bot can speak and listen."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 
 CLIENT_READY_S = 1.0
-"""How long a connected caller may be a page that is still getting ready. One that sends no RTVI message at
-all (a plain WebSocket client, a WebRTC caller without a data channel) is greeted after it."""
+"""Longest wait, in seconds, for a connected page to get ready. A caller that sends no RTVI message at all (a
+plain WebSocket client, a WebRTC caller without a data channel) is greeted after it."""
 
 
 class Stage(Enum):
-    """How far the beginning of a conversation has come."""
+    """Progress of a conversation's beginning."""
 
     NOBODY = auto()
     CONNECTED = auto()
@@ -47,7 +47,7 @@ class Greeting:
 
     @property
     def heard(self) -> bool:
-        """Whether the caller hears what the bot says."""
+        """True if the caller hears the bot's speech."""
         return self.stage in (Stage.LISTENING, Stage.GREETED)
 
     async def connected(self, *, is_page: bool) -> None:

@@ -126,7 +126,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         self.warmer = Warmer(self._model, self._request, self, lambda: self._is_idle)
         self._guesses = Guesses(self._model, self, self.warmer.start)
         self._user_speaks = False
-        """Then a tool's result, which comes back up the pipeline, is answered with what the user says."""
+        """True while the user speaks: tool results then wait to be answered with the user's words."""
         self._user_pauses = False
         """Within a turn, which may be over in a moment."""
         self._filler = Filler(while_tools_run, self)
@@ -313,7 +313,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             await self._guesses.release(incoming)
 
     def _is_in_haste(self, reply: Reply) -> bool:
-        """Whether the listener waits for the next chunk, and the voice for nothing else."""
+        """Return whether the listener waits for the next chunk, and the voice for nothing else."""
         awaited = reply.begun and not reply.chunks and not self._handshake.must_wait
         return awaited and self._haste.is_due(asyncio.get_running_loop().time())
 
@@ -408,7 +408,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
 
 
 def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:
-    """What a conversation that is too long must come down to, and what it is; tokens, if they are known."""
+    """Return a too long conversation's size limit and its size; in tokens if known, else in characters."""
     if error.prompt_tokens and error.context_tokens:
         return error.context_tokens * SHRINK_TO, error.prompt_tokens
     characters = sum(len(str(message)) for message in reply.request.messages)

@@ -107,7 +107,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         )
         self._narrator = Narrator(super().append_to_audio_context, self._pace)
         self._server_free_at = 0.0
-        """When the server had spoken all it was asked for before what it speaks now."""
+        """Moment at which the server finished the segment before this one, on the loop's clock."""
         self._chunk_id: int | None = None
         self._asked_last: Segment | None = None
 

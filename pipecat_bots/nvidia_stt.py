@@ -46,11 +46,11 @@ from pipecat_bots.turns.turn_text import same_words
 TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
 
 PIECE_BYTES = 2 * SAMPLE_RATE * 40 // 1000
-"""What is sent at once while somebody speaks: 40 ms. What is asked for its words is sent to its end."""
+"""Bytes sent at once while somebody speaks: 40 ms. Audio whose words are asked for is sent to its end."""
 PATIENCE_S = 5.0
-"""How long a finished utterance waits for a lost server before the turn goes on without it."""
+"""Seconds a finished utterance waits for a lost server before the turn goes on without it."""
 MEMORY_S = 60.0
-"""How long it is kept after that, to be answered when the server is back."""
+"""Seconds an utterance is kept after `PATIENCE_S`, to be answered when the server is back."""
 FINAL_P99_S = 3.0
 """Speech end to final transcript. Finals are matched to their reset, so this only bounds the wait of a turn
 that has words already and gets none from its last pause."""
@@ -192,12 +192,12 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     @property
     def owes_words(self) -> bool:
-        """Whether something was said that has no transcript yet."""
+        """True if speech has no transcript yet."""
         return bool(self._journal.pending)
 
     @property
     def owed(self) -> Owed:
-        """What the user is owed for what was said in the outage."""
+        """Answer or repetition owed to the user for speech in the outage."""
         return self._owed
 
     async def _pump(self) -> None:

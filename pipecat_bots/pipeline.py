@@ -1,4 +1,4 @@
-"""What all bots share: services, transports, and the session of one caller."""
+"""Common parts of all bots: services, transports, and the session of one caller."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def voice_activity(settings: BotSettings) -> WatchfulVADAnalyzer:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """How a session knows that the user speaks, and when a turn ends."""
+    """Detectors that tell a session that the user speaks, and that a turn ends."""
 
     vad: WatchfulVADAnalyzer
     turns: UserTurnStrategies
@@ -242,7 +242,7 @@ class Session:
             logger.info(f"session {self._args.session_id} ends")
 
     def _line(self) -> AbstractAsyncContextManager[None]:
-        """Where ICE alone would notice late that a caller is gone, watch whether anything comes."""
+        """Watch whether anything comes, where ICE alone would notice late that a caller is gone."""
         if isinstance(self._args, SmallWebRTCRunnerArguments):
             return watched(self._args.webrtc_connection, self._on_line)
         return nullcontext()
@@ -254,7 +254,7 @@ class Session:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the user has said something and not been answered yet."""
+        """True if the user has said something and not been answered yet."""
         return self._awaited
 
     async def stop(self) -> None:
@@ -341,7 +341,7 @@ class Session:
         await self._greeting.connected(is_page=not by_telephone)
 
     def _can_serve(self) -> bool:
-        """Whether the bot can speak, and has a line for the caller, or none to wait for."""
+        """Return whether the bot can speak, and has a line for the caller, or none to wait for."""
         stt, tts = self._services.stt, self._services.tts
         has_line = stt.is_connected or (stt.outage is not None and not self._is_full)
         return tts.outage is None and has_line

@@ -202,7 +202,7 @@ class BotSettings(Settings):
 
     @property
     def user_language(self) -> str:
-        """What the user is taken to speak, as long as nothing is heard of them."""
+        """Language that the user is taken to speak, as long as nothing is heard of them."""
         named = self.bot_asr_language
         return self.bot_language if named in (None, "", "auto") else str(named)
 

@@ -1,4 +1,4 @@
-"""What a call leaves behind is thrown away at a moment at which nobody waits.
+"""Garbage collection of a finished call, at a moment at which nobody waits.
 
 A session's objects point at each other in circles (processors at their neighbours, events at their handlers),
 so they stay until Python looks for circles, which it does too seldom for objects so few and so heavy: a bot
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from loguru import logger
 
 CLOSED_S = 2.0
-"""After a call: its connections are closed by then."""
+"""Seconds from the end of a call to its search: its connections are closed by then."""
 LOOK_S = 0.1
 LONGEST_S = 10.0
-"""How long a moment is waited for in which nobody waits for an answer."""
+"""Longest wait, in seconds, for a moment in which nobody waits for an answer."""
 YOUNG = 20_000
 """New objects after which Python looks among the youngest for circles. A call makes 5,000 a second, of which
 nearly all are gone at once; 700, Python's own figure, makes it look seven times a second."""

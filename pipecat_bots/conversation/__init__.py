@@ -1,1 +1,1 @@
-"""What is written down: what the user said, and what was heard of the bot."""
+"""Records of a conversation: the words of the user, and those of the bot that were heard."""

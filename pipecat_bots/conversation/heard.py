@@ -1,4 +1,4 @@
-"""Which words of a spoken segment have been heard at a point of its audio."""
+"""Words of a spoken segment that have been heard at a point of its audio."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Heard:
         return self._pieces[self._given - 1]
 
     def due(self, audio_ms: float, ms_per_character: float = MS_PER_CHARACTER) -> int:
-        """How many pieces are over after `audio_ms`, while neither the words nor the length are known."""
+        """Return how many pieces are over after `audio_ms`, while words and length are unknown."""
         over = sum(end * ms_per_character <= audio_ms for end in self._ends)
         return max(0, self._from + over - self._given)
 
     def timeline(self, audio_ms: float, words: Sequence[Word] = ()) -> list[float]:
-        """When each piece still to come ends, in milliseconds from the start of the segment."""
+        """Return the end of each piece still to come, in milliseconds from the start of the segment."""
         pieces = self._pieces[self._from :]
         spoken = [i for i, piece in enumerate(pieces) if any(map(str.isalnum, piece))]
         if words and len(words) == len(spoken):

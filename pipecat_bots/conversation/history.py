@@ -1,4 +1,4 @@
-"""What a language model is sent of the conversation: as much as fits, in the words the model itself used.
+"""Messages of a conversation as the language model gets them: as many as fit, in the model's own words.
 
 The server keeps the tokens of what it was sent and what it generated. A request is cheap when it begins
 with exactly those, so an answer goes back to the model as it was generated, and the beginning of a
@@ -15,13 +15,13 @@ from typing import Any
 from nemotron_speech.protocol.llama import Message
 
 SHRINK_TO = 0.6
-"""Of what fits, what is left of a conversation that no longer does: the cache is lost once in many turns."""
+"""Share of the context window kept on truncation; large cuts keep the cached prefix valid for many turns."""
 _LONGEST_MARK = 60
 """Characters that may follow the words that were heard: a remark that they were interrupted."""
 
 
 class Window:
-    """Which messages are sent: all, or the newest exchanges, each whole, with the tools it used."""
+    """Choice of the messages sent: all, or the newest exchanges, each whole, with the tools it used."""
 
     def __init__(self) -> None:
         self._dropped = 0
@@ -75,7 +75,7 @@ class Window:
         return False
 
     def is_full_of_instructions(self, messages: Sequence[Message]) -> bool:
-        """Whether instructions and tools are more than the newest exchange: nothing shorter can be said."""
+        """Return whether instructions and tools outweigh the newest exchange: nothing shorter can be said."""
         sent = self._sent(messages)
         head = _head(sent)
         newest = max((i for i, message in enumerate(sent) if message.get("role") == "user"), default=head)

@@ -28,7 +28,7 @@ from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
 KEPT_SILENT = "—"
 """The bot's half where the user told it to be silent: what is said next is no part of that."""
 COMMIT_S = 0.5
-"""How long an interruption may take through the pipeline; then it is lost."""
+"""Longest time an interruption may take through the pipeline, in seconds; then it is lost."""
 
 
 class Conversation(LLMContext):
@@ -40,7 +40,7 @@ class Conversation(LLMContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.committed = asyncio.Event()
-        """Whether everything that was heard of the bot before the user's turn is written down."""
+        """Set while everything heard of the bot before the user's turn is written down."""
         self.committed.set()
 
     def set_messages(self, messages: list[LLMContextMessage]) -> None:

@@ -1,1 +1,1 @@
-"""Who is heard while the bot speaks, and what becomes of its voice meanwhile."""
+"""Interruptions: voices heard while the bot speaks, and their effect on its speech."""

@@ -1,4 +1,4 @@
-"""When the user's turn begins, above all while the bot speaks: `Interjection` decides, the playout obeys."""
+"""Start of the user's turn, above all while the bot speaks: `Interjection` decides, the playout obeys."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class StopWordsStrategy(BaseUserTurnStopStrategy):
         self._stop = stop
         self._with_others = stop | BESIDE_STOP
         self._words: list[str] | None = None
-        """Of the turn; None outside one."""
+        """Words of the current turn; None outside one."""
 
     async def handle_user_turn_started(self) -> None:
         self._words = []

@@ -1,4 +1,4 @@
-"""What is to become of the bot's speech when somebody is heard during it.
+"""Fate of the bot's speech when somebody is heard during it.
 
 A machine of values: it is told what happens and how much audio has come, and never waits or reads a clock.
 """
@@ -14,7 +14,7 @@ from pipecat_bots.interruptions.phrases import Phrases
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a voice may go on before it is taken for an interruption, in milliseconds."""
+    """Milliseconds a voice may go on before it is taken for an interruption."""
 
     hold_ms: float = 20.0
     """Voice behind the window it was first heard in, after which the bot falls silent for the time being."""
@@ -25,7 +25,7 @@ class Patience:
     final_ms: float = 1000.0
     """Wait for a transcript after the voice; then it held no words."""
     last_words_s: float = 0.8
-    """With no more than this left to say, the bot has made its point: assent is an answer to it."""
+    """Seconds left to say at which the bot has made its point: assent is an answer to it."""
 
 
 class Verdict(Enum):
@@ -33,9 +33,9 @@ class Verdict(Enum):
     HOLD = auto()
     """Fall silent until it is known what this is."""
     RESUME = auto()
-    """It was nothing: go on."""
+    """Go on: the sound was nothing."""
     ASSENT = auto()
-    """Somebody listens, and says so: go on."""
+    """Go on: somebody listens, and says so."""
     INTERRUPT = auto()
     """The user's turn begins."""
     LATER = auto()
@@ -50,13 +50,13 @@ class Interjection:
         self._patience = patience or Patience()
         self._bot_speaks = self._in_turn = False
         self._voiced = self._speaking = self._has_spoken = False
-        """Whether there is a voice now; is one by the detector; was one since the last turn."""
+        """Flags: a voice is heard now; the detector confirmed it; it confirmed one since the last turn."""
         self._settle()
 
     def _settle(self) -> None:
         self._held = self._final_due = False
         self._voiced_ms = self._quiet_ms = self._waited_ms = 0.0
-        """Of voice or silence without a break; of voice since the hold, then of silence since the voice."""
+        """Milliseconds: unbroken voice; unbroken silence; voice since the hold, then the silence after it."""
         self._left_s = math.inf
 
     # ------------------------------------------------------------------------------- what happens
@@ -74,7 +74,7 @@ class Interjection:
         self._bot_speaks = True
 
     def bot_stops(self) -> Verdict:
-        """The bot has nothing left to say: whoever speaks now has the floor."""
+        """Note that the bot has nothing left to say: a voice that speaks now has the floor."""
         self._bot_speaks = False
         if not self._held:
             return self._release(_NOTHING)
@@ -90,7 +90,7 @@ class Interjection:
         self._voiced_ms = self._quiet_ms = 0.0
 
     def audio(self, ms: float) -> Verdict:
-        """So much audio has come since the last call."""
+        """Count `ms` of audio, come since the last call."""
         if self._voiced:
             self._voiced_ms += ms
         else:

@@ -21,7 +21,7 @@ ASSENT = {
     "zh": "嗯, 嗯嗯, 哦, 噢, 啊, 好, 好的, 对, 对的, 是, 是的, 行, 可以, 明白, 明白了, 知道了, 没错, ok",
     "vi": "ừ, ừm, à, ồ, vâng, dạ, ok, okay, được, đúng, đúng rồi, tốt, hay quá, tôi hiểu, hiểu rồi",
 }
-"""What a listener says without wanting the floor, by language."""
+"""Phrases of a listener who does not want the floor, by language."""
 STOP = {
     "en": "stop, stop it, stop talking, stop there, be quiet, quiet, shut up, that's enough, that is enough, "
     "enough, hush, silence, be silent",
@@ -34,7 +34,7 @@ STOP = {
     "zh": "停, 停下, 停一下, 别说了, 不要说了, 闭嘴, 安静, 够了, 打住",
     "vi": "dừng, dừng lại, thôi, im, im lặng, im đi, đủ rồi, ngừng lại, stop",
 }
-"""What tells the bot to be silent, and nothing else, by language."""
+"""Phrases that tell the bot to be silent, and nothing else, by language."""
 
 
 class Phrases:
@@ -49,11 +49,11 @@ class Phrases:
         return Phrases(",".join([*self._phrases, *other._phrases]))
 
     def make_up(self, text: str) -> bool:
-        """Whether the text is one of them, or several in a row."""
+        """Return whether the text is one of the phrases, or several in a row."""
         return bool(normalised(text)) and not self._rest(text)
 
     def may_make_up(self, text: str) -> bool:
-        """Whether it could still become that: its last word may be unfinished."""
+        """Return whether the text could still become phrases: its last word may be unfinished."""
         rest = self._rest(text)
         return not rest or any(phrase.startswith(rest) for phrase in self._phrases)
 
@@ -62,7 +62,7 @@ class Phrases:
         return any(f" {phrase} " in padded for phrase in self._phrases)
 
     def _rest(self, text: str) -> str:
-        """What follows the phrases that the text begins with."""
+        """Return the text behind the phrases that it begins with."""
         rest = normalised(text)
         while rest:
             first = next((p for p in self._phrases if f"{rest} ".startswith(f"{p} ")), None)
@@ -76,7 +76,7 @@ BESIDE_STOP = Phrases(
     "okay, ok, please, now, no, oh, hey, thanks, thank you, bitte, jetzt, por favor, ahora, s'il te plaît, "
     "per favore, adesso, agora"
 )
-"""What does not turn such words into a question."""
+"""Words that may stand beside a stop phrase without turning it into a question."""
 
 
 def phrases(listed: str | None, language: str, table: dict[str, str]) -> Phrases:

@@ -28,27 +28,27 @@ PIECE_S = 0.02
 LEAD_S = 0.1
 """The piece that is played, and 80 ms for a busy machine."""
 MOST_LEAD_S = 0.15
-"""On a machine that is often later. It is heard when the user breaks in: a voice that is noticed after 200 ms
-silences the bot within 350 ms."""
+"""Longest lead, in seconds, on a machine that is often later than 80 ms. The lead is heard when the user
+breaks in: a voice that is noticed after 200 ms silences the bot within 350 ms."""
 SPARE_S = 0.05
-"""Of the lead, what is not there for lateness: the piece that is played, and what the way to it takes."""
+"""Seconds of the lead that are not for lateness: the piece that is played, and what the way to it takes."""
 HALF_S = 10.0
-"""In which half of the lateness is forgotten."""
+"""Half-life of the lateness, in seconds."""
 TAIL_S = 2 * PIECE_S
 """Silence that brings the end of a sound out of the transport: the rest of a piece, and of its resampler."""
 LONGEST_HOLD_S = 3.0
-"""Whoever asked for silence has been lost by then."""
+"""Longest hold, in seconds, in case the `ResumeFrame` is lost."""
 
 
 class Lateness:
-    """How late the machine may be: the latest it was, forgotten slowly. Seconds are arguments."""
+    """Estimate of the machine's lateness: the latest it was, forgotten slowly. Seconds are arguments."""
 
     def __init__(self) -> None:
         self._most_s = 0.0
         self._at = 0.0
 
     def note(self, late_s: float, now: float) -> None:
-        """Something that was due happened so much later."""
+        """Note that something due happened `late_s` seconds late."""
         self._most_s, self._at = max(late_s, self.expected_s(now)), now
 
     def expected_s(self, now: float) -> float:
@@ -78,14 +78,14 @@ class Reel:
         """The newest sound, until its utterance is over."""
         self._complete = True
         self._tail = False
-        """Whether the end of the newest sound may still be in the transport's buffers."""
+        """True if the end of the newest sound may still be in the transport's buffers."""
 
     def lead_s(self, now: float) -> float:
-        """How long before it is heard a sound is due."""
+        """Return the lead in seconds: a sound is due so long before it is heard."""
         return min(self._most_s, max(self._least_s, self._lateness.expected_s(now) + SPARE_S))
 
     def woke(self, late_s: float, now: float) -> None:
-        """Whoever plays this was called so much later than it had asked for."""
+        """Note that the player of this was called `late_s` later than it had asked for."""
         self._lateness.note(late_s, now)
 
     def add(self, frame: Frame) -> None:

@@ -1,1 +1,1 @@
-"""What the language model services are made of."""
+"""Parts of the language model services."""

@@ -14,7 +14,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext, LLMSpecificMe
 
 
 class ChatParams(TypedDict):
-    """What a chat completion is asked with. `tools` is None where there are none."""
+    """Arguments of a chat completion. `tools` is None where there are none."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None

@@ -8,7 +8,7 @@ from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
 TOOL_PATIENCE_S = 0.6
-"""How long a tool may take before the user is told that it is at work."""
+"""Longest run of a tool, in seconds, before the user is told that it is at work."""
 
 
 class Filler:

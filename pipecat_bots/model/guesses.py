@@ -13,9 +13,9 @@ from pipecat_bots.model.model_server import ModelServer
 from pipecat_bots.speculation.speculation import Speculation
 
 KEEP_S = 1.5
-"""How long a withdrawn answer goes on: a noise is known to be one by then, and the same is asked."""
+"""Seconds a withdrawn answer goes on: a noise is known to be one by then, and the same is asked again."""
 SURE_ANSWERS = 8
-"""After a wrong guess that cost the whole conversation, so many answers are begun when they are certain."""
+"""Answers begun only when they are certain, after a wrong guess that cost the whole conversation."""
 
 
 class Guesses:
@@ -32,7 +32,7 @@ class Guesses:
         self._owner = owner
         self._on_free = on_free
         self._guess: Speculation | None = None
-        """What the last request was for; None for a settled turn."""
+        """Speculation that the last request was for; None for a settled turn."""
         self._kept: Incoming | None = None
         self._closing: asyncio.Task[None] | None = None
         self._since_wrong = SURE_ANSWERS
@@ -41,7 +41,7 @@ class Guesses:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the server is at work on an answer that was withdrawn."""
+        """True if the server is at work on an answer that was withdrawn."""
         return self._kept is not None and not self._kept.is_over
 
     def note_settled(self) -> None:
@@ -75,7 +75,7 @@ class Guesses:
             self._since_wrong += 1
 
     async def release(self, incoming: Incoming) -> None:
-        """Nobody reads it any more; a guess is kept for a moment."""
+        """Give up a request that nobody reads any more; a guess is kept for a moment."""
         guess = self._guess
         if guess is None or guess.confirmed or not incoming.is_whole:
             await incoming.close()

@@ -1,4 +1,4 @@
-"""How far the language model may be ahead of the voice."""
+"""Lead of the language model over the voice: its limit, and the haste when the listener waits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ interruption makes useless is less than what another request may have to read.""
 FIRST_S = 0.03
 """Gathers three words of a model that makes sixty tokens in a second, a clause of one that makes 200."""
 NEXT_S = 0.3
-"""What a voice needs to begin with its next segment, and as much again for a busy machine."""
+"""Seconds a voice takes to begin its next segment, and as much again for a busy machine."""
 VOICE_S = 0.1
-"""What a voice takes to begin with its first."""
+"""Seconds a voice takes to begin its first segment."""
 _CHARACTERS_PER_S = 1000 / 65
-"""Of speech, at a brisk pace."""
+"""Characters of speech in a second, at a brisk pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """When a generation is interrupted for a voice that is behind, and when it goes on.
+    """Limits of the lead: when a generation is interrupted for a voice that is behind, and when it goes on.
 
     Args:
         read_ahead_s: Seconds of speech that may be received and not with the voice yet. 0 closes the request
@@ -38,7 +38,7 @@ class Strategy:
 
     @property
     def is_in_chunks(self) -> bool:
-        """Whether each chunk is a request of its own."""
+        """True if each chunk is a request of its own."""
         return self.read_ahead_s == 0
 
     def is_enough(self, waiting_characters: int, voice_is_behind: bool) -> bool:
@@ -58,7 +58,7 @@ def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S
 
 
 class Haste:
-    """Whether the listener waits, or soon will, so that a chunk is to end at the next opportunity.
+    """Estimate whether the listener waits, or soon will, so that a chunk is to end at the next opportunity.
 
     What has not been heard yet is estimated from the length of what the voice was given.
     """
@@ -78,7 +78,7 @@ class Haste:
         self._heard_until = begins + len(text) / _CHARACTERS_PER_S
 
     def is_due(self, now: float) -> bool:
-        """Whether to hurry, now that there is text of the next chunk."""
+        """Return whether to hurry, now that there is text of the next chunk."""
         if self._first_s is None:
             return False
         if self._heard_until is not None:

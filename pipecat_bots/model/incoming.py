@@ -35,12 +35,12 @@ class Incoming:
 
     @property
     def is_over(self) -> bool:
-        """Whether no more will come."""
+        """True if no more events will come."""
         return self._over
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing, so far."""
+        """True if nothing is missing, so far."""
         return self._error is None and not self._closed
 
     async def reads(self) -> AsyncIterator[list[Event]]:

@@ -1,4 +1,4 @@
-"""What may be changed of a language model service while it runs."""
+"""Settings of a language model service that may be changed while it runs."""
 
 from __future__ import annotations
 

@@ -30,19 +30,19 @@ from pipecat_bots.model.server_cache import GoesBack, ServerCache
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 60.0
-"""Between two events of a stream; a prompt being evaluated reports its progress far more often."""
+"""Longest silence between two events of a stream; a prompt being evaluated reports far more often."""
 GONE = (aiohttp.ClientError, OSError, TimeoutError, PeerError)
-"""What a server that is away, or breaks off, is known by."""
+"""Exceptions that a server that is away, or breaks off, is known by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a server answers what."""
+    """Addresses of a server's routes."""
 
     root: str
     """`http://host:port`"""
     plain: bool = False
-    """Whether it is an OpenAI-compatible server other than llama.cpp."""
+    """True for an OpenAI-compatible server other than llama.cpp."""
     api_key: str | None = None
 
     @property
@@ -68,9 +68,9 @@ class ModelServer:
         self._http: aiohttp.ClientSession | None = None
         self.cache = ServerCache(GoesBack.ANYWHERE if endpoints.plain else GoesBack.UNKNOWN)
         self.is_strict = False
-        """Whether it refuses all fields but OpenAI's: then an answer that was stopped cannot go on."""
+        """True if the server refuses all fields but OpenAI's: then a stopped answer cannot go on."""
         self.context_tokens: int | None = None
-        """How long a conversation may be; None while that is not known."""
+        """Tokens a conversation may have; None while that is not known."""
 
     def open(self) -> None:
         timeout = aiohttp.ClientTimeout(
@@ -91,16 +91,16 @@ class ModelServer:
 
     @property
     def keeps_one_cache(self) -> bool:
-        """Whether every request meets the same cache, so that warming it serves the next one."""
+        """True if every request meets the same cache, so that warming it serves the next one."""
         return self._slots.keeps_one_cache
 
     def can_go_on(self, *, at_any_price: bool) -> bool:
-        """Whether an answer can be gone on with after its request was closed, and at what price."""
+        """Return whether an answer can go on after its request was closed: at no cost, or `at_any_price`."""
         return not self.is_strict and (at_any_price or self.cache.can_go_on_after_a_stop)
 
     @property
     def pays_for_a_wrong_guess(self) -> bool:
-        """Whether the conversation is read again when a request is replaced by another."""
+        """True if the conversation is read again when a request is replaced by another."""
         return self.keeps_one_cache and self.cache.pays_for_a_wrong_guess
 
     async def events(

@@ -65,7 +65,7 @@ class Reply:
         )
         self._progress: Progress | None = None
         self.prompt_tokens = 0
-        """Of the first request; 0 while that is not known."""
+        """Tokens of the first request's prompt; 0 while that is not known."""
         self.ran_out_at: int | None = None
         """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
         self._calls: dict[int, ToolCall] = {}
@@ -74,11 +74,11 @@ class Reply:
         self._given = 0
         """Characters taken from `chunks`."""
         self.finished = False
-        """Whether all of the answer has been received."""
+        """True once all of the answer has been received."""
 
     @property
     def text(self) -> str:
-        """What has been generated, thoughts left out."""
+        """Text generated so far, thoughts left out."""
         return self._chunker.text
 
     @property
@@ -87,7 +87,7 @@ class Reply:
 
     @property
     def waiting_characters(self) -> int:
-        """How much of the text has not been given to the voice."""
+        """Characters of the text not given to the voice yet."""
         return len(self.text) - self._given
 
     @property
@@ -104,7 +104,7 @@ class Reply:
 
     @property
     def over(self) -> bool:
-        """Whether everything has been received and taken."""
+        """True if everything has been received and taken."""
         return self.finished and not self.chunks
 
     def next_chunk(self) -> str:

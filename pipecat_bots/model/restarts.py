@@ -24,7 +24,7 @@ from pipecat_bots.peers.backoff import Patience
 from pipecat_bots.peers.dependence import HttpDependent
 
 RESTART_S = 3.0
-"""How long a user waits for a server that is away before the bot says so."""
+"""Seconds a user waits for a server that is away before the bot says so."""
 LOADING = 503
 
 
@@ -41,7 +41,7 @@ class OutlivesRestarts(HttpDependent):
 
     @property
     def _may_ask_again(self) -> bool:
-        """Whether the rest of the answer can be asked for, where its beginning was said."""
+        """True if the rest of the answer can be asked for, where its beginning was said."""
         return True
 
     def _owe(self, context: LLMContext) -> None:

@@ -38,18 +38,18 @@ MISSES = 2
 
 
 class GoesBack(Enum):
-    """Where a cache goes on when a prompt leaves what it holds."""
+    """Point from which a cache goes on when a prompt leaves its contents."""
 
     UNKNOWN = auto()
     ANYWHERE = auto()
     TO_A_COPY = auto()
-    """Of the state, or to the beginning: what is generated or read past the point costs reading it again."""
+    """A copy of the state, or the beginning: tokens generated or read past it are read again."""
     NOTHING_KEPT = auto()
-    """There is no cache, or others use it in between."""
+    """No cache, or one that others use in between."""
 
 
 class _End(Enum):
-    """What the cache holds behind the messages that are known."""
+    """Contents of the cache behind the messages that are known."""
 
     NOTHING = auto()
     MORE = auto()
@@ -58,17 +58,17 @@ class _End(Enum):
 
 @dataclass(slots=True)
 class _Prediction:
-    """What a request has in common with what was held before it."""
+    """Overlap of a request with the messages that were held before it."""
 
     characters: int
     common: int
     goes_on: bool
-    """Whether all of what was held is in it, and more."""
+    """True if the request has all of the held messages, and more."""
 
 
 @dataclass(slots=True)
 class ServerCache:
-    """What the server holds for one conversation. Requests go one after the other.
+    """Model of the cache that the server holds for one conversation. Requests go one after the other.
 
     Args:
         goes_back: What is known of the kind of server.
@@ -89,16 +89,16 @@ class ServerCache:
 
     @property
     def can_go_on_after_a_stop(self) -> bool:
-        """Whether an answer that was broken off is gone on with at no cost."""
+        """True if an answer that was broken off is gone on with at no cost."""
         return self.goes_back in (GoesBack.UNKNOWN, GoesBack.ANYWHERE)
 
     @property
     def pays_for_a_wrong_guess(self) -> bool:
-        """Whether a prompt that replaces another is evaluated far from its end."""
+        """True if a prompt that replaces another is evaluated far from its end."""
         return self.goes_back is GoesBack.TO_A_COPY
 
     def gains_by_reading(self, messages: Sequence[Message]) -> bool:
-        """Whether to have the conversation so far read before the next request, which goes on from there."""
+        """Return whether to have the conversation read before the next request, which goes on from there."""
         if self.goes_back is GoesBack.NOTHING_KEPT:
             return False
         common = self._common(messages)
@@ -184,7 +184,7 @@ class ServerCache:
     # ----------------------------------------------------------------------------------------- comparing
 
     def _goes_on(self, messages: Sequence[Message]) -> bool:
-        """Whether all that is held begins the messages."""
+        """Return whether the messages begin with all that is held."""
         held = len(self._held)
         is_begun = held <= len(messages) and all(map(_same, self._held, messages))
         return is_begun and self._end is _End.NOTHING
@@ -212,7 +212,7 @@ def _answer(text: str, has_calls: bool) -> Message:
 
 
 def _same(one: Message, other: Message) -> bool:
-    """Whether two messages are alike; of an answer's tool calls it is enough that there are some."""
+    """Return whether two messages are alike; of an answer's tool calls it is enough that there are some."""
     kinds = [(m.get("role"), m.get("content") or "", bool(m.get("tool_calls"))) for m in (one, other)]
     return kinds[0] == kinds[1]
 

@@ -1,4 +1,4 @@
-"""What the language model may do besides talking: built-in tools, and those of MCP servers."""
+"""Tools of the language model: built-in ones, and those of MCP servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nemotron_speech.invocation import install
 Tools: TypeAlias = list[FunctionSchema | DirectFunction]
 
 TOOL_TIMEOUT_S = 20.0
-"""After which the model is told that the tool did not answer."""
+"""Seconds after which the model is told that the tool did not answer."""
 MCP_CONNECT_TIMEOUT_S = 10.0
 
 

@@ -1,4 +1,4 @@
-"""Has a language model's server read the conversation while nobody waits for an answer to it."""
+"""Let a language model's server read the conversation while nobody waits for an answer to it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Warmer:
             await self._owner.cancel_task(task)
 
     def _may_work(self) -> bool:
-        """Whether nothing is asked of the server, nor about to be."""
+        """Return whether nothing is asked of the server, nor about to be."""
         if self._conversation is None or not self._is_idle():
             return False
         messages = self._conversation.get_messages()

@@ -1,4 +1,4 @@
-"""What the bot says about its own troubles, and when it can be heard."""
+"""Announcements of the bot about its own troubles, each at a moment at which it can be heard."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ BACK_WITHOUT_WORDS = "I am back. Please say that again."
 
 
 class Owed(Enum):
-    """What the user is owed when a server is back."""
+    """Debt to the user when a server is back: nothing, an answer, or a request to repeat."""
 
     NOTHING = auto()
     ANSWER = auto()
-    """What was said is kept: its transcript comes now, and is answered."""
+    """Kept speech: its transcript comes now, and is answered."""
     REPETITION = auto()
-    """What was said is lost: the user has to say it again."""
+    """Lost speech: the user has to say it again."""
 
 
 class LostRecogniser:
@@ -40,7 +40,7 @@ class LostRecogniser:
             await self._apologise()
 
     async def recovered(self, owed: Owed = Owed.NOTHING) -> None:
-        """It is back."""
+        """Note that the recogniser is back, and say so after an apology, unless an answer comes."""
         self._away = False
         apologised, self._apologised = self._apologised, False
         if not apologised or owed is Owed.ANSWER:
@@ -48,7 +48,7 @@ class LostRecogniser:
         await self._say(BACK if owed is Owed.NOTHING else BACK_WITHOUT_WORDS)
 
     async def unheard(self) -> None:
-        """What was said while it was away turns out to hold no words."""
+        """Note that the speech during the outage turns out to hold no words."""
         if not self._away:
             await self._say(BACK_WITHOUT_WORDS)
 

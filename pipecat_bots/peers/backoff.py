@@ -1,4 +1,4 @@
-"""How long to wait before a server that is away is tried again: one policy for all services."""
+"""Waits between attempts to reach a server that is away: one policy for all services."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ LONGEST_WAIT_S = 3.0
 JITTER = 0.2
 """Part of a wait by which it may be longer or shorter: bots that lost one server do not call it together."""
 AWAITED_WAIT_S = 0.25
-"""Between two attempts while somebody waits."""
+"""Seconds between two attempts while somebody waits."""
 LEAST_WAIT_S = 0.1
-"""Between two attempts, however much they are wanted."""
+"""Least seconds between two attempts, however much they are wanted."""
 
 
 class Backoff:

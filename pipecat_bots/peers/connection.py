@@ -63,7 +63,7 @@ class KeepConnected(Dependent, WebsocketService):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for the connection now, so that it is tried often."""
+        """True if somebody waits for the connection now, so that it is tried often."""
         return False
 
     # ---------------------------------------------------------------------------------- the connection
@@ -76,7 +76,7 @@ class KeepConnected(Dependent, WebsocketService):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server has taken this service in."""
+        """True if the server has accepted this service."""
         return self._socket is not None
 
     async def _send(self, message: str | bytes) -> bool:
@@ -90,7 +90,7 @@ class KeepConnected(Dependent, WebsocketService):
         return True
 
     async def _connected_soon(self, within_s: float) -> bool:
-        """Whether the connection is up, after at most one more attempt."""
+        """Return whether the connection is up, after at most one more attempt."""
         if self._socket is not None:
             return True
         self._attempted.clear()

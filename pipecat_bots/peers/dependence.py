@@ -1,4 +1,4 @@
-"""What a service does about the server it depends on: say when it is gone, and never give up."""
+"""Dependence of a service on its server: say when it is gone, and never give up."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Dependent(FrameProcessor):
 
     @property
     def role(self) -> Role:
-        """Which of the three servers it depends on."""
+        """Role of the server that it depends on, one of three."""
         return self._server.role
 
     async def set_usable(self, is_usable: bool) -> None:

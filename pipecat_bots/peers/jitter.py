@@ -1,4 +1,4 @@
-"""How long received WebRTC audio is kept to put packets in order: not at all, unless one is missing.
+"""Jitter buffer for received WebRTC audio: no delay at all, unless a packet is missing.
 
 aiortc releases an audio packet when four more have come, and one that is lost fills its buffer of sixteen for
 the rest of the call: 80 ms, then 300 ms, between the user's voice and the bot (docs/decisions/jitter.md).

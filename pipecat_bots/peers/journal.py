@@ -1,4 +1,4 @@
-"""What was said to a recogniser and not answered yet, so that a new connection can be told it again."""
+"""Audio sent to a recogniser and not answered yet, so that a new connection can be told it again."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Journal:
         self._items: deque[bytes | Mark] = deque()
         self._unsent = 0
         self._bytes = self._open_bytes = 0
-        """Of all audio; of the audio behind the newest mark."""
+        """Bytes of all audio; bytes of the audio behind the newest mark."""
         self._open_items = 0
         self._count = 0
         self.speaking = False
-        """Whether the user speaks: then all audio up to the limit may matter."""
+        """True while the user speaks: then all audio up to the limit may matter."""
 
     @property
     def pending(self) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ SPARE_S = 2 * PACKET_S
 
 
 class VoiceTrack(MediaStreamTrack):
-    """What the bot says, a packet at a time, with silence between; has the interface of Pipecat's track.
+    """Speech of the bot, a packet at a time, with silence between; has the interface of Pipecat's track.
 
     Args:
         sample_rate: Of the mono PCM16LE that is added.
@@ -51,9 +51,9 @@ class VoiceTrack(MediaStreamTrack):
         self._auto_silence = auto_silence
         self._audio = bytearray()
         self._added = self._sent = 0
-        """Bytes, in all."""
+        """Bytes added and sent since the start."""
         self._askers: deque[tuple[int, asyncio.Future[bool]]] = deque()
-        """Who is told when so much has been sent."""
+        """Futures to resolve, each with the sent bytes that it waits for."""
         self._more = asyncio.Event()
         self._began: float | None = None
         self._pts = 0

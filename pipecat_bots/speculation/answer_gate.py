@@ -24,9 +24,9 @@ from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
 QUIET_S = 0.1
-"""Without a voice of the user before the bot begins to speak."""
+"""Seconds without a voice of the user before the bot begins to speak."""
 VOICE_HOLD_S = 1.0
-"""A voice that has come and gone for so long, and was never one to the detector, is noise."""
+"""Longest hold, in seconds, for a voice that the detector of speech never confirms: noise by then."""
 
 
 class State(Enum):
@@ -39,7 +39,7 @@ class State(Enum):
 
 
 class Gate:
-    """Which frames pass, in which order. A machine of values: a frame in, the frames to push out.
+    """Order and choice of the frames that pass. A machine of values: a frame in, the frames to push out.
 
     An answer is held from its first frame while it is a speculation. Any sound that ends a silence of the
     bot's is held while the user may be about to go on.
@@ -51,15 +51,15 @@ class Gate:
         self._speculation: Speculation | None = None
         self._in_answer = False
         self._sounded = False
-        """Whether a sound has passed since the bot was silent, or since the answer began."""
+        """True if a sound has passed since the bot was silent, or since the answer began."""
         self._voiced = False
         self._for_voice = False
         self._context_id: str | None = None
-        """Of the newest sound; and the one of which nothing is wanted any more."""
+        """Context of the newest sound; below, the context of which nothing is wanted any more."""
         self._void_id: str | None = None
 
     def heard_voice(self, voiced: bool) -> list[Frame]:
-        """There is a voice of the user, or there has been none for a moment."""
+        """Note that there is a voice of the user, or that there has been none for a moment."""
         self._voiced = voiced
         return self._release() if not voiced else []
 
@@ -117,7 +117,7 @@ class Gate:
 
     @property
     def is_held_for_voice(self) -> bool:
-        """Whether nothing but the user's voice keeps the answer back."""
+        """True if nothing but the user's voice keeps the answer back."""
         return self.state is State.HELD and self._for_voice
 
     def _begin(self, frame: LLMFullResponseStartFrame) -> list[Frame]:
@@ -177,7 +177,7 @@ class AnswerGate(FrameProcessor):
         super().__init__()
         self._gate = Gate()
         self._order = asyncio.Lock()
-        """What is released goes before what comes meanwhile: the two are pushed by different tasks."""
+        """Lock that sends released frames before those that come meanwhile: different tasks push the two."""
         self._waiting: asyncio.Task[None] | None = None
         self._quiet: asyncio.Task[None] | None = None
 

@@ -1,4 +1,4 @@
-"""How soon in a silence the words so far are those of the final: learnt from the silences before.
+"""Silence after which the words so far are those of the final: learnt from the silences before.
 
 Two things may be wrong with words in a young silence. The recogniser may lag: one that answers a soft reset
 without flushing its look-ahead lacks the last words for 0.1 to 0.3 s. And the user may only have drawn
@@ -21,9 +21,9 @@ UNSURE_MS = 140.0
 BREATHS = 0.05
 """The share of silences that a voice ends before they are pauses, of a user who has not been heard much."""
 WEIGHT = 5.0
-"""How many silences that is worth."""
+"""Silences that the share `BREATHS` counts for."""
 MOST_WRONG = 0.08
-"""Below the one speculation in ten that may be for nothing."""
+"""Limit of wrong words that are believed, a share: below the one speculation in ten that may be in vain."""
 KNOWN_AFTER = 3
 """Finals after which a recogniser that does not say that it flushes is known."""
 REST_AFTER = 5
@@ -31,7 +31,7 @@ REST_AFTER = 5
 PROBE_EVERY = 8
 """Silences, with a recogniser that is too late, in one of which it is asked."""
 REPEAT_MS = 40.0
-"""How often one that lags is asked within a silence."""
+"""Milliseconds of silence between two questions to a recogniser that lags."""
 LATE_MS = 40.0
 """Audio within which an answer comes that does not hold the final up."""
 
@@ -41,15 +41,15 @@ class _Silence:
     """One silence of the user, and what was heard in it."""
 
     probed: bool = True
-    """Whether the recogniser is asked in it."""
+    """True if the recogniser is asked in this silence."""
     lasted_ms: float = -inf
-    """Since the detector was sure of it."""
+    """Milliseconds since the detector was sure of the silence."""
     unsure_ms: float = 0.0
     asked_ms: float = -inf
     waited_ms: float = 0.0
     """Audio since it became a pause."""
     heard: list[tuple[float, str]] = field(default_factory=list)
-    """What the words were, and after how much silence."""
+    """Words, each with the milliseconds of silence after which they came."""
 
     def right_from(self, final: str, same: Callable[[str, str], bool]) -> float:
         """Return the silence from which on the words were those of the final."""
@@ -63,7 +63,7 @@ class _Silence:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What became of a silence: infinite if it was a pause, and if the words were never right."""
+    """Outcome of a silence, ms: `lasted_ms` infinite for a pause, `right_from_ms` if no words were right."""
 
     lasted_ms: float
     right_from_ms: float
@@ -113,7 +113,7 @@ class Foresight:
             self._known.append(_Known(silence.lasted_ms, inf))
 
     def audio(self, ms: float) -> bool:
-        """So much audio has come. Returns whether to ask for the words so far now."""
+        """Count `ms` of audio. Return whether to ask for the words so far now."""
         if self._paused is not None:
             self._paused.waited_ms += ms
         silence = self._silence
@@ -181,17 +181,17 @@ class Foresight:
 
     @property
     def silence_ms(self) -> float:
-        """How long the silence that goes on has lasted."""
+        """Milliseconds that the silence that goes on has lasted; 0 if there is none."""
         return max(0.0, self._silence.lasted_ms) if self._silence is not None else 0.0
 
     @property
     def rests(self) -> bool:
-        """Whether the recogniser is known to be too late to be worth asking: it was, pause after pause."""
+        """True if the recogniser is known to be too late to be worth asking: it was, pause after pause."""
         last = [known.right_from_ms for known in self._known if known.lasted_ms == inf][-REST_AFTER:]
         return len(last) == REST_AFTER and min(last) > TIMES_MS[-1]
 
     def is_believed(self, silence_ms: float) -> bool:
-        """Whether words are to be believed after so much silence."""
+        """Return whether words are to be believed after so many milliseconds of silence."""
         return silence_ms >= self._believed_from()
 
     def _believed_from(self) -> float:

@@ -19,7 +19,7 @@ AGAIN = 3
 
 @dataclass(slots=True)
 class _Turn:
-    """What was speculated in one turn."""
+    """Speculations of one turn."""
 
     withdrawn: int = 0
     ahead_s: float = 0.0
@@ -71,12 +71,12 @@ class Gain:
 
     @property
     def is_worthwhile(self) -> bool:
-        """Whether there was a gain, as far as it is known."""
+        """True if there was a gain, as far as it is known."""
         return len(self._gains) < TURNS or self.mean_s >= LEAST_GAIN_S
 
     @property
     def mean_s(self) -> float:
-        """What the last turns that were speculated on gained, in seconds."""
+        """Mean gain of the last turns that were speculated on, in seconds."""
         return fmean(self._gains) if self._gains else 0.0
 
     def _cost(self, took: float) -> float:

@@ -1,4 +1,4 @@
-"""What a client is told of the pipeline: nothing of an answer before it is known to be wanted."""
+"""Messages to a client about the pipeline: nothing of an answer before it is known to be wanted."""
 
 from __future__ import annotations
 

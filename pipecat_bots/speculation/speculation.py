@@ -147,7 +147,7 @@ class Waste:
 
     @property
     def gain_s(self) -> float:
-        """How much sooner the last answers that were begun ahead were heard, on the mean, in seconds."""
+        """Seconds by which the last answers that were begun ahead were heard sooner, on the mean."""
         return self._gain.mean_s
 
     @property

@@ -1,4 +1,4 @@
-"""What a language model service needs so that its answers may be speculative."""
+"""Mixin of a language model service whose answers may be speculative."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SpeculativeLLM(LLMService[Any]):
         self._speculation_gate = self._fate = _OpenGate(name=f"{self}::OpenGate")
 
     def is_withdrawn(self, frame: Frame) -> bool:
-        """Whether this asks for an answer that nobody wants any more."""
+        """Return whether this asks for an answer that nobody wants any more."""
         if not isinstance(frame, LLMContextFrame):
             return False
         speculation = speculation_of(frame.context)

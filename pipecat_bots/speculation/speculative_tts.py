@@ -1,4 +1,4 @@
-"""What a voice needs so that it may speak answers that are not certainly wanted."""
+"""Mixin of a voice that may speak answers that are not certainly wanted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SpeculativeTTS(TTSService):
         return self._speculation is not None and self._speculation.pending
 
     def _is_withdrawn(self, frame: Frame) -> bool:
-        """Whether this was on its way while its answer was withdrawn."""
+        """Return whether this frame was on its way while its answer was withdrawn."""
         withdrawn = self._speculation is not None and self._speculation.withdrawn
         return withdrawn and isinstance(frame, _OF_AN_ANSWER)
 

@@ -1,4 +1,4 @@
-"""How each transport of Pipecat's runner is set up, checked at start, and opened for one caller."""
+"""Setup of each transport of Pipecat's runner: checked at start, and opened for one caller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNSUPPORTED = 1003
 
 
 def transport_params() -> dict[str, Callable[[], TransportParams]]:
-    """How each transport is set up: audio both ways, out in the playout's pieces.
+    """Return the parameters of each transport: audio both ways, out in the playout's pieces.
 
     A plain WebSocket carries Pipecat's protobuf frames, as its JavaScript and Python clients speak them; a
     provider's serializer depends on the call and is made when it begins.

@@ -1,4 +1,4 @@
-"""What a runner's HTTP routes are asked: a body that is none of theirs is answered with what they take."""
+"""Bodies of a runner's HTTP routes: one that fits none of them is answered with the fields they take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 256 * 1024
-"""Of a request; an offer has a few thousand."""
+"""Most bytes of a request; an offer has a few thousand."""
 
 
 class Start(BaseModel):

@@ -1,4 +1,4 @@
-"""Whether a WebRTC caller is really there: from the offer to the connection, and later while nothing comes.
+"""Presence of a WebRTC caller: from the offer to the connection, and later while nothing comes.
 
 An offer is not a call yet: it may never connect. And a call is over long before ICE says so, half a minute
 after the last packet, when a browser was killed or its network is gone. Nothing that others may need is held
@@ -18,10 +18,10 @@ from aiortc.stats import RTCTransportStats
 from loguru import logger
 
 CONNECT_S = 30.0
-"""How long an offer may take to connect. Candidates by name (mDNS) alone take up to 14 s."""
+"""Longest time an offer may take to connect, in seconds. Candidates by name (mDNS) alone take up to 14 s."""
 LOOK_S = 0.5
 QUIET_S = 3.0
-"""Without a packet for so long a caller counts as away: a page sends a ping each second, and 50 of sound."""
+"""Seconds without a packet until a caller counts as away: a page sends a ping and 50 of sound each second."""
 
 
 class Connection(Protocol):
@@ -54,7 +54,7 @@ async def connected(connection: Connection, within_s: float = CONNECT_S) -> bool
 
 
 class Line(Enum):
-    """What comes from a caller."""
+    """State of a caller's line: packets come, or none do."""
 
     ALIVE = auto()
     QUIET = auto()

@@ -1,1 +1,1 @@
-"""When the user's turn is over, and everything that shows it: silence, prosody, words."""
+"""End of the user's turn, and everything that shows it: silence, prosody, words."""

@@ -25,22 +25,22 @@ _AREA_CODE = 3
 _SHORTEST_NAME = 3
 """Letters of a name, or of an abbreviation."""
 _SHORTEST_PLATE = 4
-"""Of letters and digits mixed."""
+"""Letters and digits, mixed, of the shortest number plate."""
 _HOURS = 24
 _SHORTEST_WITH_ZERO = 9
 """Digits of a telephone number with the zero before its area code."""
 _IS = listed("is it's ist es est è é")
 _BEFORE_TIMES = listed("at by until till um ab bis à às las alle dalle alla")
-"""What tells a time from the first digits of a telephone number."""
+"""Words that tell a time from the first digits of a telephone number."""
 _YEARS = range(1900, 2100)
 
 
 @dataclass(frozen=True, slots=True)
 class Dictation:
-    """How a text ends."""
+    """Dictation at the end of a text."""
 
     groups: tuple[str, ...]
-    """What is dictated, as it was grouped: `("06", "12", "34")`, `("b", "o", "b")`."""
+    """Dictated letters and digits, as they were grouped: `("06", "12", "34")`, `("b", "o", "b")`."""
     before: tuple[str, ...]
     """The words before it."""
 
@@ -56,7 +56,7 @@ def numerals(text: str, language: str) -> list[str]:
 
 
 def is_number(text: str, language: str) -> bool:
-    """Whether a text is one number and no more: *seven*, *twenty five*, *seven thirty*."""
+    """Return whether a text is one number and no more: *seven*, *twenty five*, *seven thirty*."""
     words = numerals(text, language)
     return bool(words) and words[0][0].isdecimal() and (len(words) == 1 or _is_time_or_year(words))
 
@@ -92,7 +92,7 @@ def dictated(text: str, language: str) -> Dictation | None:
 
 @guarded(False)
 def resumes(before: str, newest: str, language: str) -> bool:
-    """Whether the words after a pause only go on with what was dictated before it."""
+    """Return whether the words after a pause only go on with the dictation before it."""
     numbers = numerals(newest, language)
     goes_on = bool(numbers) and all(_is_group(word, words_of(language)) for word in numbers)
     return goes_on and bool(ended := numerals(before, language)) and _is_group(ended[-1], words_of(language))
@@ -159,12 +159,12 @@ def _of_digits(dictation: Dictation, table: Words, named: Lengths, resumed: bool
 
 
 def _begins_a_card(digits: str) -> bool:
-    """Whether these are two or three groups of four that begin as payment cards do (ISO/IEC 7812)."""
+    """Return whether these are two or three groups of four that begin as payment cards do (ISO/IEC 7812)."""
     return len(digits) in (8, 12) and digits[0] in "3456"
 
 
 def _named(near: Sequence[str], table: Words) -> Lengths:
-    """How many digits what was named last has; none if nothing was: *security code* is no *code*."""
+    """Return the possible lengths of the number named last; () without one: *security code* is no *code*."""
     for at in range(len(near) - 1, -1, -1):
         for name in (" ".join(near[max(0, at - 1) : at + 1]), near[at]):
             if name in table.named:
@@ -173,7 +173,7 @@ def _named(near: Sequence[str], table: Words) -> Lengths:
 
 
 def _is_announced(before: Sequence[str], table: Words) -> bool:
-    """Whether a telephone number is to come, and no time of a call."""
+    """Return whether a telephone number is to come, and no time of a call."""
     near = before[-_ANNOUNCED_WITHIN:]
     return bool(near) and not table.announces.isdisjoint(near) and near[-1] not in _BEFORE_TIMES
 
@@ -183,7 +183,7 @@ def _is_group(word: str, table: Words) -> bool:
 
 
 def _is_a_series(group: str) -> bool:
-    """Whether digits written as one word may have been said one by one: *555*, *06*; but not *2026*."""
+    """Return whether digits written as one word may have been said one by one: *555*, *06*; not *2026*."""
     return len(group) > 1 and (group[0] == "0" or (len(group) > 2 and int(group) not in _YEARS))
 
 

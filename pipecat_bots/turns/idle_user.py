@@ -1,4 +1,4 @@
-"""What the bot does about a user who says nothing: ask, then say goodbye, then end the session."""
+"""Reaction of the bot to a user who says nothing: ask, then say goodbye, then end the session."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 OBJECTION_S = 3.0
-"""How long a goodbye may be objected to."""
+"""Seconds within which a goodbye may be objected to."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdlePlan:
-    """How much silence is too much, in seconds, and what is said about it."""
+    """Limits of the user's silence, in seconds, and the words said about it."""
 
     ask_s: float
     leave_s: float

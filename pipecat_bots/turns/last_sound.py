@@ -14,11 +14,11 @@ PIECE = 64
 """Samples that are loud or quiet together: 4 ms at 16 kHz."""
 KEPT_S = 3.0
 LONGEST_LAG_S = 0.15
-"""How long the detector may go on hearing a voice; with steady noise, loudness alone says nothing."""
+"""Longest lag of the detector behind a voice, in seconds; in steady noise, loudness alone says nothing."""
 _FAINT = 60.0
 """RMS of int16 samples below which nothing is heard."""
 _ABOVE_NOISE = 3.0
-"""How much louder than the silence behind it the end of a voice is."""
+"""Ratio of loudness between the end of a voice and the silence behind it, at least."""
 
 
 class LastSound:

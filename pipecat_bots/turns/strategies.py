@@ -1,4 +1,4 @@
-"""When the user's turn begins and ends."""
+"""Start and end of the user's turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipecat_bots.turns.turn_end import Patience
 from pipecat_bots.turns.turn_stop import TurnEndStrategy
 
 WORDLESS_TURN_S = 8.0
-"""When a turn ends of which nothing is heard: later than the recogniser gives up a lost server."""
+"""Seconds after which a turn without words ends: later than the recogniser gives up a lost server."""
 
 
 class NothingSaidStopStrategy(BaseUserTurnStopStrategy):

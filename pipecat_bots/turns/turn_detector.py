@@ -1,4 +1,4 @@
-"""How complete a turn sounds: a model's answer for the last eight seconds of it."""
+"""Probability that a turn is complete by its sound: a model's answer for the last eight seconds of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nemotron_speech.errors import ConfigurationError
 MODEL_RATE = 16000
 WINDOW_S = 8.0
 LEAD_S = 0.7
-"""Of audio before speech is noticed that belongs to it: a detector of speech is late by 0.2 s."""
+"""Seconds of audio before speech is noticed that belong to it: a detector of speech is late by 0.2 s."""
 
 _BUNDLED = files("pipecat.audio.turn.smart_turn").joinpath("data", "smart-turn-v3.2-cpu.onnx")
 
@@ -95,7 +95,7 @@ class TurnAudio:
         self._parts: deque[bytes] = deque()
         self._bytes = 0
         self._spoken_bytes: int | None = None
-        """How much has been heard since somebody spoke of whom it is not known yet if it is a turn."""
+        """Bytes heard since speech began, while it is undecided whether it is a turn; None without such."""
 
     def add(self, pcm: bytes) -> None:
         self._parts.append(pcm)
@@ -110,11 +110,11 @@ class TurnAudio:
             self._spoken_bytes = self._bytes_of(LEAD_S)
 
     def disregard(self) -> None:
-        """What was spoken was no turn."""
+        """Note that the speech was no turn."""
         self._spoken_bytes = None
 
     def begin(self) -> None:
-        """There is a turn: forget all but what was spoken of it, and what may be its beginning."""
+        """Begin a turn: forget all but what was spoken of it, and what may be its beginning."""
         self._keep(self._bytes_of(LEAD_S) if self._spoken_bytes is None else self._spoken_bytes)
         self._spoken_bytes = None
 

@@ -1,4 +1,4 @@
-"""When the user's turn is over: silence, prosody and words decide together.
+"""End of the user's turn: silence, prosody and words decide together.
 
 A machine of values: it is told what happens and how much audio has come, and never waits or reads a clock.
 """
@@ -12,7 +12,7 @@ from pipecat_bots.turns.turn_text import cue
 from pipecat_bots.turns.turn_words import Cue
 
 WHOLE_COUNTS = 0.3
-"""What words that could end here add to the probability that they do."""
+"""Addition to the probability of the end for words that could end here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Patience:
     trailing_ms: float = 2200.0
     longest_ms: float = 2400.0
     final_ms: float = 3000.0
-    """How long a transcript that does not come keeps a turn that has words."""
+    """Milliseconds a turn that has words waits for a transcript that does not come."""
 
     def wait_ms(
         self, text: str, probability: float | None, language: str = "en", resumed: bool = False
@@ -70,7 +70,7 @@ class TurnEnd:
 
     def __init__(self, patience: Patience | None = None, language: str = "en") -> None:
         self.language = language
-        """Of the words; may change with every transcript."""
+        """Language of the words; may change with every transcript."""
         self._patience = patience or Patience()
         self._speaking = False
         self._voiced = False
@@ -108,7 +108,7 @@ class TurnEnd:
             self._go_on()
 
     def audio(self, ms: float) -> None:
-        """So much audio has come since the last call."""
+        """Count `ms` of audio, come since the last call."""
         if not (self._speaking and self._voiced):
             self._silence_ms += ms
 
@@ -139,17 +139,17 @@ class TurnEnd:
 
     @property
     def is_speaking(self) -> bool:
-        """Whether the user speaks, as far as the detector has made up its mind."""
+        """True if the user speaks, as far as the detector has made up its mind."""
         return self._speaking
 
     @property
     def is_paused(self) -> bool:
-        """Whether the user has spoken and is silent."""
+        """True if the user has spoken and is silent."""
         return self._paused and not self._voiced
 
     @property
     def is_voiced(self) -> bool:
-        """Whether a voice is heard now, or was in the newest window."""
+        """True if a voice is heard now, or was in the newest window."""
         return self._voiced
 
     @property
@@ -163,7 +163,7 @@ class TurnEnd:
 
     @property
     def over(self) -> bool:
-        """Whether the turn is over: with words, in silence, for as long as these words want."""
+        """True if the turn is over: with words, in silence, for as long as these words want."""
         if self._speaking or self._voiced or not self._segments:
             return False
         if self._final_due:

@@ -1,4 +1,4 @@
-"""Whether an English sentence, as far as it has come, lacks something that its grammar wants.
+"""Gaps in the grammar of an English sentence, as far as it has come.
 
 No parser: each rule looks at how the newest clause ends, by closed classes of words (pronouns, auxiliaries,
 conjunctions, prepositions, question words) and by common verbs that want an object. A rule that cannot tell
@@ -32,7 +32,7 @@ _OBJECT = listed("me us him her them you it")
 _RECIPIENT = listed("me us him her them you")
 _CONTRACTED = ("'m", "'re", "'ve", "'ll", "'d")
 _POINTING = _SUBJECT | ENGLISH.question | {"here"}
-"""Before a contracted *is*; after another word 's may be a genitive."""
+"""Words before a contracted *is*; after another word 's may be a genitive."""
 _ARTICLE = listed("the a an my your our their his her")
 _DETERMINER = _ARTICLE | listed("this that these those")
 
@@ -52,7 +52,7 @@ _THINKS = listed("think guess suppose believe hope")
 _BEFORE_THAT = _THINKS | listed("so is was wish afraid sure told said hoping thinking")
 _BEFORE_BEEN = listed("to will have has i've am is are")
 _ASSENTS = listed("yes yeah yep no nope sure maybe perhaps not course think hope know")
-"""What an answer of subject and auxiliary goes with: *yes I do*, *of course it is*."""
+"""Words that go with an answer of subject and auxiliary: *yes I do*, *of course it is*."""
 _SO_ENDS = _THINKS | listed("say said not or even do did is am are was")
 
 _VERB = listed(
@@ -83,7 +83,7 @@ _WANTING = listed(
     "want wants wanted need needs needed like love prefer hope hoping going trying try tried wish able plan "
     "planning have has had 've got decided decide supposed used about how where when you me us him them"
 )
-"""What stands before the *to* of an infinitive that is not *something to eat* or *ready to order*."""
+"""Words before the *to* of an infinitive that is not *something to eat* or *ready to order*."""
 _SELECTS = {
     "in": listed("live lives lived living interested born arrive arrives arriving arrived"),
     "on": listed("depend depends depending based rely relying focus focused"),
@@ -100,7 +100,7 @@ _POLITE = listed("mind possible okay ok then")
 """Ends of conditions that follow what they are about: *if you don't mind*."""
 _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")
 _KNOWS_ALREADY = listed("never already just as like have has had") | _NOT
-"""Before *told me*: nothing is to follow."""
+"""Words before *told me* after which nothing is to follow."""
 _CURIOUS = listed("like love want wanted need needed wish")
 _CHOICE = listed("if as when whenever wherever whatever")
 _WISHES = listed("like want need prefer wish please")
@@ -124,7 +124,7 @@ _NO_NOUN = (
 
 
 def breaks_off(words: Clause) -> bool:
-    """Whether nobody ends a sentence with its last word. Words are normalised, and in small letters."""
+    """Return whether nobody ends a sentence with its last word. Words are normalised, in small letters."""
     clause, _ = _newest_clause(words)
     return not _leaves_the_choice(words) and (
         _ends_in_preposition(words)
@@ -138,7 +138,7 @@ def breaks_off(words: Clause) -> bool:
 
 
 def lacks_something(words: Clause) -> bool:
-    """Whether the sentence wants an object, a verb, a unit or another clause."""
+    """Return whether the sentence wants an object, a verb, a unit or another clause."""
     clause, answers = _newest_clause(words)
     return not _leaves_the_choice(words) and (
         _ends_in_question_word(words)
@@ -154,7 +154,7 @@ def lacks_something(words: Clause) -> bool:
 
 
 def _newest_clause(words: Clause) -> tuple[Clause, bool]:
-    """What follows the last coordinator and the words before a sentence; and whether it follows an answer."""
+    """Return the words behind the last coordinator and any starters, and whether they follow an answer."""
     starts = [i + 1 for i, word in enumerate(words[:-1]) if word in _COORDINATOR and not _agrees(words[i:])]
     start = starts[-1] if starts else 0
     answers = bool(_ASSENTS & set(words[:start]))
@@ -346,7 +346,7 @@ def _leaves_the_choice(words: Clause) -> bool:
 
 
 def _is_verb_after(before: Clause) -> bool:
-    """Whether a word that may be a verb is one behind these: *I*, *can*, *we really*, *I want to*."""
+    """Return whether a word that may be a verb is one behind these: *I*, *can*, *we really*, *I want to*."""
     while len(before) > 1 and before[-1] in _BEFORE_VERB | {"never", "always"}:
         before = before[:-1]
     last = before[-1]
@@ -362,7 +362,7 @@ def _is_verb_after(before: Clause) -> bool:
 
 
 def _fronts_object(before: Clause, strands: bool = False) -> bool:
-    """Whether the object of what follows has been said: *what would you …*, *the one I …*, *all I can …*.
+    """Return whether what follows has its object already: *what would you …*, *the one I …*, *all I can …*.
 
     A preposition is `strands`-ed only if there is a verb between the question word and it: *what's it like*.
     """
@@ -386,7 +386,7 @@ def _has_verb(words: Clause) -> bool:
 
 
 def _ends_in_noun(words: Clause) -> bool:
-    """Whether a clause that follows may belong to the last word: it is in no closed class."""
+    """Return whether a clause that follows may belong to the last word: it is in no closed class."""
     if not words or words[-1].endswith((*_CONTRACTED, "'s")):
         return False
     if words[-1] in _VERB | _MAKING | _GIVING:

@@ -153,7 +153,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             await self._speculate("")
 
     def _disregard(self) -> None:
-        """What was spoken has come to no turn: assent, or a cough."""
+        """Drop speech that has come to no turn: assent, or a cough."""
         if not (self._active or self._turn.is_speaking):
             self._audio.disregard()
 

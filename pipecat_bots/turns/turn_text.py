@@ -1,4 +1,4 @@
-"""What the words of a turn say about whether it is over."""
+"""Evidence in the words of a turn that it is over."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two transcripts differ in no more than case, punctuation and spaces."""
+    """Return whether two transcripts differ in no more than case, punctuation and spaces."""
     return _words(one) == _words(other)
 
 
@@ -67,7 +67,7 @@ def _last_sentence(text: str) -> list[str]:
 
 
 def _left_open(words: list[str], table: Words) -> Cue | None:
-    """How a sentence is left open, if it is."""
+    """Return the cue of a sentence that is left open; None if it is not."""
     if not words:
         return None
     if table is ENGLISH:
@@ -81,7 +81,7 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
 
 
 def _opens(words: list[str], table: Words) -> bool:
-    """Whether the sentence has come no further than a phrase that every sentence may begin with."""
+    """Return whether the sentence has come no further than a phrase that any sentence may begin with."""
     for start in range(max(0, len(words) - _LONGEST_OPENING), len(words)):
         begins = start == 0 or words[start - 1] in table.starters
         if begins and " ".join(words[start:]) in table.openings:
@@ -110,7 +110,7 @@ def _asks_for_more(words: list[str], table: Words) -> bool:
 
 
 def _asks(words: list[str], table: Words) -> bool:
-    """Whether the words have the form of a question that is not too short to be one."""
+    """Return whether the words have the form of a question that is not too short to be one."""
     first = next((i for i, word in enumerate(words) if word not in table.starters), 0)
     question = words[first:]
     if len(question) < 4:

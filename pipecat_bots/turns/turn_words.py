@@ -1,4 +1,4 @@
-"""What words may tell of a turn's end, and of which words one has to know it in a language."""
+"""Cues in words to a turn's end, and the words of a language that one has to know for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from enum import Enum, auto
 
 
 class Cue(Enum):
-    """What the text lets one expect."""
+    """Expectation that the text leaves."""
 
     OVER = auto()
     """A whole answer, however short."""
     WHOLE = auto()
-    """It could end here: a question, a request, a number in full."""
+    """A sentence that could end here: a question, a request, a number in full."""
     PLAIN = auto()
     """Nothing either way."""
     OPEN = auto()
@@ -21,7 +21,7 @@ class Cue(Enum):
     LACKS = auto()
     """A sentence that lacks something."""
     GOES_ON = auto()
-    """Nobody ends like this."""
+    """An ending that nobody ends with."""
 
 
 LEFT_OPEN = frozenset({Cue.OPEN, Cue.LACKS, Cue.GOES_ON})
@@ -44,13 +44,13 @@ class Words:
     """One language."""
 
     goes_on: frozenset[str] = _NONE
-    """Nobody ends with these: conjunctions, articles, most prepositions, fillers."""
+    """Words that nobody ends with: conjunctions, articles, most prepositions, fillers."""
     ends: frozenset[str] = _NONE
     """Two words that sentences end with, though the second is listed above: *lade ihn ein*, *le son*."""
     openings: frozenset[str] = _NONE
-    """Nobody says these and no more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
+    """Phrases that nobody says without more in a sentence: *ich möchte*, *je voudrais*, *hold on*."""
     tails: tuple[str, ...] = ()
-    """What nobody ends with in a language that is written without spaces."""
+    """Endings of unfinished sentences, in a language that is written without spaces."""
     asking_tails: tuple[str, ...] = ()
     """Particles that end a question there."""
     stranded: frozenset[str] = _NONE
@@ -67,25 +67,25 @@ class Words:
     """Conjunctions of which, behind a subject, more is to follow: *weil ich*."""
     nominatives: frozenset[str] = _NONE
     conditions: frozenset[str] = _NONE
-    """What clauses begin with that are no sentence: *wenn das Wetter*."""
+    """Beginnings of clauses that are no sentence: *wenn das Wetter*."""
     articles: frozenset[str] = _NONE
-    """What stands before a noun, possessives too."""
+    """Words before a noun, possessives too."""
     copulas: frozenset[str] = _NONE
     polite: frozenset[str] = _NONE
-    """What may be said within an opening: *können Sie mir bitte*."""
+    """Words that may be said within an opening: *können Sie mir bitte*."""
     starters: frozenset[str] = _NONE
-    """What is said before the sentence proper begins."""
+    """Words before the sentence proper begins."""
     letter_words: frozenset[str] = _NONE
     """Words of one letter, that are no letter being spelled."""
     announces: frozenset[str] = _NONE
-    """What tells that the digits to come are a telephone number."""
+    """Words that announce the digits of a telephone number."""
     spells: frozenset[str] = _NONE
-    """What tells that the letters to come are a name."""
+    """Words that announce the letters of a name."""
     named: Mapping[str, Lengths] = field(default_factory=dict)
-    """How many digits a number of another name, of one word or two, has: *pin*, *security code*."""
+    """Possible lengths of a number, in digits, by its name of one word or two: *pin*, *security code*."""
     phone: Lengths = (7, 9, 10, 11)
-    """How many digits a telephone number has."""
+    """Possible lengths of a telephone number, in digits."""
     digits: Mapping[str, str] = field(default_factory=dict)
-    """What a digit is called besides its name."""
+    """Digits by their other names."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """*double*."""

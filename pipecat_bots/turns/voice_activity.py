@@ -47,7 +47,7 @@ class WatchfulVADAnalyzer(SileroVADAnalyzer):
     on_silence: Callable[[], Awaitable[None]] | None = None
     """Called once in a silence, when the model is sure of it."""
     silence_s = 0.0
-    """From the last sound to the newest sample, when a pause was reported last."""
+    """Seconds from the last sound to the newest sample, when a pause was reported last."""
     _voiced = False
     _is_sure = _was_sure = False
     _before = VADState.QUIET

@@ -1,1 +1,1 @@
-"""What the bot asks its voice for, and what it does when nothing comes."""
+"""Requests of the bot to its voice, and its reaction when nothing comes."""

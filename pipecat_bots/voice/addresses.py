@@ -1,4 +1,4 @@
-"""Where a synthesis server is found, and what it says of its audio over HTTP."""
+"""Address of a synthesis server, and its answer about its audio over HTTP."""
 
 from __future__ import annotations
 

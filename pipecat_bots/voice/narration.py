@@ -1,4 +1,4 @@
-"""How an utterance is told: its sound, the text of each word behind the sound of it, and its pauses."""
+"""Frames of an utterance: its sound, the text of each word behind the sound of it, and its pauses."""
 
 from __future__ import annotations
 

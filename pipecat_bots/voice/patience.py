@@ -1,4 +1,4 @@
-"""How long a voice may be silent before it is asked again, and when it is given up.
+"""Limits of a voice's silence: when it is asked again, and when it is given up.
 
 A machine of values: moments are arguments, in seconds on one clock.
 """
@@ -8,26 +8,27 @@ from __future__ import annotations
 from enum import Enum, auto
 
 SILENT_S = 2.0
-"""Without any sign of a server that could have begun."""
+"""Longest silence, in seconds, without any sign of a server that could have begun."""
 ANNOUNCED_S = 8.0
-"""Without audio behind a sign that it has begun: an engine without a GPU may need that for a sentence."""
+"""Longest wait for audio, in seconds, once the server has said that it begins: an engine without a GPU may
+need that for a sentence."""
 MOST_S = 20.0
 _MARGIN = 2.0
-"""How much longer than ever before a server may take."""
+"""Factor by which a server may take longer than ever before."""
 AWAY_S = 5.0
-"""How long text waits for a server that went away: longer than a restart of three seconds takes."""
+"""Seconds text waits for a server that went away: longer than a restart of three seconds takes."""
 STILL_AWAY_S = 1.0
-"""How long it waits where that was in vain before."""
+"""Seconds text waits where waiting for the server was in vain before."""
 
 
 class Voice(Enum):
-    """What is known of a voice."""
+    """State of a voice, as far as it is known."""
 
     FINE = auto()
     ASKED_AGAIN = auto()
-    """It gave no sign, and has been asked a second time."""
+    """The voice gave no sign, and has been asked a second time."""
     LOST = auto()
-    """It gave none then either, or is away: nobody waits for it."""
+    """The voice gave no sign when asked again either, or is away: nobody waits for it."""
 
 
 class Patience:
@@ -37,7 +38,7 @@ class Patience:
         self._since = 0.0
         self._slowest_s = 0.0
         self.is_announced = False
-        """Whether it has said that it begins, and has sent no audio since."""
+        """True if the voice has said that it begins, and has sent no audio since."""
 
     def begin(self, now: float) -> None:
         """Count from here: the server can begin."""

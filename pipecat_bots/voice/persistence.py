@@ -29,22 +29,22 @@ HABITS_S = 1.0
 
 
 class PersistentVoice(KeepConnected):
-    """What was given to the voice, the protocol that asks for it, and the patience with it."""
+    """Text given to the voice, the protocol that asks for it, and the patience with it."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._client = TtsClient()
         self._utterances: dict[str, Utterance] = {}
-        """By audio context, in the order they are spoken."""
+        """Utterances by audio context, in the order they are spoken."""
         self._pace = Pace()
         self._patience = Patience()
         self._voice = Voice.FINE
         self._assumed_rate = PLAIN_RATE
         self._is_linked = False
-        """Whether what was given to the voice has been asked of the server that is connected."""
+        """True if the text given to the voice has been asked of the server that is connected."""
         self._away_since = 0.0
         self._news = asyncio.Event()
-        """What there is to wait for has changed."""
+        """Set when the moment to wait until may have changed."""
         self._to_send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,7 +93,7 @@ class PersistentVoice(KeepConnected):
 
     @property
     def is_awaited(self) -> bool:
-        """Whether something waits to be spoken."""
+        """True if something waits to be spoken."""
         return next(self._pending(), None) is not None
 
     def _pending(self) -> Iterator[Segment]:

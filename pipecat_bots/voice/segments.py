@@ -1,4 +1,4 @@
-"""What a voice has been asked for and has not said yet, and what of it is left when its server is lost."""
+"""Segments asked of a voice and not said yet, and the rest of one when its server is lost."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Segment:
     mode: Mode
     chunk_id: int | None
     since: float
-    """When it was given to the voice, on the loop's clock."""
+    """Time the segment was given to the voice, on the loop's clock."""
     asked_at: float = 0.0
-    """When the server was asked for it last."""
+    """Time the server was last asked for it, on the loop's clock."""
     frame: TTSTextFrame | None = None
     """The text as it enters the conversation."""
     heard: Heard | None = None
@@ -33,7 +33,7 @@ class Segment:
     audio_ms: float = 0.0
     failed: bool = False
     is_released: bool = False
-    """Whether the model has been told to go on."""
+    """True if the model has been told to go on."""
 
     def begin_again(self) -> bool:
         """Prepare to ask for what has not been heard; return whether that is anything."""
@@ -51,12 +51,12 @@ class Utterance:
     """The segments of one audio context."""
 
     segments: deque[Segment] = field(default_factory=deque)
-    """Given to the voice and not complete."""
+    """Segments given to the voice and not complete."""
     sample_rate: int = PLAIN_RATE
     plays_until: float = 0.0
     pause_due: bool = False
     is_finished: bool = False
-    """Whether no more text comes."""
+    """True if no more text comes."""
 
     def waiting_s(self, pace: Pace) -> float:
         """Return how much audio is expected of what was asked for, beyond that which plays."""

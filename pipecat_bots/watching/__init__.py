@@ -1,1 +1,1 @@
-"""What a session shows and keeps: the page, its figures, its recording."""
+"""Output and records of a session: the page, its figures, its recording."""

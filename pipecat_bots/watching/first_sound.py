@@ -15,7 +15,7 @@ from pipecat_bots.peers.webrtc_audio import VoiceTrack
 AUDIBLE = 200
 """Amplitude of an int16 sample that is heard."""
 SILENT_S = 0.1
-"""After so long without audio for the transport, what comes next is a beginning."""
+"""Seconds without audio for the transport after which the next sound is a beginning."""
 
 
 class FirstSound:

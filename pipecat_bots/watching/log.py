@@ -36,5 +36,5 @@ def set_up(settings: BotSettings) -> None:
 
 
 def matters(record: Record) -> bool:
-    """Whether a message says something that its reader does not know already, or may act on."""
+    """Return whether a message says something that its reader does not know already, or may act on."""
     return (record["name"], record["message"]) not in HARMLESS

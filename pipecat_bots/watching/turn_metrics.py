@@ -1,4 +1,4 @@
-"""How long each answer took to come, stage by stage: for the log, the page and a file of JSON lines."""
+"""Latency of each answer, stage by stage: for the log, the page and a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ORDER = ("endpointing", "transcription", "turn detection", "llm", "tools", "tts"
 
 @dataclass(frozen=True, slots=True)
 class Speculated:
-    """What a session's answers before the end of a turn came to, so far.
+    """Totals of a session's answers begun before the end of a turn, so far.
 
     Tokens are those the model counts; audio is what the voice made before an answer was settled, and work the
     time from the model's first sign of it until then.
@@ -96,18 +96,18 @@ class TurnMetrics:
 
 @dataclass
 class Moments:
-    """When the things happened that an answer has to wait for, in seconds on one clock."""
+    """Moments of the things that an answer has to wait for, in seconds on one clock."""
 
     silence: float
     """The user's last sound."""
     pause: float
-    """It has been a pause since."""
+    """Beginning of the pause."""
     transcript: float = 0.0
     turn_end: float = 0.0
     request: float = 0.0
     """The answer was asked for; before `turn_end` if it was a speculation."""
     text: float = 0.0
-    """There was something to say."""
+    """First text to say."""
     tools: float = 0.0
     """Seconds of tools before that."""
     audio: float = 0.0
@@ -155,7 +155,7 @@ class TurnMetricsObserver(BaseObserver):
         self._moments: Moments | None = None
         self._answer = _Answer()
         self.speculated = Speculated()
-        """So far."""
+        """Totals of the session so far."""
         self._current: TurnMetrics | None = None
 
     async def on_push_frame(self, data: FramePushed) -> None:
