@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nemotron_speech.text import say, speakable
@@ -129,6 +129,8 @@ def test_no_mix_of_signs_fails_or_leaves_a_digit(text: str, language: str) -> No
 
 
 @given(st.lists(PIECES, max_size=14).map("".join))
+@example("==[^1]==")
+@example("==<a_b>== ==x==")
 @settings(max_examples=200, deadline=None)
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert speakable(speakable(text)) == speakable(text)

@@ -69,7 +69,7 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
     rewrite.substitute(_INVISIBLE, lambda match: "")
     open_math(rewrite)
     if _MARKUP.search(rewrite.text):
-        rewrite.substitute(_MARKS, lambda match: match["marked"] or match["name"] or "")
+        _drop_marks(rewrite)
         rewrite.apply(_unmarked(rewrite.text, dropped, pauses=pauses))
         rewrite.substitute(_TIMES, lambda match: " × ")
     if not _PLAIN.fullmatch(rewrite.text):
@@ -80,6 +80,12 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
     if not any(map(str.isalnum, rewrite.text)):
         rewrite.apply([Edit(0, len(rewrite.text), "")])
     return dropped
+
+
+def _drop_marks(rewrite: Rewrite) -> None:
+    """Leave the content of marks; one may be within another, and each pass makes the text shorter."""
+    while _MARKS.search(rewrite.text):
+        rewrite.substitute(_MARKS, lambda match: match["marked"] or match["name"] or "")
 
 
 def squeeze_spaces(rewrite: Rewrite) -> None:
