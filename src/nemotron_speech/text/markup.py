@@ -66,6 +66,14 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
         pauses: End headings, list items and table cells with punctuation, where they have none.
     """
     dropped: list[str] = []
+    before = None
+    while rewrite.text != before:  # what a mark enclosed, or stood between, may be one itself
+        before = rewrite.text
+        _strip_once(rewrite, dropped, pauses=pauses)
+    return dropped
+
+
+def _strip_once(rewrite: Rewrite, dropped: list[str], *, pauses: bool) -> None:
     rewrite.substitute(_INVISIBLE, lambda match: "")
     open_math(rewrite)
     if _MARKUP.search(rewrite.text):
@@ -79,7 +87,6 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
     rewrite.substitute(_LEADING_MARKS, lambda match: "")
     if not any(map(str.isalnum, rewrite.text)):
         rewrite.apply([Edit(0, len(rewrite.text), "")])
-    return dropped
 
 
 def _drop_marks(rewrite: Rewrite) -> None:
