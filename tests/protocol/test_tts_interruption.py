@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from nemotron_speech.protocol.tts import AudioReceived, Event, StreamCreated, StreamStarted
+from nemotron_speech.protocol.tts import AudioReceived, Event, StreamCreated, StreamStarted, UtteranceDone
 from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_named import NamedTalk
 from nemotron_speech.protocol.tts_plain import PlainTalk
@@ -171,6 +171,19 @@ def test_a_late_announcement_of_the_old_answer_does_not_confirm_the_new_one(answ
         client.receive(PONG)
     client.receive(CREATED)
     assert client.receive(b"nn")[-1] == AudioReceived("new", b"nn")
+
+
+def test_the_end_of_the_stream_before_an_init_is_not_the_end_of_the_next() -> None:
+    client = plain_client(answers_pings=True)
+    client.speak("hello", "")
+    client.receive('{"type":"segment_complete"}')
+    client.init("aria")
+    client.speak("weather", "Rain.")
+    client.finish("weather")
+    assert client.receive('{"type":"done"}') == ()
+    client.receive(CREATED)
+    assert client.receive(b"rr")[-1] == AudioReceived("weather", b"rr")
+    assert client.receive('{"type":"segment_complete"}')[-1] == UtteranceDone("weather")
 
 
 def test_an_echoed_id_leaves_nothing_to_guess() -> None:

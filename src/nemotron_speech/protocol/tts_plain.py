@@ -77,6 +77,8 @@ class PlainTalk:
         self._answers_pings = answers_pings
         self._pongs_due = pings
         self._announcements_due = 0
+        self._is_of_init = False
+        """True if the newest stream began with an `init`, which ends the one before with a `done` of its own."""
         self._waiting: deque[Ask] = deque()
         """Not sent yet."""
         self._asked: deque[_Asked] = deque()
@@ -128,7 +130,9 @@ class PlainTalk:
                 return ()
             case SegmentComplete() if self._asked:
                 return (_spoken(self._asked.popleft(), message), *self._go_on())
-            case Done() if self._stream is _Stream.CLOSED:
+            case Done() if self._stream is _Stream.CLOSED and not (
+                self._is_of_init and self._announcements_due
+            ):
                 return self._done()
             case Error():
                 return self._error(message)
@@ -162,6 +166,7 @@ class PlainTalk:
                 self._finished.add(utterance)
             case Init():
                 self._begin_stream()
+                self._is_of_init = True
                 self._send(ask)
 
     def _say(self, ask: Speak) -> None:
@@ -176,6 +181,7 @@ class PlainTalk:
 
     def _begin_stream(self) -> None:
         self._stream, self._last, self._started = _Stream.OPEN, "", None
+        self._is_of_init = False
         self._announcements_due += 1
 
     def _forget(self) -> None:
