@@ -21,10 +21,10 @@ from rich.table import Table
 
 from nemotron_speech import audio, sound_files
 from nemotron_speech.errors import BadRequest, ConfigurationError
-from nemotron_speech.launch import loop_factory
 from nemotron_speech.machine import circumstances
 from nemotron_speech.paced_callers import FRAME_MS, Load, Outcome, call_all, frames_of
 from nemotron_speech.paced_dialects import Answered, Event, Heard
+from nemotron_speech.serving.process import loop_factory
 from nemotron_speech.word_errors import word_error_rate
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)

@@ -20,9 +20,9 @@ from rich.table import Table
 from nemotron_speech.bench import LATE_MS, Spread, address, figure_type
 from nemotron_speech.client import tts_address
 from nemotron_speech.errors import BadRequest
-from nemotron_speech.launch import loop_factory
 from nemotron_speech.listening_callers import Heard, Listening, SpeakMode, listen
 from nemotron_speech.machine import circumstances
+from nemotron_speech.serving.process import loop_factory
 
 TEXT = (
     "Good morning, and welcome back. The weather is fine today, with a light wind from the west. "

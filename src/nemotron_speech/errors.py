@@ -1,7 +1,7 @@
 """Whose fault it is: the one error tree of the servers, engines and clients.
 
 An error is raised at its cause and turned into a message, a WebSocket close code or an HTTP status in
-one place per server (`edge.py`).
+one place per server (`serving/edge.py`).
 """
 
 from collections.abc import Sequence

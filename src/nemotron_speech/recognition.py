@@ -11,8 +11,11 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import Channel, HalfClosed
-from nemotron_speech.edge import (
+from nemotron_speech.engines.base import AsrEngine, AsrStream
+from nemotron_speech.engines.registry import asr_engine, asr_options
+from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
+from nemotron_speech.serving.channel import Channel, HalfClosed
+from nemotron_speech.serving.edge import (
     Callers,
     Converse,
     ErrorMessage,
@@ -21,12 +24,9 @@ from nemotron_speech.edge import (
     fail_with,
     websocket_handler,
 )
-from nemotron_speech.engines.base import AsrEngine, AsrStream
-from nemotron_speech.engines.registry import asr_engine, asr_options
-from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
+from nemotron_speech.serving.metrics import ServerMetrics
 from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
-from nemotron_speech.telemetry import ServerMetrics
 
 
 class AsrService:

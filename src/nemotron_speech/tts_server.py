@@ -17,16 +17,6 @@ from loguru import logger
 
 from nemotron_speech.audio import RateChange
 from nemotron_speech.batching.runner import EngineRunner
-from nemotron_speech.channel import Channel
-from nemotron_speech.cors import Cors
-from nemotron_speech.edge import (
-    Callers,
-    Outbox,
-    asgi,
-    errors_as_json,
-    fail_with,
-    websocket_handler,
-)
 from nemotron_speech.engines.base import (
     Segment,
     SynthesisMode,
@@ -36,14 +26,17 @@ from nemotron_speech.engines.base import (
 )
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.launch import serve
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
 from nemotron_speech.protocol.wire import encode
+from nemotron_speech.serving.channel import Channel
+from nemotron_speech.serving.cors import Cors
+from nemotron_speech.serving.edge import Callers, Outbox, asgi, errors_as_json, fail_with, websocket_handler
+from nemotron_speech.serving.metrics import ServerMetrics
+from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.speaking import Floor, Speaking
 from nemotron_speech.speech_http import speech_routes
-from nemotron_speech.telemetry import ServerMetrics
 from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
 from nemotron_speech.voices_http import Voices

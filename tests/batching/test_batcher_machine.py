@@ -17,10 +17,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nemotron_speech.edge import hold
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork
 from nemotron_speech.errors import EngineError, Full, SpeechError
 from nemotron_speech.recognition import AsrService
+from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import MemoryChannel, until
 from tests.servers.engines import EchoAsr

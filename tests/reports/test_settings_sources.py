@@ -13,9 +13,10 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
-from nemotron_speech import cli, commands, env_file, launch
+from nemotron_speech import cli, commands, env_file
 from nemotron_speech.cli_settings import CliSettings, ServerAddresses
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.serving import process as launch
 from nemotron_speech.settings import AsrSettings, Settings, TtsSettings, YapSettings, read
 from pipecat_bots.settings import BotSettings, read_settings
 

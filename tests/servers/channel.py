@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from nemotron_speech.channel import Channel, ChannelClosed
-from nemotron_speech.edge import hold
 from nemotron_speech.errors import SpeechError
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.server import AsrService
+from nemotron_speech.serving.channel import Channel, ChannelClosed
+from nemotron_speech.serving.edge import hold
 from nemotron_speech.tts_server import TtsService
 
 PATIENCE_S = 10.0

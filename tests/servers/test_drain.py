@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from nemotron_speech.edge import DRAINING_CLOSE
 from nemotron_speech.server import AsrService
+from nemotron_speech.serving.edge import DRAINING_CLOSE
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import PATIENCE_S, talking, until
 from tests.servers.engines import EchoAsr

@@ -8,9 +8,9 @@ import pytest
 from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.launch import _with_flags
 from nemotron_speech.recognition import make_engine
 from nemotron_speech.server import main as asr_main
+from nemotron_speech.serving.process import _with_flags
 from nemotron_speech.settings import AsrSettings
 from nemotron_speech.tts_server import main as tts_main
 from nemotron_speech.yap_server import main as yap_main

@@ -89,7 +89,7 @@ def request(path: str, **changed: str | None) -> bytes:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less for the answer to a good-bye that a stranger here never gives."""
-    monkeypatch.setattr("nemotron_speech.websocket_channel._CLOSE_UNHEARD_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("nemotron_speech.serving.websocket._CLOSE_UNHEARD_TIMEOUT_S", 0.01)
 
 
 @pytest.fixture(params=SERVERS)

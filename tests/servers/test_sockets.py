@@ -9,8 +9,8 @@ import aiohttp
 import numpy as np
 import pytest
 
-from nemotron_speech import edge
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr, ScriptedTts, TtsScript
+from nemotron_speech.serving import edge
 from tests.servers.channel import until
 from tests.servers.engines import EchoAsr, LetterTts
 from tests.servers.shells import SHELLS, PlainClient, calling, recognising, speaking

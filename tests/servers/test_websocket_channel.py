@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from nemotron_speech.channel import Channel
-from nemotron_speech.edge import Callers, Converse, websocket_handler
+from nemotron_speech.serving.channel import Channel
+from nemotron_speech.serving.edge import Callers, Converse, websocket_handler
 from nemotron_speech.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked_frame
 from tests.servers.channel import PATIENCE_S, until
 

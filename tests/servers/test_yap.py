@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from nemotron_speech import audio, server, yap_server
-from nemotron_speech.edge import hold
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.recognition import AsrService, make_engine
+from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.yap_server import YapConversations
 from tests.servers.channel import PATIENCE_S, MemoryChannel, talking, until

@@ -15,10 +15,10 @@ from typing import Any
 from aiohttp import WSCloseCode, web
 from loguru import logger
 
-from nemotron_speech.channel import Channel, ChannelClosed
 from nemotron_speech.errors import Full, NotReady, SpeechError
 from nemotron_speech.protocol.wire import check_audio_size, check_text_size
-from nemotron_speech.websocket_channel import WebSocketChannel
+from nemotron_speech.serving.channel import Channel, ChannelClosed
+from nemotron_speech.serving.websocket import WebSocketChannel
 
 HEARTBEAT_S = 20.0
 """A peer that answers no ping for half of this is gone."""

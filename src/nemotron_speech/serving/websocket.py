@@ -1,6 +1,6 @@
 """A channel over a WebSocket that aiohttp accepted: messages are handed on inside the socket's callback.
 
-aiohttp answers the upgrade; then this protocol takes the transport over and reads it (`websocket_reader.py`),
+aiohttp answers the upgrade; then this protocol takes the transport over and reads it (`serving/websocket_reader.py`),
 so that a message costs no task a wake-up and a caller that sends too fast is slowed down by not being read.
 """
 
@@ -15,11 +15,11 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.channel import ChannelClosed, HalfClosed, Room, Take
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
+from nemotron_speech.serving.channel import ChannelClosed, HalfClosed, Room, Take
+from nemotron_speech.serving.websocket_reader import FrameReader, Violation
 from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
-from nemotron_speech.websocket_reader import FrameReader, Violation
 
 LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 """Bytes of a message."""

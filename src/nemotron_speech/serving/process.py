@@ -13,9 +13,9 @@ from typing import TypeVar
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.profiles import check_installed
+from nemotron_speech.serving.edge import Callers
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
