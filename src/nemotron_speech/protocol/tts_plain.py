@@ -78,7 +78,7 @@ class PlainTalk:
         self._pongs_due = pings
         self._announcements_due = 0
         self._is_of_init = False
-        """True if the newest stream began with an `init`, which ends the one before with a `done` of its own."""
+        """True if the newest stream began with an `init`; the stream before ends with a `done` of its own."""
         self._waiting: deque[Ask] = deque()
         """Not sent yet."""
         self._asked: deque[_Asked] = deque()

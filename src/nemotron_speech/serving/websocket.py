@@ -1,6 +1,6 @@
 """A channel over a WebSocket that aiohttp accepted: messages are handed on inside the socket's callback.
 
-aiohttp answers the upgrade; then this protocol takes the transport over and reads it (`serving/websocket_reader.py`),
+aiohttp answers the upgrade; then this protocol takes the transport over and reads it (`websocket_reader.py`),
 so that a message costs no task a wake-up and a caller that sends too fast is slowed down by not being read.
 """
 
