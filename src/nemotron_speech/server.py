@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from nemotron_speech import yap_server
+from nemotron_speech.asr.service import SERVICE, AsrService, application, make_engine, routes
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import SpeechError
 from nemotron_speech.protocol.asr import Error
 from nemotron_speech.protocol.wire import encode
-from nemotron_speech.recognition import SERVICE, AsrService, application, make_engine, routes
 from nemotron_speech.serving.edge import asgi
 from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import AsrSettings

@@ -14,17 +14,17 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech.asr.service import SERVICE, AsrService, application, make_engine, routes
+from nemotron_speech.asr.stream import Place
 from nemotron_speech.audio import RateChange
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.protocol.asr import Audio, ResetRequested
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.protocol.yap import CloseRequested, Error, Opened, YapServer
-from nemotron_speech.recognition import SERVICE, AsrService, application, make_engine, routes
 from nemotron_speech.serving.channel import Channel, HalfClosed
 from nemotron_speech.serving.edge import asgi, errors_as_json
 from nemotron_speech.serving.process import serve
-from nemotron_speech.session import Place
 from nemotron_speech.settings import AsrSettings
 
 INIT_TIMEOUT_S = 10.0

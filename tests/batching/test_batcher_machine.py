@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from nemotron_speech.asr.service import AsrService
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork
 from nemotron_speech.errors import EngineError, Full, SpeechError
-from nemotron_speech.recognition import AsrService
 from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings
 from tests.servers.channel import MemoryChannel, until

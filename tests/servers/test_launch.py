@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from loguru import logger
 
+from nemotron_speech.asr.service import make_engine
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.recognition import make_engine
 from nemotron_speech.server import main as asr_main
 from nemotron_speech.serving.process import _with_flags
 from nemotron_speech.settings import AsrSettings

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from nemotron_speech import audio, server, yap_server
+from nemotron_speech.asr.service import AsrService, make_engine
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.recognition import AsrService, make_engine
 from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.yap_server import YapConversations

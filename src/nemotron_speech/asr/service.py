@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech.asr.stream import Answers, Place, Session
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
@@ -25,7 +26,6 @@ from nemotron_speech.serving.edge import (
     websocket_handler,
 )
 from nemotron_speech.serving.metrics import ServerMetrics
-from nemotron_speech.session import Answers, Place, Session
 from nemotron_speech.settings import AsrSettings, YapSettings
 
 

@@ -1,0 +1,1 @@
+"""Streaming recognition behind every protocol: one service, one stream per caller."""
