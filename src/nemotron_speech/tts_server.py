@@ -1,7 +1,7 @@
 """The streaming synthesis server: text in, audio out (docs/protocols.md, section 3).
 
 Each caller speaks one segment at a time; the step loop advances the segments of all callers together, the
-one whose listener has least audio left first (`speaking.py`). A cancel takes back what has not been sent and
+one whose listener has least audio left first (`tts/scheduler.py`). A cancel takes back what has not been sent and
 stops the engine after the step it is in.
 """
 
@@ -35,11 +35,11 @@ from nemotron_speech.serving.edge import Callers, Outbox, asgi, errors_as_json, 
 from nemotron_speech.serving.metrics import ServerMetrics
 from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import TtsSettings
-from nemotron_speech.speaking import Floor, Speaking
-from nemotron_speech.speech_http import speech_routes
 from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
-from nemotron_speech.voices_http import Voices
+from nemotron_speech.tts.http_speech import speech_routes
+from nemotron_speech.tts.http_voices import Voices
+from nemotron_speech.tts.scheduler import Floor, Speaking
 
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""

@@ -150,7 +150,7 @@ async def test_a_wav_that_is_not_streamed_states_its_length(
 async def test_a_long_clip_waits_on_disk_and_is_whole(
     http: aiohttp.ClientSession, engine: LetterTts, response_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nemotron_speech.speech_http._IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("nemotron_speech.tts.http_speech._IN_MEMORY_BYTES", 1000)
     body = {"input": "ab" * 200, "response_format": response_format}
     data = await (await http.post("/v1/audio/speech", json=body)).read()
     samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
@@ -206,7 +206,7 @@ async def test_a_bug_is_answered_in_the_same_shape(monkeypatch: pytest.MonkeyPat
     async def broken(request: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nemotron_speech.speech_request.read", broken)
+    monkeypatch.setattr("nemotron_speech.tts.speech_request.read", broken)
     async with (
         speaking("aiohttp", LetterTts()) as address,
         aiohttp.ClientSession(f"http://{address}") as http,

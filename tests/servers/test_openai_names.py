@@ -8,7 +8,7 @@ import pytest
 
 from nemotron_speech.engines.espeak_tts import EspeakEngine
 from nemotron_speech.errors import BadRequest
-from nemotron_speech.openai_names import VOICES, model_id, voice_of
+from nemotron_speech.tts.openai_names import VOICES, model_id, voice_of
 
 KOKORO = ("af_heart", "af_alloy", "af_nova", "am_echo", "am_onyx", "bm_fable")
 

@@ -11,7 +11,7 @@ import pytest
 from nemotron_speech.engines.base import SynthesisMode, TtsResult
 from nemotron_speech.errors import EngineError
 from nemotron_speech.settings import TtsSettings
-from nemotron_speech.speaking import AHEAD_S, BATCH_YIELDS_S, Floor, Speaking
+from nemotron_speech.tts.scheduler import AHEAD_S, BATCH_YIELDS_S, Floor, Speaking
 from nemotron_speech.tts_server import TtsService
 from tests.servers.channel import MemoryChannel, talking, until
 from tests.servers.engines import LetterTts

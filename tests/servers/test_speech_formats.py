@@ -14,9 +14,9 @@ import openai
 import pytest
 import soundfile
 
-from nemotron_speech.encoders import encoder, formats
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest
+from nemotron_speech.tts.encoders import encoder, formats
 from tests.servers.channel import until
 from tests.servers.engines import LetterTts
 from tests.servers.shells import speaking
@@ -197,7 +197,7 @@ async def test_openais_default_format_is_mp3(client: openai.AsyncOpenAI) -> None
 
 
 async def test_without_a_codec_the_default_is_wav(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nemotron_speech.speech_request.formats", lambda: ("wav", "pcm"))
+    monkeypatch.setattr("nemotron_speech.tts.speech_request.formats", lambda: ("wav", "pcm"))
     async with aiohttp.ClientSession(f"http://{address}") as http:
         response = await http.post("/v1/audio/speech", json={"input": TEXT})
         assert response.content_type == "audio/wav"
@@ -270,7 +270,7 @@ async def test_nothing_to_say_is_a_file_without_audio(address: str, response_for
 
 
 def test_a_format_that_cannot_be_made_is_refused_with_those_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nemotron_speech.encoders.formats", lambda: ("wav", "pcm"))
+    monkeypatch.setattr("nemotron_speech.tts.encoders.formats", lambda: ("wav", "pcm"))
     with pytest.raises(BadRequest, match="'mp3'; allowed: wav, pcm"):
         encoder("mp3", RATE)
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from nemotron_speech import audio, voices_http
+from nemotron_speech import audio
 from nemotron_speech.engines import registry
 from nemotron_speech.engines.base import TtsEngine
+from nemotron_speech.tts import http_voices as voices_http
 from tests.servers.engines import CloningTts, LetterTts
 from tests.servers.shells import PlainClient, speaking
 

@@ -15,18 +15,18 @@ from urllib.parse import quote
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech import openai_names, speech_request
-from nemotron_speech.encoders import Encoder, check_format, encoder, formats
 from nemotron_speech.engines.base import Segment, TtsInfo
 from nemotron_speech.engines.registry import tts_names_that
 from nemotron_speech.errors import BadRequest, NotFound, SpeechError
 from nemotron_speech.languages import matched
 from nemotron_speech.protocol.tts_streams import default_preset
-from nemotron_speech.speech_request import SpeechRequest
 from nemotron_speech.text import Spoken
+from nemotron_speech.tts import openai_names, speech_request
+from nemotron_speech.tts.encoders import Encoder, check_format, encoder, formats
+from nemotron_speech.tts.speech_request import SpeechRequest
 
 if TYPE_CHECKING:
-    from nemotron_speech.speaking import Speaking
+    from nemotron_speech.tts.scheduler import Speaking
     from nemotron_speech.tts_server import TtsService
 
 _QUEUED_PIECES = 64

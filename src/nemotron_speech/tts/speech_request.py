@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pydantic
 from aiohttp import web
 
-from nemotron_speech import openai_names
-from nemotron_speech.encoders import STATES_LENGTH, formats
 from nemotron_speech.errors import BadRequest
+from nemotron_speech.tts import openai_names
+from nemotron_speech.tts.encoders import STATES_LENGTH, formats
 
 _RATES = (8000, 48000)
 _STREAMING_HEADER = "X-Stainless-Raw-Response"

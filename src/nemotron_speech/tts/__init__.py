@@ -1,0 +1,1 @@
+"""Streaming synthesis: which segment is stepped next, and speech over HTTP."""
