@@ -15,9 +15,9 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from websockets.asyncio.client import ClientConnection
 
+from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Event, ServerError
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_pace import Pace
 from pipecat_bots.peers.connection import KeepConnected
 from pipecat_bots.peers.dependence import silent
 from pipecat_bots.voice.addresses import ask_rate

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pipecat.frames.frames import TTSTextFrame
 from pipecat.utils.text.base_text_aggregator import TextType
 
+from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Mode
-from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.text import speakable
 from pipecat_bots.conversation.heard import Heard
 

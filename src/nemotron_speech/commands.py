@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from nemotron_speech.cli_settings import CliSettings, Elsewhere
-from nemotron_speech.conversation import SYSTEM_PROMPT
+from nemotron_speech.client.turn import SYSTEM_PROMPT
 from nemotron_speech.display import View
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import HealthProbe

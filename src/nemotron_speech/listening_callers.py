@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nemotron_speech.client.pace import Pace
 from nemotron_speech.errors import Full, PeerError, SpeechError
 from nemotron_speech.protocol.tts import (
     PLAIN_RATE,
@@ -26,7 +27,6 @@ from nemotron_speech.protocol.tts import (
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_pace import Pace
 from nemotron_speech.websocket_frames import BINARY, CLOSE, WebSocketClient
 
 PATIENCE_S = 60.0

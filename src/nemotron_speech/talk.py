@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nemotron_speech.audio import Clip, wav
-from nemotron_speech.client import AsrConnection, LlmClient, TtsConnection
-from nemotron_speech.conversation import Reply, answer
+from nemotron_speech.client.connections import AsrConnection, LlmClient, TtsConnection
+from nemotron_speech.client.turn import Reply, answer
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from nemotron_speech.invocation import command, install
 from nemotron_speech.profiles import HOST, Ports

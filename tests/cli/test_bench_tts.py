@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from nemotron_speech import bench_tts, cli, tts_server
 from nemotron_speech.bench_tts import Wanted
-from nemotron_speech.client import tts_address
+from nemotron_speech.client.connections import tts_address
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest, PeerError

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from nemotron_speech.audio import Clip
-from nemotron_speech.client import AsrConnection, LlmClient, TtsConnection, tts_address
-from nemotron_speech.conversation import answer
+from nemotron_speech.client.connections import AsrConnection, LlmClient, TtsConnection, tts_address
+from nemotron_speech.client.turn import answer
 from nemotron_speech.engines.scripted import AsrScript, TtsScript
 from nemotron_speech.errors import BadRequest, Full, PeerError
 from tests.cli.servers import Addresses, scripted_servers, serving

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.audio import Clip
-from nemotron_speech.conversation import ASR_RATE, NoSpeech, answer
+from nemotron_speech.client.turn import ASR_RATE, NoSpeech, answer
 from nemotron_speech.errors import EngineError, PeerError
 
 SECOND = Clip(np.zeros(48000, dtype=np.int16), 48000)

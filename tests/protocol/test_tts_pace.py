@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.protocol.tts_pace import MARGIN, RESERVE_S, Pace
+from nemotron_speech.client.pace import MARGIN, RESERVE_S, Pace
 
 SENTENCE = 60
 

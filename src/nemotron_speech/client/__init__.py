@@ -1,0 +1,1 @@
+"""Asyncio clients of the servers, and one spoken turn made of them."""
