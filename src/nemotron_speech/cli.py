@@ -132,8 +132,8 @@ def demo(
     """
     from nemotron_speech import commands
     from nemotron_speech.cli_settings import ServerAddresses
-    from nemotron_speech.profiles import Ports
     from nemotron_speech.settings import read
+    from nemotron_speech.supervisor.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port, bot_port)
     typed = _typed(context, asr="asr_port asr_engine", tts="tts_port tts_engine", llm="llm_port llm")
@@ -192,7 +192,7 @@ def talk(
     Servers that are not running are started for the question, and stopped after it.
     """
     from nemotron_speech import commands
-    from nemotron_speech.profiles import Ports
+    from nemotron_speech.supervisor.profiles import Ports
 
     wanted = commands.Wanted(
         profile,
@@ -238,7 +238,7 @@ def up(
 ) -> None:
     """Run the recogniser, the synthesiser and the language model until Ctrl-C, or `nemotron down`."""
     from nemotron_speech import commands
-    from nemotron_speech.profiles import Ports
+    from nemotron_speech.supervisor.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)
     wanted = commands.Wanted(
@@ -413,7 +413,7 @@ def _finish(command: Callable[[Console], Coroutine[Any, Any, int]], *, stderr: b
 def _finish_now(command: Callable[[Console], int], *, stderr: bool = False) -> None:
     """Run a command; every error of ours becomes one message and an exit code: 2 yours, 1 the servers'."""
     from nemotron_speech.display import complain
-    from nemotron_speech.supervisor import StartFailed
+    from nemotron_speech.supervisor.supervisor import StartFailed
 
     console = Console(stderr=stderr, highlight=False)
     errors = Console(stderr=True, highlight=False)

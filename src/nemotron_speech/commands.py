@@ -23,13 +23,13 @@ from nemotron_speech.cli_settings import CliSettings, Elsewhere
 from nemotron_speech.client.turn import SYSTEM_PROMPT
 from nemotron_speech.display import View
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.health import HealthProbe
 from nemotron_speech.invocation import command
-from nemotron_speech.profiles import Ports, bot_server, profile_named, servers, with_engines
-from nemotron_speech.run_records import RunRecords
 from nemotron_speech.settings import RIGHT_CONTEXTS
-from nemotron_speech.stack import Plan, plan, running
-from nemotron_speech.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
+from nemotron_speech.supervisor.health import HealthProbe
+from nemotron_speech.supervisor.plan import Plan, plan, running
+from nemotron_speech.supervisor.profiles import Ports, bot_server, profile_named, servers, with_engines
+from nemotron_speech.supervisor.records import RunRecords
+from nemotron_speech.supervisor.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
 from nemotron_speech.talk import STANDARD, ask, play, read_question, write_answer
 
 T = TypeVar("T")

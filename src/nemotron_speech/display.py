@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from nemotron_speech.supervisor import ServerSpec, ServerState, ServerStatus
+from nemotron_speech.supervisor.supervisor import ServerSpec, ServerState, ServerStatus
 
 COLOURS = {"asr": "cyan", "tts": "magenta", "llm": "green", "bot": "yellow"}
 STATE_STYLES = {

@@ -20,11 +20,20 @@ from rich.table import Table
 from rich.text import Text
 
 from nemotron_speech.cli_settings import CliSettings
-from nemotron_speech.health import Health, HealthProbe
 from nemotron_speech.invocation import command, install
-from nemotron_speech.ports import holder, is_free
-from nemotron_speech.profiles import HOST, PROFILES, Missing, Ports, Profile, mends, missing, voices
-from nemotron_speech.run_records import RunRecords
+from nemotron_speech.supervisor.health import Health, HealthProbe
+from nemotron_speech.supervisor.ports import holder, is_free
+from nemotron_speech.supervisor.profiles import (
+    HOST,
+    PROFILES,
+    Missing,
+    Ports,
+    Profile,
+    mends,
+    missing,
+    voices,
+)
+from nemotron_speech.supervisor.records import RunRecords
 
 GIB = 1024**3
 MIN_PYTHON = (3, 11)

@@ -20,9 +20,9 @@ from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.display import COLOURS, STATE_STYLES, log_line
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.invocation import command
-from nemotron_speech.processes import wait_until_gone
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerRecord, signal_run
-from nemotron_speech.supervisor import ServerState
+from nemotron_speech.supervisor.processes import wait_until_gone
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerRecord, signal_run
+from nemotron_speech.supervisor.supervisor import ServerState
 
 FOLLOW_S = 0.2
 STOP_TIMEOUT_S = 30.0

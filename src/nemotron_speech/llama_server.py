@@ -4,7 +4,7 @@
 
 Both speak the same HTTP protocol with the same settings. The process ends at once on SIGTERM or SIGINT,
 whatever requests are open, and outlives the shell that started it; the supervisor starts it so that it ends
-with the supervisor (`child_entry.py`).
+with the supervisor (`supervisor/child_entry.py`).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from nemotron_speech.client.connections import AsrConnection, LlmClient, TtsConn
 from nemotron_speech.client.turn import Reply, answer
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from nemotron_speech.invocation import command, install
-from nemotron_speech.profiles import HOST, Ports
 from nemotron_speech.sound_files import raised, read
+from nemotron_speech.supervisor.profiles import HOST, Ports
 
 STANDARD = "-"
 MAX_INPUT_BYTES = 256 * 1024 * 1024

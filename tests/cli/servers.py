@@ -10,8 +10,8 @@ from aiohttp import web
 
 from nemotron_speech import server, tts_server
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr, ScriptedTts, TtsScript
-from nemotron_speech.health import Health, HealthProbe
 from nemotron_speech.responder.app import build_app as build_responder
+from nemotron_speech.supervisor.health import Health, HealthProbe
 
 
 @dataclass(frozen=True)

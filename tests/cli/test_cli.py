@@ -23,10 +23,10 @@ from nemotron_speech.commands import Wanted
 from nemotron_speech.display import View, log_line
 from nemotron_speech.doctor import Check, Verdict
 from nemotron_speech.errors import BadRequest
-from nemotron_speech.processes import ProcessId
-from nemotron_speech.profiles import PROFILES, Ports
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerLog, ServerRecord
-from nemotron_speech.supervisor import ServerSpec, ServerState, ServerStatus
+from nemotron_speech.supervisor.processes import ProcessId
+from nemotron_speech.supervisor.profiles import PROFILES, Ports
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerLog, ServerRecord
+from nemotron_speech.supervisor.supervisor import ServerSpec, ServerState, ServerStatus
 
 Run = Callable[..., Result]
 

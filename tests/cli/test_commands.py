@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from nemotron_speech import audio, sound_files
-from nemotron_speech.processes import ProcessId, wait_until_gone
-from nemotron_speech.run_records import RunRecord, RunRecords
+from nemotron_speech.supervisor.processes import ProcessId, wait_until_gone
+from nemotron_speech.supervisor.records import RunRecord, RunRecords
 from tests.llama.server import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guarantees of Linux")

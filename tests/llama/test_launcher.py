@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nemotron_speech.llama_server import LlamaServerOptions, binary_arguments, thread_count
-from nemotron_speech.processes import CHILD_ENTRY
+from nemotron_speech.supervisor.processes import CHILD_ENTRY
 from tests.llama.server import free_port, is_healthy, running_llama_server
 from tests.llama.tiny_gguf import build
 

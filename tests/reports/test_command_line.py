@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, cli, commands, inspect_runs, profiles
+from nemotron_speech import audio, cli, commands, inspect_runs
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.processes import ProcessId
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerRecord
+from nemotron_speech.supervisor import profiles
+from nemotron_speech.supervisor.processes import ProcessId
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerRecord
 
 
 def run(

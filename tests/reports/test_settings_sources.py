@@ -249,7 +249,7 @@ def test_a_flag_comes_before_an_address_and_that_is_said() -> None:
 
 
 def test_a_bot_of_a_demo_finds_servers_elsewhere_in_its_own_settings() -> None:
-    from nemotron_speech.profiles import Ports, bot_server
+    from nemotron_speech.supervisor.profiles import Ports, bot_server
 
     env = bot_server("vllm", Ports(), elsewhere=("llm",)).env
     assert set(env) == {"NVIDIA_ASR_URL", "NVIDIA_TTS_URL"}

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nemotron_speech.health import Health, HealthReport
-from nemotron_speech.processes import ProcessId
-from nemotron_speech.supervisor import ServerSpec, ServerState, ServerStatus
+from nemotron_speech.supervisor.health import Health, HealthReport
+from nemotron_speech.supervisor.processes import ProcessId
+from nemotron_speech.supervisor.supervisor import ServerSpec, ServerState, ServerStatus
 
 
 @dataclass

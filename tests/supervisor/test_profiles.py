@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.profiles import (
+from nemotron_speech.supervisor.profiles import (
     PROFILES,
     Machine,
     Ports,

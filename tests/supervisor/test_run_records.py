@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nemotron_speech.ports import holder, is_free
-from nemotron_speech.processes import ProcessId
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerLog, ServerRecord, signal_run
+from nemotron_speech.supervisor.ports import holder, is_free
+from nemotron_speech.supervisor.processes import ProcessId
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerLog, ServerRecord, signal_run
 
 DEAD = ProcessId(2**22 - 1, "long ago")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nemotron_speech.health import Health, HealthReport, understand
-from nemotron_speech.processes import ProcessId
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerRecord
-from nemotron_speech.stack import AlreadyRunning, Plan, PortTaken, plan, running
-from nemotron_speech.supervisor import ServerSpec, ServerState, ServerStatus
+from nemotron_speech.supervisor.health import Health, HealthReport, understand
+from nemotron_speech.supervisor.plan import AlreadyRunning, Plan, PortTaken, plan, running
+from nemotron_speech.supervisor.processes import ProcessId
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerRecord
+from nemotron_speech.supervisor.supervisor import ServerSpec, ServerState, ServerStatus
 from tests.supervisor.fakes import Notes
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from nemotron_speech.supervisor import (
+from nemotron_speech.supervisor.supervisor import (
     Backoff,
     ServerSpec,
     ServerState,

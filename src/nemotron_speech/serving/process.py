@@ -14,9 +14,9 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.profiles import check_installed
 from nemotron_speech.serving.edge import Callers
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
+from nemotron_speech.supervisor.profiles import check_installed
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 

@@ -1,6 +1,6 @@
 """Become another program that the kernel ends together with the process that started it.
 
-    python -I -S child_entry.py PARENT_PID [NAME=VALUE ...] -- PROGRAM [ARGUMENT ...]
+    python -I -S supervisor/child_entry.py PARENT_PID [NAME=VALUE ...] -- PROGRAM [ARGUMENT ...]
 
 The supervisor starts every server through this file, so that none outlives a supervisor that was killed.
 It becomes the program (exec), so there is one process and one pid. Elsewhere than on Linux it only execs.

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.health import Health, HealthProbe, HealthReport
 from nemotron_speech.invocation import command
-from nemotron_speech.ports import Holder, holder, is_free
-from nemotron_speech.processes import Child, ProcessId
-from nemotron_speech.profiles import HOST
-from nemotron_speech.run_records import RunRecord, RunRecords, ServerLog, ServerRecord
-from nemotron_speech.supervisor import (
+from nemotron_speech.supervisor.health import Health, HealthProbe, HealthReport
+from nemotron_speech.supervisor.ports import Holder, holder, is_free
+from nemotron_speech.supervisor.processes import Child, ProcessId
+from nemotron_speech.supervisor.profiles import HOST
+from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerLog, ServerRecord
+from nemotron_speech.supervisor.supervisor import (
     Listener,
     Probe,
     ServerSpec,

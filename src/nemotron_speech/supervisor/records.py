@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from nemotron_speech.processes import ProcessId
+from nemotron_speech.supervisor.processes import ProcessId
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 

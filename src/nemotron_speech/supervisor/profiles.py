@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command, install
-from nemotron_speech.supervisor import ServerSpec
+from nemotron_speech.supervisor.supervisor import ServerSpec
 
 HOST = "127.0.0.1"
 BOTS = {

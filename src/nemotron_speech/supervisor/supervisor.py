@@ -20,8 +20,8 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.health import Health, HealthReport
-from nemotron_speech.processes import ProcessId
+from nemotron_speech.supervisor.health import Health, HealthReport
+from nemotron_speech.supervisor.processes import ProcessId
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""A set of servers, started, watched, restarted and stopped together."""
