@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from nemotron_speech.cli_settings import CliSettings
+from nemotron_speech.cli.settings import CliSettings
 from nemotron_speech.settings import AsrSettings, TtsSettings, YapSettings
 from pipecat_bots.settings import BotSettings, TransportSettings
 

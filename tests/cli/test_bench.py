@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, bench, cli, server, sound_files, yap_server
+from nemotron_speech import audio, bench, server, sound_files, yap_server
 from nemotron_speech.bench import Spread, Wanted, drift_ms
+from nemotron_speech.cli import app as cli
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import BadRequest, ConfigurationError, PeerError
 from nemotron_speech.paced_callers import Load, Outcome, call_all, frames_of

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import bench_tts, cli, tts_server
+from nemotron_speech import bench_tts, tts_server
 from nemotron_speech.bench_tts import Wanted
+from nemotron_speech.cli import app as cli
 from nemotron_speech.client.connections import tts_address
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript

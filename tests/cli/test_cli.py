@@ -16,12 +16,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from nemotron_speech import audio, commands, doctor, inspect_runs, talk
-from nemotron_speech.cli import app
-from nemotron_speech.cli_settings import CliSettings
-from nemotron_speech.commands import Wanted
-from nemotron_speech.display import View, log_line
-from nemotron_speech.doctor import Check, Verdict
+from nemotron_speech import audio
+from nemotron_speech.cli import doctor, talk
+from nemotron_speech.cli import status as inspect_runs
+from nemotron_speech.cli import up as commands
+from nemotron_speech.cli.app import app
+from nemotron_speech.cli.display import View, log_line
+from nemotron_speech.cli.doctor import Check, Verdict
+from nemotron_speech.cli.settings import CliSettings
+from nemotron_speech.cli.up import Wanted
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.supervisor.processes import ProcessId
 from nemotron_speech.supervisor.profiles import PROFILES, Ports

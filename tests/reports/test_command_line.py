@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, cli, commands, inspect_runs
+from nemotron_speech import audio
+from nemotron_speech.cli import app as cli
+from nemotron_speech.cli import status as inspect_runs
+from nemotron_speech.cli import up as commands
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.supervisor import profiles
 from nemotron_speech.supervisor.processes import ProcessId
@@ -23,7 +26,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the `nemotron` command in a process of its own."""
     environment = {**os.environ, "NEMOTRON_ENV_FILE": "none", "COLUMNS": "200", **(env or {})}
-    command = [sys.executable, "-m", "nemotron_speech.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "nemotron_speech.cli.app", *map(str, arguments)]
     return subprocess.run(
         command,
         env=environment,
@@ -80,7 +83,7 @@ def test_foreign_files_in_the_state_folder_are_left_alone(tmp_path: Path) -> Non
 
 
 def test_a_closed_standard_input_is_said() -> None:
-    command = f"{sys.executable} -m nemotron_speech.cli talk - <&-"
+    command = f"{sys.executable} -m nemotron_speech.cli.app talk - <&-"
     environment = {**os.environ, "NEMOTRON_ENV_FILE": "none"}
     result = subprocess.run(
         ["sh", "-c", command], env=environment, text=True, capture_output=True, timeout=60

@@ -13,8 +13,10 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
-from nemotron_speech import cli, commands, env_file
-from nemotron_speech.cli_settings import CliSettings, ServerAddresses
+from nemotron_speech import env_file
+from nemotron_speech.cli import app as cli
+from nemotron_speech.cli import up as commands
+from nemotron_speech.cli.settings import CliSettings, ServerAddresses
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.serving import process as launch
 from nemotron_speech.settings import AsrSettings, Settings, TtsSettings, YapSettings, read

@@ -15,8 +15,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemotron_speech import audio, sound_files, talk
+from nemotron_speech import audio, sound_files
 from nemotron_speech.audio import Clip, Samples, rms
+from nemotron_speech.cli import talk
 from nemotron_speech.errors import BadRequest
 
 RATE = 16000

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nemotron_speech.cli_settings import CliSettings
+from nemotron_speech.cli.settings import CliSettings
 from nemotron_speech.invocation import command, install
 from nemotron_speech.supervisor.health import Health, HealthProbe
 from nemotron_speech.supervisor.ports import holder, is_free

@@ -130,8 +130,8 @@ def demo(
 
     Servers that run already are used and left running. Ctrl-C stops what this command started.
     """
-    from nemotron_speech import commands
-    from nemotron_speech.cli_settings import ServerAddresses
+    from nemotron_speech.cli import up as commands
+    from nemotron_speech.cli.settings import ServerAddresses
     from nemotron_speech.settings import read
     from nemotron_speech.supervisor.profiles import Ports
 
@@ -191,7 +191,7 @@ def talk(
 
     Servers that are not running are started for the question, and stopped after it.
     """
-    from nemotron_speech import commands
+    from nemotron_speech.cli import up as commands
     from nemotron_speech.supervisor.profiles import Ports
 
     wanted = commands.Wanted(
@@ -237,7 +237,7 @@ def up(
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the recogniser, the synthesiser and the language model until Ctrl-C, or `nemotron down`."""
-    from nemotron_speech import commands
+    from nemotron_speech.cli import up as commands
     from nemotron_speech.supervisor.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)
@@ -266,7 +266,7 @@ def down(
     ] = None,
 ) -> None:
     """Stop what `up`, `demo` and `talk` run, from another shell."""
-    from nemotron_speech import inspect_runs
+    from nemotron_speech.cli import status as inspect_runs
 
     _finish_now(lambda out: inspect_runs.down(out, names or []))
 
@@ -274,7 +274,7 @@ def down(
 @app.command(epilog=_examples("nemotron status", "nemotron status --json"))
 def status(as_json: JsonOption = False) -> None:
     """Show the servers that run: state, port, pid, uptime, restarts, engine."""
-    from nemotron_speech import inspect_runs
+    from nemotron_speech.cli import status as inspect_runs
 
     _finish_now(lambda out: inspect_runs.status(out, as_json=as_json))
 
@@ -288,7 +288,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each server.")] = 50,
 ) -> None:
     """Show what the servers wrote, now or in their last run."""
-    from nemotron_speech import inspect_runs
+    from nemotron_speech.cli import status as inspect_runs
 
     _finish_now(lambda out: inspect_runs.logs(out, names or [], follow=follow, lines=lines))
 
@@ -296,7 +296,7 @@ def logs(
 @app.command(epilog=_examples("nemotron doctor", "nemotron doctor --json"))
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine can run and what is missing, with the command that mends it."""
-    from nemotron_speech import doctor as checks
+    from nemotron_speech.cli import doctor as checks
 
     _finish_now(lambda out: checks.main(out, as_json=as_json))
 
@@ -412,7 +412,7 @@ def _finish(command: Callable[[Console], Coroutine[Any, Any, int]], *, stderr: b
 
 def _finish_now(command: Callable[[Console], int], *, stderr: bool = False) -> None:
     """Run a command; every error of ours becomes one message and an exit code: 2 yours, 1 the servers'."""
-    from nemotron_speech.display import complain
+    from nemotron_speech.cli.display import complain
     from nemotron_speech.supervisor.supervisor import StartFailed
 
     console = Console(stderr=stderr, highlight=False)
@@ -471,7 +471,7 @@ def _finish_setup() -> None:
     try:
         env_file.load()
     except ConfigurationError as error:
-        from nemotron_speech.display import complain
+        from nemotron_speech.cli.display import complain
 
         complain(Console(stderr=True, highlight=False), str(error))
         sys.exit(2)

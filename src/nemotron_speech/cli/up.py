@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from nemotron_speech.cli_settings import CliSettings, Elsewhere
+from nemotron_speech.cli.display import View
+from nemotron_speech.cli.settings import CliSettings, Elsewhere
+from nemotron_speech.cli.talk import STANDARD, ask, play, read_question, write_answer
 from nemotron_speech.client.turn import SYSTEM_PROMPT
-from nemotron_speech.display import View
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command
 from nemotron_speech.settings import RIGHT_CONTEXTS
@@ -30,7 +31,6 @@ from nemotron_speech.supervisor.plan import Plan, plan, running
 from nemotron_speech.supervisor.profiles import Ports, bot_server, profile_named, servers, with_engines
 from nemotron_speech.supervisor.records import RunRecords
 from nemotron_speech.supervisor.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
-from nemotron_speech.talk import STANDARD, ask, play, read_question, write_answer
 
 T = TypeVar("T")
 
@@ -205,7 +205,15 @@ async def up_detached(out: Console, wanted: Wanted) -> int:
 
 
 def _detach(arguments: Sequence[str], report_fd: int, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nemotron_speech.cli", "up", *arguments, "--report-fd", str(report_fd)]
+    command = [
+        sys.executable,
+        "-m",
+        "nemotron_speech.cli.app",
+        "up",
+        *arguments,
+        "--report-fd",
+        str(report_fd),
+    ]
     with log.open("wb") as output:
         return subprocess.Popen(
             command,

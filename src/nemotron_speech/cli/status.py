@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nemotron_speech.cli_settings import CliSettings
-from nemotron_speech.display import COLOURS, STATE_STYLES, log_line
+from nemotron_speech.cli.display import COLOURS, STATE_STYLES, log_line
+from nemotron_speech.cli.settings import CliSettings
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.invocation import command
 from nemotron_speech.supervisor.processes import wait_until_gone
