@@ -31,7 +31,7 @@ from rich.table import Table
 from benchmarks.machine import circumstances, panels, quantile, save
 from benchmarks.stack import Process, free_port
 from nemotron_speech.audio import Clip
-from nemotron_speech.paced_callers import Load, Outcome, call_all, frames_of
+from nemotron_speech.bench.asr_load import Load, Outcome, call_all, frames_of
 
 UTTERANCE_S = 4
 WORDS = " ".join(f"word{n}" for n in range(40))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nemotron_speech.machine import circumstances
+from nemotron_speech.bench.environment import circumstances
 
 __all__ = ["circumstances", "panels", "quantile", "save"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.stack import Process, free_port
-from nemotron_speech import bench_tts
+from nemotron_speech.bench import tts as bench_tts
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import SleepFrame
 
-from nemotron_speech.listening_callers import Playout
+from nemotron_speech.bench.tts_load import Playout
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieTTSSettings, MagpieWebSocketTTSService, SpeakMode
 from tests.bots.fakes import FakeLlm, FakeTts, Step, question, through

@@ -19,15 +19,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import audio, bench, server, sound_files, yap_server
-from nemotron_speech.bench import Spread, Wanted, drift_ms
+from nemotron_speech import audio, server, sound_files, yap_server
+from nemotron_speech.bench import asr as bench
+from nemotron_speech.bench.asr import Spread, Wanted, drift_ms
+from nemotron_speech.bench.asr_load import Load, Outcome, call_all, frames_of
+from nemotron_speech.bench.wer import word_error_rate
 from nemotron_speech.cli import app as cli
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import BadRequest, ConfigurationError, PeerError
-from nemotron_speech.paced_callers import Load, Outcome, call_all, frames_of
+from nemotron_speech.serving.frames import BINARY, TEXT, WebSocketClient, masked_frame
 from nemotron_speech.settings import AsrSettings
-from nemotron_speech.websocket_frames import BINARY, TEXT, WebSocketClient, masked_frame
-from nemotron_speech.word_errors import word_error_rate
 from tests.cli.servers import serving
 
 TEXT_SAID = "one two three four five"

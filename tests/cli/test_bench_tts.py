@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nemotron_speech import bench_tts, tts_server
-from nemotron_speech.bench_tts import Wanted
+from nemotron_speech import tts_server
+from nemotron_speech.bench import tts as bench_tts
+from nemotron_speech.bench.tts import Wanted
+from nemotron_speech.bench.tts_load import Heard, Listening, Playout, listen
 from nemotron_speech.cli import app as cli
 from nemotron_speech.client.connections import tts_address
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.listening_callers import Heard, Listening, Playout, listen
 from nemotron_speech.settings import TtsSettings
 from tests.cli.servers import serving
 

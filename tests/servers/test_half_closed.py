@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from nemotron_speech import yap_server
+from nemotron_speech.serving.frames import BINARY, CLOSE, TEXT
 from nemotron_speech.settings import AsrSettings
-from nemotron_speech.websocket_frames import BINARY, CLOSE, TEXT
 from tests.servers.channel import PATIENCE_S, until
 from tests.servers.engines import EchoAsr, LetterTts
 from tests.servers.shells import recognising, speaking

@@ -8,10 +8,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from nemotron_speech.bench.tts_load import Playout
 from nemotron_speech.engines.base import TtsResult, TtsStream
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import EngineError
-from nemotron_speech.listening_callers import Playout
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import TtsService
 from tests.servers.channel import talking, until

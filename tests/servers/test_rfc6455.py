@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nemotron_speech.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
+from nemotron_speech.serving.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
 from tests.servers.channel import PATIENCE_S
 from tests.servers.engines import EchoAsr, LetterTts
 from tests.servers.shells import recognising, speaking

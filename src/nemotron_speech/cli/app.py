@@ -342,7 +342,7 @@ def bench_asr(
     full_text: Annotated[bool, typer.Option("--full-text", help="Print the finals.")] = False,
 ) -> None:
     """Call a recogniser in real time, many times at once: latency, lag, drift, refusals, word errors."""
-    from nemotron_speech import bench as benchmark
+    from nemotron_speech.bench import asr as benchmark
 
     wanted = benchmark.Wanted(
         file, url, protocol, n, concurrency, rtf, duration, ref, json, plot, print_partials, full_text
@@ -384,7 +384,7 @@ def bench_tts(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw first audio and pace.")] = None,
 ) -> None:
     """Let many callers listen at once: first audio, gaps, real-time factor, underruns on a playout clock."""
-    from nemotron_speech import bench_tts as benchmark
+    from nemotron_speech.bench import tts as benchmark
 
     wanted = benchmark.Wanted(
         url, text or benchmark.TEXT, n, rounds, mode, voice, language, buffer, pause, ramp, json, plot

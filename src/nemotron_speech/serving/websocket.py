@@ -18,8 +18,8 @@ from loguru import logger
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.serving.channel import ChannelClosed, HalfClosed, Room, Take
+from nemotron_speech.serving.frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
 from nemotron_speech.serving.websocket_reader import FrameReader, Violation
-from nemotron_speech.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, plain_frame
 
 LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 """Bytes of a message."""

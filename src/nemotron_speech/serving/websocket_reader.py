@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from nemotron_speech.errors import PeerError, TooLarge
-from nemotron_speech.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
+from nemotron_speech.serving.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
 
 _FINAL, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nemotron_speech.audio import Clip
+from nemotron_speech.bench.asr_wire import Answered, Began, Complained, Dialect, Event, Heard, dialect
 from nemotron_speech.errors import Full, PeerError, SpeechError
-from nemotron_speech.paced_dialects import Answered, Began, Complained, Dialect, Event, Heard, dialect
-from nemotron_speech.websocket_frames import CLOSE, TEXT, WebSocketClient, masked_frame
+from nemotron_speech.serving.frames import CLOSE, TEXT, WebSocketClient, masked_frame
 
 FRAME_MS = 20
 PATIENCE_S = 60.0

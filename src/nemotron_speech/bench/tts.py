@@ -17,11 +17,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from nemotron_speech.bench import LATE_MS, Spread, address, figure_type
+from nemotron_speech.bench.asr import LATE_MS, Spread, address, figure_type
+from nemotron_speech.bench.environment import circumstances
+from nemotron_speech.bench.tts_load import Heard, Listening, SpeakMode, listen
 from nemotron_speech.client.connections import tts_address
 from nemotron_speech.errors import BadRequest
-from nemotron_speech.listening_callers import Heard, Listening, SpeakMode, listen
-from nemotron_speech.machine import circumstances
 from nemotron_speech.serving.process import loop_factory
 
 TEXT = (

@@ -27,7 +27,7 @@ from nemotron_speech.protocol.tts import (
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.websocket_frames import BINARY, CLOSE, WebSocketClient
+from nemotron_speech.serving.frames import BINARY, CLOSE, WebSocketClient
 
 PATIENCE_S = 60.0
 """How long a caller waits for the end of an utterance, beyond its length, before it counts as lost."""

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from nemotron_speech import audio, sound_files
+from nemotron_speech.bench.asr_load import FRAME_MS, Load, Outcome, call_all, frames_of
+from nemotron_speech.bench.asr_wire import Answered, Event, Heard
+from nemotron_speech.bench.environment import circumstances
+from nemotron_speech.bench.wer import word_error_rate
 from nemotron_speech.errors import BadRequest, ConfigurationError
-from nemotron_speech.machine import circumstances
-from nemotron_speech.paced_callers import FRAME_MS, Load, Outcome, call_all, frames_of
-from nemotron_speech.paced_dialects import Answered, Event, Heard
 from nemotron_speech.serving.process import loop_factory
-from nemotron_speech.word_errors import word_error_rate
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 RAMP_PER_CALL_S = 0.005

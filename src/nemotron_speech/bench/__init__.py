@@ -1,0 +1,1 @@
+"""Load and accuracy measurements of running servers: `nemotron bench`."""
