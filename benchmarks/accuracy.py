@@ -34,7 +34,7 @@ from nemotron_speech.engines.base import AsrEngine, AsrResult, AsrWork, Flush, S
 from nemotron_speech.engines.espeak_tts import EspeakEngine
 from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
 from nemotron_speech.errors import EngineError
-from nemotron_speech.responder.understanding import understand
+from nemotron_speech.responder.talk.understanding import understand
 
 RATE = 16000
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")

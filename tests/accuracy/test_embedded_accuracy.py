@@ -19,7 +19,7 @@ from benchmarks.accuracy import (
     word_error_rate,
 )
 from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
-from nemotron_speech.responder.understanding import understand
+from nemotron_speech.responder.talk.understanding import understand
 
 pytestmark = [
     pytest.mark.accuracy,

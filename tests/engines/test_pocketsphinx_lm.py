@@ -11,7 +11,7 @@ from nemotron_speech.engines.pocketsphinx_asr import GRAMMAR
 from nemotron_speech.engines.pocketsphinx_grammar import parse_grammar
 from nemotron_speech.engines.pocketsphinx_lm import TrigramModel, read_vocabulary
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.responder.understanding import IntentName, understand
+from nemotron_speech.responder.talk.understanding import IntentName, understand
 
 SMALL = """
 grammar small; // a comment

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.responder.replies import (
+from nemotron_speech.responder.talk.replies import (
     ANSWERS,
     START_A_MODEL,
     WHO_I_AM,
@@ -15,8 +15,8 @@ from nemotron_speech.responder.replies import (
     say_time,
     say_year,
 )
-from nemotron_speech.responder.stories import STORIES
-from nemotron_speech.responder.understanding import IntentName
+from nemotron_speech.responder.talk.stories import STORIES
+from nemotron_speech.responder.talk.understanding import IntentName
 
 NOW = datetime(2026, 11, 22, 14, 5)
 SYSTEM = Turn("system", "You are a helpful voice assistant.")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.responder.arithmetic import find_calculation
-from nemotron_speech.responder.spoken_numbers import read_number, say_number, say_ordinal
-from nemotron_speech.responder.words import listed, plain_words
+from nemotron_speech.responder.talk.arithmetic import find_calculation
+from nemotron_speech.responder.talk.spoken_numbers import read_number, say_number, say_ordinal
+from nemotron_speech.responder.talk.words import listed, plain_words
 
 
 @given(st.integers(-(10**15) + 1, 10**15 - 1))

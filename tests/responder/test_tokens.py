@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.responder.replies import Turn
+from nemotron_speech.responder.talk.replies import Turn
 from nemotron_speech.responder.tokens import parse, render, tokenize
 
 ROLES = st.sampled_from(["system", "user", "assistant"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.responder.understanding import Intent, IntentName, understand
+from nemotron_speech.responder.talk.understanding import Intent, IntentName, understand
 
 ASKED = {
     IntentName.INTRODUCE: ["Greet the user.", "say hello and briefly introduce yourself"],

@@ -16,8 +16,8 @@ from loguru import logger
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.responder.app import ResponderOptions, build_app
 from nemotron_speech.responder.generation import Pace
-from nemotron_speech.responder.replies import reply
 from nemotron_speech.responder.scripted import read_script
+from nemotron_speech.responder.talk.replies import reply
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -18,9 +18,9 @@ from nemotron_speech.errors import BadRequest, NotFound, SpeechError
 from nemotron_speech.responder import wire
 from nemotron_speech.responder.generation import Generation, Pace, Respond, generate
 from nemotron_speech.responder.metrics import Totals
-from nemotron_speech.responder.replies import reply
 from nemotron_speech.responder.requests import ContextOverflow, Job, read_chat, read_completion, read_template
 from nemotron_speech.responder.slots import SlotPool
+from nemotron_speech.responder.talk.replies import reply
 from nemotron_speech.responder.tokens import tokenize
 
 MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from nemotron_speech.responder.promises import as_json
-from nemotron_speech.responder.replies import Turn
 from nemotron_speech.responder.requests import Job
 from nemotron_speech.responder.slots import Slot, common_prefix
+from nemotron_speech.responder.talk.replies import Turn
 from nemotron_speech.responder.tokens import tokenize
 
 Respond = Callable[[Sequence[Turn], datetime], str]

@@ -10,7 +10,7 @@ import msgspec
 
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.responder.promises import Promises
-from nemotron_speech.responder.replies import Turn
+from nemotron_speech.responder.talk.replies import Turn
 from nemotron_speech.responder.tokens import NO_THOUGHTS, parse, render, tokenize
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.responder.generation import Pace, Respond
-from nemotron_speech.responder.replies import Turn
+from nemotron_speech.responder.talk.replies import Turn
 
 
 class LlmScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

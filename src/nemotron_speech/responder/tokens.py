@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nemotron_speech.responder.replies import Turn
+from nemotron_speech.responder.talk.replies import Turn
 
 START, END = "<|im_start|>", "<|im_end|>"
 NO_THOUGHTS = "<think></think>"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-from nemotron_speech.responder.spoken_numbers import is_rounded, read_number, say_number
+from nemotron_speech.responder.talk.spoken_numbers import is_rounded, read_number, say_number
 
 Words: TypeAlias = Sequence[str]
 

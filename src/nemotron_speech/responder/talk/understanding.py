@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nemotron_speech.responder.arithmetic import Calculation, find_calculation
-from nemotron_speech.responder.spoken_numbers import read_number
-from nemotron_speech.responder.words import has, listed, plain_words, without_fillers
+from nemotron_speech.responder.talk.arithmetic import Calculation, find_calculation
+from nemotron_speech.responder.talk.spoken_numbers import read_number
+from nemotron_speech.responder.talk.words import has, listed, plain_words, without_fillers
 
 
 class IntentName(StrEnum):

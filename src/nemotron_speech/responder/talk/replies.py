@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nemotron_speech.invocation import command
-from nemotron_speech.responder.spoken_numbers import say_number, say_ordinal, say_whole
-from nemotron_speech.responder.stories import STORIES
-from nemotron_speech.responder.understanding import Intent, IntentName, understand
-from nemotron_speech.responder.words import listed, plain_words
+from nemotron_speech.responder.talk.spoken_numbers import say_number, say_ordinal, say_whole
+from nemotron_speech.responder.talk.stories import STORIES
+from nemotron_speech.responder.talk.understanding import Intent, IntentName, understand
+from nemotron_speech.responder.talk.words import listed, plain_words
 
 START_A_MODEL = command("demo --llm model.gguf")
 WHO_I_AM = "I am the built-in responder, a small program and not a language model."
