@@ -31,8 +31,8 @@ from benchmarks.accuracy_sentences import IN_DOMAIN, OPEN
 from benchmarks.machine import panels
 from nemotron_speech import audio, sound_files
 from nemotron_speech.engines.base import AsrEngine, AsrResult, AsrWork, Flush, Segment, SynthesisMode
-from nemotron_speech.engines.espeak_tts import EspeakEngine
-from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
+from nemotron_speech.engines.pocketsphinx_asr.engine import PocketsphinxEngine
 from nemotron_speech.errors import EngineError
 from nemotron_speech.responder.talk.understanding import understand
 

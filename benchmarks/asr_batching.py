@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.machine import circumstances, panels, quantile, save
 from nemotron_speech.engines.base import AsrWork
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 
 SIZES = {
     "tiny": {"width": 64, "layers": 2, "heads": 4, "subsampling_conv_channels": 16},

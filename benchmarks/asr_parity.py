@@ -25,7 +25,7 @@ from benchmarks.asr_batching import SIZES, make_file
 from benchmarks.machine import circumstances, save
 from nemotron_speech import audio, sound_files
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.protocol.asr import SAMPLE_RATE
 
 PRECISIONS = ("fp32", "bf16", "fp16")

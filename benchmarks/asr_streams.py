@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.asr_batching import LOOK_AHEAD_OF_CHUNK, SIZES, make_file
 from benchmarks.machine import circumstances, quantile, save
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.errors import EngineError
 from nemotron_speech.protocol.asr import SAMPLE_RATE
 

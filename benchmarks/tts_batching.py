@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.machine import circumstances, panels, save
 from benchmarks.random_magpie import REAL, TINY, save_codec, save_magpie
 from nemotron_speech.engines.base import Segment, TtsResult
-from nemotron_speech.engines.magpie_tts import MagpieEngine, MagpieStream
+from nemotron_speech.engines.magpie_tts.engine import MagpieEngine, MagpieStream
 
 TEXT = (
     "The quick brown fox jumps over the lazy dog while the band plays on, and nobody minds the rain at all."

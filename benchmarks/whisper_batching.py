@@ -22,7 +22,7 @@ from unittest.mock import PropertyMock, patch
 import numpy as np
 
 from benchmarks.machine import circumstances, save
-from nemotron_speech.engines.whisper_model import RATE, Reading, WhisperModel
+from nemotron_speech.engines.whisper_asr.model import RATE, Reading, WhisperModel
 
 SIZES = {"tiny": (384, 4, 6), "base": (512, 6, 8), "small": (768, 12, 12), "medium": (1024, 24, 16)}
 """Width, layers and attention heads."""

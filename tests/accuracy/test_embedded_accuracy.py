@@ -18,7 +18,7 @@ from benchmarks.accuracy import (
     spoken_set,
     word_error_rate,
 )
-from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
+from nemotron_speech.engines.pocketsphinx_asr.engine import PocketsphinxEngine
 from nemotron_speech.responder.talk.understanding import understand
 
 pytestmark = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nemotron_speech.engines.registry import asr_engine
-from nemotron_speech.engines.whisper_asr import WhisperEngine
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
 from tests.engines.tiny_whisper import save_whisper
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult, Word
-from nemotron_speech.engines.clauses import split_clauses
-from nemotron_speech.engines.espeak_tts import EDGE_MS, MAX_CLAUSE, EspeakEngine
+from nemotron_speech.engines.espeak_tts.engine import EDGE_MS, MAX_CLAUSE, EspeakEngine
+from nemotron_speech.engines.shared.clauses import split_clauses
 from nemotron_speech.errors import BadRequest, TooLarge
 
 TEXT = "Good evening. Twelve times seven is eighty four, and that is all!"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
-from nemotron_speech.engines.fastpitch_tts import PAUSE_MS, PRESETS, FastPitchEngine, FastPitchStream
+from nemotron_speech.engines.fastpitch_tts.engine import PAUSE_MS, PRESETS, FastPitchEngine, FastPitchStream
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (scripts/nemo_env)")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.engines.isolation import BatchLimit, all_or_each
+from nemotron_speech.engines.shared.isolation import BatchLimit, all_or_each
 from nemotron_speech.errors import EngineLost
 
 

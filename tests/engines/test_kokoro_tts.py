@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, TtsResult
-from nemotron_speech.engines.espeak_lib import espeak_library
-from nemotron_speech.engines.kokoro_phonemes import LONGEST, TOKENS, KokoroPhonemes, in_parts
-from nemotron_speech.engines.kokoro_tts import KokoroEngine
+from nemotron_speech.engines.kokoro_tts.engine import KokoroEngine
+from nemotron_speech.engines.kokoro_tts.phonemes import LONGEST, TOKENS, KokoroPhonemes, in_parts
+from nemotron_speech.engines.shared.espeak_library import espeak_library
 from nemotron_speech.errors import EngineError
 from tests.engines.speaking import (
     assert_batch_is_the_stream_at_once,
@@ -133,7 +133,7 @@ def test_a_preset_says_how_much_is_spoken_at_once(engine: KokoroEngine) -> None:
 def test_a_text_of_more_symbols_than_the_model_takes_is_spoken_whole(
     engine: KokoroEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nemotron_speech.engines.kokoro_tts.PRESETS", {"balanced": 5000})
+    monkeypatch.setattr("nemotron_speech.engines.kokoro_tts.engine.PRESETS", {"balanced": 5000})
     text = "word " * 250
     results = speak(engine, Segment(text, "af_heart"))
     assert len(results) == 3

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.engines.base import Word
-from nemotron_speech.engines.local_agreement import LocalAgreement
+from nemotron_speech.engines.whisper_asr.local_agreement import LocalAgreement
 
 
 def words(text: str, start_ms: int = 0, each_ms: int = 300) -> list[Word]:

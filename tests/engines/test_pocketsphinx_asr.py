@@ -21,8 +21,8 @@ from nemotron_speech.engines.base import (
     SynthesisMode,
     TtsResult,
 )
-from nemotron_speech.engines.espeak_tts import EspeakEngine
-from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
+from nemotron_speech.engines.pocketsphinx_asr.engine import PocketsphinxEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, Full
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are reached over POSIX sockets")
@@ -141,7 +141,7 @@ def test_an_interrupt_from_the_keyboard_leaves_the_workers_alone(engine: Pockets
 
 def test_workers_do_not_outlive_a_killed_parent() -> None:
     program = (
-        "from nemotron_speech.engines.pocketsphinx_asr import PocketsphinxEngine\n"
+        "from nemotron_speech.engines.pocketsphinx_asr.engine import PocketsphinxEngine\n"
         "engine = PocketsphinxEngine(workers=1, streams_per_worker=1, biased=False)\n"
         "engine.load()\n"
         "print(engine.open('en').worker.pid, flush=True)\n"

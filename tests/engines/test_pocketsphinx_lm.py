@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nemotron_speech.engines.pocketsphinx_asr import GRAMMAR
-from nemotron_speech.engines.pocketsphinx_grammar import parse_grammar
-from nemotron_speech.engines.pocketsphinx_lm import TrigramModel, read_vocabulary
+from nemotron_speech.engines.pocketsphinx_asr.engine import GRAMMAR
+from nemotron_speech.engines.pocketsphinx_asr.grammar import parse_grammar
+from nemotron_speech.engines.pocketsphinx_asr.lm import TrigramModel, read_vocabulary
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.responder.talk.understanding import IntentName, understand
 

@@ -11,9 +11,9 @@ from benchmarks.accuracy import flite_voices
 from benchmarks.speech import flite
 from nemotron_speech.audio import resample
 from nemotron_speech.bench.wer import errors
-from nemotron_speech.engines import pocketsphinx_stream
 from nemotron_speech.engines.base import Flush
-from nemotron_speech.engines.pocketsphinx_worker import Answer, Job, Worker
+from nemotron_speech.engines.pocketsphinx_asr import stream as pocketsphinx_stream
+from nemotron_speech.engines.pocketsphinx_asr.worker import Answer, Job, Worker
 
 pytestmark = pytest.mark.skipif(
     not flite_voices(), reason="flite is not installed: no voice the recogniser understands"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrResult, Flush
-from nemotron_speech.engines.pocketsphinx_band import is_narrow, widen
-from nemotron_speech.engines.pocketsphinx_gate import FRAME_BYTES, Sound, measure
-from nemotron_speech.engines.pocketsphinx_lib import Token
-from nemotron_speech.engines.pocketsphinx_stream import FRAME_MS, LONGEST_FRAMES, SphinxStream
-from nemotron_speech.engines.running_text import MOST_CHARACTERS, MOST_WORDS, RECENT_CHARACTERS
+from nemotron_speech.engines.pocketsphinx_asr.band import is_narrow, widen
+from nemotron_speech.engines.pocketsphinx_asr.gate import FRAME_BYTES, Sound, measure
+from nemotron_speech.engines.pocketsphinx_asr.library import Token
+from nemotron_speech.engines.pocketsphinx_asr.stream import FRAME_MS, LONGEST_FRAMES, SphinxStream
+from nemotron_speech.engines.shared.running_text import MOST_CHARACTERS, MOST_WORDS, RECENT_CHARACTERS
 
 HISS = np.random.default_rng(3).integers(-900, 900, FRAME_BYTES // 2).astype(np.int16).tobytes()[1:]
 SILENT, NOISY, VOICED = (bytes([mark]) + HISS for mark in (0, 1, 2))

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.engines.base import Word
-from nemotron_speech.engines.local_agreement import LocalAgreement
-from nemotron_speech.engines.nemo_decode import Token
-from nemotron_speech.engines.nemo_text import Transcript, Vocabulary
-from nemotron_speech.engines.running_text import (
+from nemotron_speech.engines.nemo_asr.decode import Token
+from nemotron_speech.engines.nemo_asr.text import Transcript, Vocabulary
+from nemotron_speech.engines.shared.running_text import (
     MOST_CHARACTERS,
     MOST_WORDS,
     RECENT_CHARACTERS,
     RunningText,
 )
+from nemotron_speech.engines.whisper_asr.local_agreement import LocalAgreement
 
 PIECES = ["▁hel", "lo", "▁you", "ノ", "<0xE3>"]
 HOUR_OF_WORDS = 9000

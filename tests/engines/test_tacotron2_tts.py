@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
-from nemotron_speech.engines.tacotron2_tts import FRAMES, PAUSE_MS, PRESETS, Tacotron2Engine, Tacotron2Stream
+from nemotron_speech.engines.tacotron2_tts.engine import (
+    FRAMES,
+    PAUSE_MS,
+    PRESETS,
+    Tacotron2Engine,
+    Tacotron2Stream,
+)
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (scripts/nemo_env)")
@@ -339,7 +345,7 @@ def test_wrong_settings_are_named(
 
 
 def test_a_model_of_several_speakers_is_refused() -> None:
-    from nemotron_speech.engines.tacotron2_load import _check_pair
+    from nemotron_speech.engines.tacotron2_tts.load import _check_pair
 
     settings = SimpleNamespace(use_d_vector_file=False, use_capacitron_vae=False)
     vocoder: Any = SimpleNamespace()
@@ -350,7 +356,10 @@ def test_a_model_of_several_speakers_is_refused() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for name in ("nemotron_speech.engines.tacotron2_load", "nemotron_speech.engines.tacotron2_frames"):
+    for name in (
+        "nemotron_speech.engines.tacotron2_tts.load",
+        "nemotron_speech.engines.tacotron2_tts.frames",
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "TTS.config", None)
     with pytest.raises(ConfigurationError, match="uv sync --extra tacotron2"):

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nemotron_speech.engines import whisper_asr
 from nemotron_speech.engines.base import Flush
-from nemotron_speech.engines.whisper_asr import WhisperEngine
-from nemotron_speech.engines.whisper_model import Heard, Reading
-from nemotron_speech.engines.whisper_words import Piece, pieces, words
+from nemotron_speech.engines.whisper_asr import engine as whisper_asr
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
+from nemotron_speech.engines.whisper_asr.model import Heard, Reading
+from nemotron_speech.engines.whisper_asr.words import Piece, pieces, words
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.contract import test_recognisers as contract
 from tests.engines.conftest import MakeWhisper

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush, Word
-from nemotron_speech.engines.whisper_asr import WhisperEngine, WhisperStream
-from nemotron_speech.engines.whisper_model import Audio, Heard, Reading, WhisperModel
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine, WhisperStream
+from nemotron_speech.engines.whisper_asr.model import Audio, Heard, Reading, WhisperModel
 from nemotron_speech.errors import EngineError
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from nemotron_speech.bench.wer import errors
 from nemotron_speech.engines.base import Flush, Word
-from nemotron_speech.engines.whisper_asr import WhisperEngine
-from nemotron_speech.engines.whisper_model import Heard, Reading
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
+from nemotron_speech.engines.whisper_asr.model import Heard, Reading
 from tests.engines.whisper_streams import RATE, feed
 
 WORD, GAP = RATE * 3 // 10, RATE // 25

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import Word
-from nemotron_speech.engines.word_times import onsets, word_times, words_of_tokens
+from nemotron_speech.engines.shared.word_times import onsets, word_times, words_of_tokens
 
 ALONE = {
     "in": "ɪn",

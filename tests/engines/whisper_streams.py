@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.whisper_asr import WhisperEngine, WhisperStream
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine, WhisperStream
 
 RATE = 16000
 

@@ -8,7 +8,7 @@ from pipecat.frames.frames import ErrorFrame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.services.openai.tts import OpenAITTSService
 from pipecat.tests.utils import run_test
 
-from nemotron_speech.engines.espeak_tts import EspeakEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from tests.foreign.clients.hearing import speech_s
 from tests.foreign.test_speech_clients import TEXT, true_speech_s
 from tests.servers.shells import speaking

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from nemotron_speech import yap_server
-from nemotron_speech.engines.espeak_tts import EspeakEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.settings import AsrSettings
 from tests.foreign.conftest import Foreign

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from nemotron_speech.engines.espeak_tts import EspeakEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from nemotron_speech.sound_files import read
 from tests.foreign.clients.hearing import speech_s
 from tests.foreign.conftest import Foreign

@@ -12,7 +12,7 @@ from benchmarks import random_magpie as tiny
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +55,7 @@ def make_engine() -> Callable[..., MagpieEngine]:
     """Load an engine on the CPU."""
 
     def make(model: Path, **options: Any) -> MagpieEngine:
-        from nemotron_speech.engines.magpie_tts import MagpieEngine
+        from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
         engine = MagpieEngine(str(model), device="cpu", **{"capacity": 8, **options})
         engine.load()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tests.magpie.oracle import nemo_codes
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.magpie_decoder import MagpieDecoder, Utterance
-    from nemotron_speech.engines.magpie_text import TextChunk
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.decoder import MagpieDecoder, Utterance
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.text import TextChunk
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def changed(thing: Any, **values: Any) -> Iterator[None]:
 
 
 def decoder_of(engine: MagpieEngine, *, guidance: bool = True, capacity: int = 8) -> MagpieDecoder:
-    from nemotron_speech.engines.magpie_decoder import MagpieDecoder
+    from nemotron_speech.engines.magpie_tts.decoder import MagpieDecoder
 
     return MagpieDecoder(engine.model, guidance=guidance, capacity=capacity)
 

@@ -16,7 +16,7 @@ def drawing(model: Any, seed: int) -> Iterator[None]:
     """
     import torch
 
-    from nemotron_speech.engines.magpie_sampling import Draw, gumbel
+    from nemotron_speech.engines.magpie_tts.sampling import Draw, gumbel
 
     genuine, calls = torch.multinomial, 0
     codebooks = model.num_audio_codebooks * model.frame_stacking_factor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nemotron_speech.engines.magpie_alignment import Alignment, AlignmentRules
+from nemotron_speech.engines.magpie_tts.alignment import Alignment, AlignmentRules
 
 RULES = AlignmentRules(
     enabled=True,

@@ -19,7 +19,7 @@ from tests.magpie.decoding import chunks_of, ours
 from tests.magpie.test_engine import FRAME, TEXT, samples, speak
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
 
 def test_naming_the_engine_imports_no_model_library() -> None:
@@ -82,7 +82,7 @@ def test_without_a_network_a_codec_that_is_not_here_is_named(
 def test_what_a_language_needs_and_is_not_installed_is_named(
     many_tongues: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nemotron_speech.engines.magpie_checkpoint.find_spec", lambda package: None)
+    monkeypatch.setattr("nemotron_speech.engines.magpie_tts.checkpoint.find_spec", lambda package: None)
     with pytest.raises(
         ConfigurationError, match=r"mandarin_phoneme.*pip install jieba pypinyin pypinyin-dict"
     ):

@@ -9,7 +9,7 @@ import pytest
 from tests.magpie.decoding import changed, chunks_of, decoder_of, ours, theirs, to_the_end
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
 TEXTS = ("Hello world, how are you?", "No.", "I", "A somewhat longer text, to be spoken for a while.")
 PARTS = (
@@ -155,7 +155,7 @@ def test_a_slot_that_held_something_broken_is_as_good_as_new(engine: MagpieEngin
 def test_random_numbers_are_fair_and_differ_by_seed_step_and_codebook() -> None:
     import torch
 
-    from nemotron_speech.engines.magpie_sampling import Draw, gumbel
+    from nemotron_speech.engines.magpie_tts.sampling import Draw, gumbel
 
     draws = [Draw(seed, step, True, False) for seed in (0, 1, 2**63 - 1) for step in range(20)]
     noise = gumbel(draws, 8, 2000, "cpu")

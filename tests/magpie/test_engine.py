@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nemotron_speech.engines.magpie_tts import MagpieEngine, MagpieStream
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine, MagpieStream
 
 FRAME = 1024
 TEXT = "Hello world, how are you?"

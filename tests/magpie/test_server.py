@@ -20,7 +20,7 @@ from tests.magpie.test_engine import TEXT, samples, speak
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
 PATIENCE_S = 60
 
@@ -28,7 +28,7 @@ PATIENCE_S = 60
 @pytest.fixture
 def fresh(checkpoint: Path) -> MagpieEngine:
     """Not loaded: the server does that, in the background, on the engine's thread."""
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
     return MagpieEngine(str(checkpoint), device="cpu", seed=18, capacity=4)
 

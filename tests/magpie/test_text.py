@@ -14,7 +14,7 @@ from benchmarks import random_magpie as tiny
 from nemotron_speech.engines.base import Segment, TtsResult
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.magpie_tts import MagpieEngine
+    from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 
 HERE = Path(__file__).parent
 
@@ -60,7 +60,7 @@ def nemo_file(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 @pytest.fixture(scope="session")
 def reference(nemo_file: Callable[[str], Path]) -> Callable[[str, int], Any]:
     """A saved model itself, at a look-ahead, loaded apart from any engine."""
-    from nemotron_speech.engines.nemo_load import load_model, set_look_ahead
+    from nemotron_speech.engines.nemo_asr.load import load_model, set_look_ahead
 
     models: dict[str, Any] = {}
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
-from nemotron_speech.engines.nemo_stream import NemoStream
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.stream import NemoStream
 from nemotron_speech.errors import EngineError
 from tests.nemo.offline import spaced
 

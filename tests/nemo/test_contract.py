@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from tests.contract import test_recognisers as contract
 from tests.nemo.conftest import MakeEngine
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.errors import EngineError, EngineLost, Full
 from tests.nemo.conftest import MakeEngine
 from tests.nemo.streams import Samples, recognise

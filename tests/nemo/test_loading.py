@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.nemo import offline
@@ -61,7 +61,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
             "nemo.collections.asr.models.ASRModel.restore_from",
             "rnnt.nemo does not fit into the memory of cpu",
         ),
-        ("nemotron_speech.engines.nemo_asr.Arena", "capacity: 9 streams of 0.04 MB each do not fit"),
+        ("nemotron_speech.engines.nemo_asr.engine.Arena", "capacity: 9 streams of 0.04 MB each do not fit"),
     ],
 )
 def test_what_does_not_fit_into_memory_is_named(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from tests.nemo import offline
 from tests.nemo.conftest import MakeEngine
 from tests.nemo.streams import Caller, Samples, recognise, step

@@ -14,7 +14,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from nemotron_speech.engines.base import AsrResult, AsrWork
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.errors import EngineError
 from nemotron_speech.server import build_app
 from nemotron_speech.settings import AsrSettings

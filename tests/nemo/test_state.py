@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrWork
-from nemotron_speech.engines.mel import AudioTail, MelFrames
+from nemotron_speech.engines.nemo_asr.mel import AudioTail, MelFrames
 from tests.nemo.conftest import MakeEngine
 from tests.nemo.tiny_models import RATE, babble
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nemotron_speech.engines.nemo_decode import Token
-from nemotron_speech.engines.nemo_text import Transcript, Vocabulary
+from nemotron_speech.engines.nemo_asr.decode import Token
+from nemotron_speech.engines.nemo_asr.text import Transcript, Vocabulary
 
 PIECES = ["<unk>", "▁hel", "lo", "▁you", ",", "▁!", "<EOU>", "<en-US>", "▁", "<0xC3>"]
 

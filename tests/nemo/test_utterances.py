@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.nemo_asr import NemoAsrEngine
+from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from tests.nemo import offline
 from tests.nemo.conftest import MakeEngine
 from tests.nemo.streams import recognise

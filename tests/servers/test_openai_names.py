@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from nemotron_speech.engines.espeak_tts import EspeakEngine
+from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.tts.openai_names import VOICES, model_id, voice_of
 

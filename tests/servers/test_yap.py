@@ -412,7 +412,7 @@ def test_an_option_goes_only_to_an_engine_that_takes_it(bare: pytest.MonkeyPatch
 
 
 def test_options_of_the_engine_go_before_the_variables(bare: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("nemotron_speech.engines.nemo_asr")
+    pytest.importorskip("nemotron_speech.engines.nemo_asr.engine")
     bare.setenv("ASR_MAX_BATCH", "17")
     info = make_engine(AsrSettings(engine="nemo", options={"capacity": 40})).info
     assert (info.max_batch, info.capacity) == (17, 40)

@@ -79,7 +79,7 @@ class AsrWork:
 class AsrResult:
     """The transcript of the utterance so far (of the whole utterance after a hard flush).
 
-    A very long utterance is not told from its beginning in every step (`running_text.py`).
+    A very long utterance is not told from its beginning in every step (`engines/shared/running_text.py`).
     """
 
     text: str

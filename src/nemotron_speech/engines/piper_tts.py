@@ -18,8 +18,8 @@ from loguru import logger
 
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
-from nemotron_speech.engines.pieces import PieceStream
-from nemotron_speech.engines.word_times import words_of_tokens
+from nemotron_speech.engines.shared.pieces import PieceStream
+from nemotron_speech.engines.shared.word_times import words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:

@@ -18,20 +18,20 @@ from nemotron_speech.errors import ConfigurationError
 ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
 
 _ASR = {
-    "nemo": "nemotron_speech.engines.nemo_asr:NemoAsrEngine",
-    "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr:PocketsphinxEngine",
+    "nemo": "nemotron_speech.engines.nemo_asr.engine:NemoAsrEngine",
+    "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr.engine:PocketsphinxEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",
-    "whisper": "nemotron_speech.engines.whisper_asr:WhisperEngine",
+    "whisper": "nemotron_speech.engines.whisper_asr.engine:WhisperEngine",
 }
 _TTS = {
     "chatterbox": "nemotron_speech.engines.chatterbox_tts:ChatterboxEngine",
-    "espeak": "nemotron_speech.engines.espeak_tts:EspeakEngine",
-    "fastpitch": "nemotron_speech.engines.fastpitch_tts:FastPitchEngine",
-    "kokoro": "nemotron_speech.engines.kokoro_tts:KokoroEngine",
-    "magpie": "nemotron_speech.engines.magpie_tts:MagpieEngine",
+    "espeak": "nemotron_speech.engines.espeak_tts.engine:EspeakEngine",
+    "fastpitch": "nemotron_speech.engines.fastpitch_tts.engine:FastPitchEngine",
+    "kokoro": "nemotron_speech.engines.kokoro_tts.engine:KokoroEngine",
+    "magpie": "nemotron_speech.engines.magpie_tts.engine:MagpieEngine",
     "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
-    "tacotron2": "nemotron_speech.engines.tacotron2_tts:Tacotron2Engine",
+    "tacotron2": "nemotron_speech.engines.tacotron2_tts.engine:Tacotron2Engine",
 }
 
 

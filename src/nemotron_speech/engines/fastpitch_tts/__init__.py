@@ -1,0 +1,1 @@
+"""FastPitch with a windowed HiFi-GAN vocoder."""

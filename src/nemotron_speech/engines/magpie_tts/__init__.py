@@ -1,0 +1,1 @@
+"""NVIDIA Magpie synthesis with a batched decoder loop."""

@@ -1,0 +1,1 @@
+"""NVIDIA NeMo cache-aware FastConformer, streaming and batched."""

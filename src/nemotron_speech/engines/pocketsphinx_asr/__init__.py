@@ -1,0 +1,1 @@
+"""PocketSphinx in worker processes, with an interpolated language model."""

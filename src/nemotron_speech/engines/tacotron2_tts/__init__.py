@@ -1,0 +1,1 @@
+"""Tacotron 2 with a windowed vocoder."""

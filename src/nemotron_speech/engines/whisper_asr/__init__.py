@@ -1,0 +1,1 @@
+"""Whisper (CTranslate2) as a streaming recogniser."""
