@@ -23,7 +23,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from nemotron_speech.audio import Clip, Samples, rms
-from pipecat_bots.peers.jitter import keep_nothing_back
+from pipecat_bots.connections.jitter import keep_nothing_back
 
 RATE = 24000
 """Sample rate of what is said, heard and recorded, in Hz."""

@@ -34,9 +34,9 @@ from rich.table import Table
 
 from benchmarks.end_of_turn_cases import RATE, Case, corpus, held_out
 from benchmarks.machine import circumstances, panels, quantile, save
-from pipecat_bots.turns.turn_detector import WINDOW_S, Samples, SmartTurnModel
-from pipecat_bots.turns.turn_end import Patience, TurnEnd
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.endpointing import Patience, TurnEnd
+from pipecat_bots.turns.prosody import WINDOW_S, Samples, SmartTurnModel
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 FINAL_MS = 24.0
 JUDGEMENT_MS = 45.0

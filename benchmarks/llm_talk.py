@@ -16,12 +16,12 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-from nemotron_speech.protocol.slots import SlotPolicy
-from pipecat_bots.conversation.listener import Conversation
+from pipecat_bots.context.user import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
-from pipecat_bots.model.handshake import Strategy
-from pipecat_bots.model.reply import Reply
+from pipecat_bots.llm.backpressure import Strategy
+from pipecat_bots.llm.reply import Reply
+from pipecat_bots.llm.slots import SlotPolicy
 from pipecat_bots.speculation.speculation import Speculation
 
 SYSTEM = "You are a helpful voice assistant. " * 12

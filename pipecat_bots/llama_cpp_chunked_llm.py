@@ -38,23 +38,23 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
-from nemotron_speech.protocol.slots import OwnSlot, SlotPolicy
 from nemotron_speech.text import Budget, Chunker
-from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
+from pipecat_bots.connections.outage import Server
+from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.model.chat_adapter import ChatAdapter
-from pipecat_bots.model.filler import Filler
-from pipecat_bots.model.guesses import Guesses
-from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
-from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
-from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
-from pipecat_bots.model.reply import Refused, Reply
-from pipecat_bots.model.restarts import OutlivesRestarts, through_restarts
-from pipecat_bots.model.tools import TOOL_TIMEOUT_S
-from pipecat_bots.model.warmer import Warmer
-from pipecat_bots.peers.dependence import Server
+from pipecat_bots.llm.backpressure import CHUNKED, Handshake, Haste, Strategy
+from pipecat_bots.llm.cache_warmer import Warmer
+from pipecat_bots.llm.chat_adapter import ChatAdapter
+from pipecat_bots.llm.client import GONE, Endpoints, ModelServer
+from pipecat_bots.llm.filler import Filler
+from pipecat_bots.llm.guesses import Guesses
+from pipecat_bots.llm.reply import Refused, Reply
+from pipecat_bots.llm.restarts import OutlivesRestarts, through_restarts
+from pipecat_bots.llm.settings import LlamaCppLLMSettings, complete, given
+from pipecat_bots.llm.slots import OwnSlot, SlotPolicy
+from pipecat_bots.llm.tools import TOOL_TIMEOUT_S
+from pipecat_bots.speculation.llm import SpeculativeLLM
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
-from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
 FIRST_CHUNK = Budget(10, 24)
 LATER_CHUNKS = Budget(1, 96)

@@ -40,10 +40,10 @@ from nemotron_speech.protocol.tts import (
 )
 from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.text import ends_sentence, speakable
-from pipecat_bots.conversation.heard import Heard
+from pipecat_bots.connections.outage import Server
+from pipecat_bots.context.spoken_text import Heard
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.peers.dependence import Server
-from pipecat_bots.speculation.speculative_tts import SpeculativeTTS
+from pipecat_bots.speculation.tts import SpeculativeTTS
 from pipecat_bots.voice.addresses import stream_url
 from pipecat_bots.voice.narration import Narrator
 from pipecat_bots.voice.patience import Voice

@@ -34,14 +34,14 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
-from pipecat_bots.audio_path import hand_on
+from pipecat_bots.connections.outage import Server
+from pipecat_bots.connections.outage_notice import Owed
+from pipecat_bots.connections.replay_buffer import Journal, Mark
+from pipecat_bots.connections.websocket import KeepConnected
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
-from pipecat_bots.peers.announcements import Owed
-from pipecat_bots.peers.connection import KeepConnected
-from pipecat_bots.peers.dependence import Server
-from pipecat_bots.peers.journal import Journal, Mark
+from pipecat_bots.runtime.audio_path import hand_on
 from pipecat_bots.speculation.foresight import Foresight
-from pipecat_bots.turns.turn_text import same_words
+from pipecat_bots.turn_text.completeness import same_words
 
 TranscriptT = TypeVar("TranscriptT", EagerTranscriptionFrame, InterimTranscriptionFrame, TranscriptionFrame)
 

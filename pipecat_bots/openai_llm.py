@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
-from pipecat_bots.model.handshake import Strategy, streamed
-from pipecat_bots.model.llm_settings import LlamaCppLLMSettings
-from pipecat_bots.model.model_server import Endpoints
+from pipecat_bots.llm.backpressure import Strategy, streamed
+from pipecat_bots.llm.client import Endpoints
+from pipecat_bots.llm.settings import LlamaCppLLMSettings
 
 
 class NvidiaOpenAILLMService(LlamaCppChunkedLLMService):

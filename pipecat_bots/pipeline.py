@@ -30,35 +30,35 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
-from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from nemotron_speech.text import Budget
-from pipecat_bots.audio_path import QuietPipeline
-from pipecat_bots.conversation.listener import Conversation, Listener
-from pipecat_bots.conversation.speaker import Speaker
+from pipecat_bots.connections.outage import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.connections.outage_notice import LostRecogniser
+from pipecat_bots.context.assistant import Speaker
+from pipecat_bots.context.user import Conversation, Listener
 from pipecat_bots.frames import AnnouncementFrame
 from pipecat_bots.greeting import Greeting
-from pipecat_bots.interruptions.playout import Playout
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
+from pipecat_bots.llm.backpressure import CHUNKED, streamed
+from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
+from pipecat_bots.llm.tools import Tools, check_servers, toolbox
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
-from pipecat_bots.model.handshake import CHUNKED, streamed
-from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
-from pipecat_bots.peers.announcements import LostRecogniser
-from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.observability import log
+from pipecat_bots.observability.first_sound import FirstSound
+from pipecat_bots.observability.recording import recorder
+from pipecat_bots.observability.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
+from pipecat_bots.playout import Playout
 from pipecat_bots.process import sessions, sweeper
+from pipecat_bots.runtime.audio_path import QuietPipeline
 from pipecat_bots.settings import BotSettings, TransportSettings
-from pipecat_bots.speculation.answer_gate import AnswerGate
-from pipecat_bots.speculation.quiet_rtvi import QuietRTVIProcessor
+from pipecat_bots.speculation.gate import AnswerGate
+from pipecat_bots.speculation.rtvi import QuietRTVIProcessor
 from pipecat_bots.transports.doors import open_transport
 from pipecat_bots.transports.telephony import PROVIDERS
 from pipecat_bots.transports.webrtc import Line, connected, watched
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import WORDLESS_TURN_S, smart_turns
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
-from pipecat_bots.watching import log
-from pipecat_bots.watching.first_sound import FirstSound
-from pipecat_bots.watching.recording import recorder
-from pipecat_bots.watching.turn_metrics import JsonLines, TurnMetrics, TurnMetricsObserver
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 WHOLE_ANSWER = Budget(10**6, 10**6)
 

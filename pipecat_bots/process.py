@@ -16,15 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nemotron_speech.env_file import keep_others_from_loading
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.settings import read
-from pipecat_bots.lean_waits import wait_in_place
-from pipecat_bots.peers.jitter import keep_nothing_back
-from pipecat_bots.peers.webrtc_audio import make_lean
+from pipecat_bots.connections.jitter import keep_nothing_back
+from pipecat_bots.observability import log
+from pipecat_bots.observability.client_page import mount_client
+from pipecat_bots.runtime.lean_waits import wait_in_place
+from pipecat_bots.runtime.sweeper import Sweeper, settle
 from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
-from pipecat_bots.sweeper import Sweeper, settle
 from pipecat_bots.transports.doors import check_arguments
 from pipecat_bots.transports.requests import CheckedBodies
-from pipecat_bots.watching import log
-from pipecat_bots.watching.client_page import mount_client
+from pipecat_bots.transports.webrtc_audio import make_lean
 
 
 class Running(Protocol):

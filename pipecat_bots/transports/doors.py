@@ -15,7 +15,7 @@ from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPI
 from starlette.websockets import WebSocket
 
 from nemotron_speech.errors import ConfigurationError
-from pipecat_bots.interruptions.playout import PIECE_S
+from pipecat_bots.playout import PIECE_S
 from pipecat_bots.settings import TransportSettings
 from pipecat_bots.transports.protobuf import Protobuf
 from pipecat_bots.transports.telephony import PROVIDERS, can_hang_up, contradiction, missing, serializer

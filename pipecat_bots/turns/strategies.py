@@ -9,13 +9,13 @@ from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnSto
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.frames import NothingSaidFrame
-from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
-from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.speculation import Waste
-from pipecat_bots.turns.turn_detector import ThreadedDetector, shared_model
-from pipecat_bots.turns.turn_end import Patience
-from pipecat_bots.turns.turn_stop import TurnEndStrategy
+from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
+from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
+from pipecat_bots.turns.endpointing import Patience
+from pipecat_bots.turns.prosody import ThreadedDetector, shared_model
+from pipecat_bots.turns.stop import TurnEndStrategy
 
 WORDLESS_TURN_S = 8.0
 """Seconds after which a turn without words ends: later than the recogniser gives up a lost server."""

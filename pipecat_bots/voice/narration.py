@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pipecat.frames.frames import AggregatedTextProgressFrame, Frame, TTSAudioRawFrame
 
 from nemotron_speech.client.pace import Pace
-from pipecat_bots.conversation.heard import MS_PER_CHARACTER, Heard, cut
+from pipecat_bots.context.spoken_text import MS_PER_CHARACTER, Heard, cut
 from pipecat_bots.voice.segments import Segment, Utterance, text_frame
 
 PAUSE_S = 0.25

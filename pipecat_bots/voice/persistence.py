@@ -18,8 +18,8 @@ from websockets.asyncio.client import ClientConnection
 from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Event, ServerError
 from nemotron_speech.protocol.tts_client import TtsClient
-from pipecat_bots.peers.connection import KeepConnected
-from pipecat_bots.peers.dependence import silent
+from pipecat_bots.connections.outage import silent
+from pipecat_bots.connections.websocket import KeepConnected
 from pipecat_bots.voice.addresses import ask_rate
 from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
 from pipecat_bots.voice.segments import Segment, Utterance

@@ -11,7 +11,7 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Mode
 from nemotron_speech.text import speakable
-from pipecat_bots.conversation.heard import Heard
+from pipecat_bots.context.spoken_text import Heard
 
 
 @dataclass(eq=False)

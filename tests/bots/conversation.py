@@ -34,22 +34,22 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from pipecat_bots.conversation.listener import Conversation, Listener
-from pipecat_bots.conversation.speaker import Speaker
+from pipecat_bots.context.assistant import Speaker
+from pipecat_bots.context.user import Conversation, Listener
 from pipecat_bots.frames import AnnouncementFrame, SilenceFrame, VoiceActivityFrame
-from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
-from pipecat_bots.interruptions.phrases import ASSENT, STOP, Phrases
-from pipecat_bots.interruptions.playout import Playout
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.llm.backpressure import Strategy, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import Strategy, streamed
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
-from pipecat_bots.speculation.answer_gate import AnswerGate
+from pipecat_bots.playout import Playout
+from pipecat_bots.speculation.gate import AnswerGate
 from pipecat_bots.speculation.speculation import Waste
+from pipecat_bots.turn_text.phrases import ASSENT, STOP, Phrases
+from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
+from pipecat_bots.turns.prosody import TurnAudio
+from pipecat_bots.turns.stop import TurnEndStrategy
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
-from pipecat_bots.turns.turn_detector import TurnAudio
-from pipecat_bots.turns.turn_stop import TurnEndStrategy
 from tests.bots.fakes import FakeAsr, FakeLlm, FakeTts, Step, spoken, through
 
 NAMES = ("", "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india")

@@ -41,16 +41,16 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.text.base_text_aggregator import TextType
 
-from pipecat_bots.conversation.listener import Conversation, Listener
-from pipecat_bots.conversation.speaker import Speaker
+from pipecat_bots.context.assistant import Speaker
+from pipecat_bots.context.user import Conversation, Listener
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
-from pipecat_bots.interruptions.barge_in import BargeInStrategy, StopWordsStrategy
-from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
-from pipecat_bots.interruptions.playout import LEAD_S, Playout
-from pipecat_bots.speculation.answer_gate import AnswerGate
+from pipecat_bots.playout import LEAD_S, Playout
+from pipecat_bots.speculation.gate import AnswerGate
+from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
+from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
+from pipecat_bots.turns.prosody import TurnAudio
+from pipecat_bots.turns.stop import TurnEndStrategy
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
-from pipecat_bots.turns.turn_detector import TurnAudio
-from pipecat_bots.turns.turn_stop import TurnEndStrategy
 from tests.bots.fakes import Step, of_type, through
 
 Samples = npt.NDArray[np.int16]

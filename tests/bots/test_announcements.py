@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.peers.announcements import BACK, BACK_WITHOUT_WORDS, LOST_RECOGNISER, LostRecogniser, Owed
+from pipecat_bots.connections.outage_notice import (
+    BACK,
+    BACK_WITHOUT_WORDS,
+    LOST_RECOGNISER,
+    LostRecogniser,
+    Owed,
+)
 
 
 class Voice:

@@ -23,7 +23,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation.answer_gate import QUIET_S, VOICE_HOLD_S, AnswerGate, Gate, State
+from pipecat_bots.speculation.gate import QUIET_S, VOICE_HOLD_S, AnswerGate, Gate, State
 from pipecat_bots.speculation.speculation import Fate, Speculation, mark
 from tests.bots.fakes import Step, of_type, through
 from tests.virtual_time import virtual_time

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.peers.backoff import AWAITED_WAIT_S, JITTER, LONGEST_WAIT_S, Backoff, Patience
+from pipecat_bots.connections.backoff import AWAITED_WAIT_S, JITTER, LONGEST_WAIT_S, Backoff, Patience
 from tests.virtual_time import virtual_time
 
 

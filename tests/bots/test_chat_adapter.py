@@ -10,7 +10,7 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMAdapter
 from pipecat.processors.aggregators.llm_context import LLMContext
 
-from pipecat_bots.model.chat_adapter import ChatAdapter
+from pipecat_bots.llm.chat_adapter import ChatAdapter
 
 TOOL = FunctionSchema("now", "Tell the time.", {"zone": {"type": "string"}}, ["zone"])
 MESSAGES = [

@@ -32,13 +32,13 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
-from pipecat_bots.model.tools import toolbox
+from pipecat_bots.llm.tools import toolbox
 from pipecat_bots.pipeline import Listening, Services, Session, chunked_llm, recogniser, voice, voice_activity
+from pipecat_bots.runtime.sweeper import CLOSED_S, LONGEST_S, Sweeper
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.sweeper import CLOSED_S, LONGEST_S, Sweeper
+from pipecat_bots.turns.prosody import SmartTurnModel, shared_model
 from pipecat_bots.turns.strategies import smart_turns
-from pipecat_bots.turns.turn_detector import SmartTurnModel, shared_model
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 from tests.virtual_time import virtual_time
 
 PIECE = bytes(640)

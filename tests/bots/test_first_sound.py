@@ -14,8 +14,8 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCClient, SmallWebRTCOutputTransport
 
 from pipecat_bots.frames import SoundLeftFrame
-from pipecat_bots.peers.webrtc_audio import VoiceTrack
-from pipecat_bots.watching.first_sound import FirstSound
+from pipecat_bots.observability.first_sound import FirstSound
+from pipecat_bots.transports.webrtc_audio import VoiceTrack
 from tests.virtual_time import virtual_time
 
 RATE = 24000

@@ -9,7 +9,7 @@ import pytest
 from pipecat_bots.speculation.foresight import PROBE_EVERY, Foresight
 from pipecat_bots.speculation.gain import TURNS, Gain
 from pipecat_bots.speculation.speculation import Speculation, Waste
-from pipecat_bots.turns.turn_text import same_words
+from pipecat_bots.turn_text.completeness import same_words
 
 SENTENCE = "what time is it"
 PAUSE_MS = 140

@@ -17,10 +17,10 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import SleepFrame
 
 from nemotron_speech.text import speakable
+from pipecat_bots.connections.outage import Notice
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
+from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import CHUNKED, Strategy, streamed
-from pipecat_bots.peers.dependence import Notice
 from tests.bots.answering import LONG, TEXTS, converse, said
 from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
 from tests.virtual_time import virtual_time

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.conversation.heard import Heard, cut
+from pipecat_bots.context.spoken_text import Heard, cut
 
 
 @given(st.text(max_size=200))

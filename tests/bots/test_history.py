@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.protocol.llama import Message
-from pipecat_bots.conversation.history import SHRINK_TO, Verbatim, Window
+from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 
 SYSTEM: Message = {"role": "system", "content": "Be brief."}
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipecat_bots.conversation.listener import KEPT_SILENT
-from pipecat_bots.conversation.speaker import CUT_OFF
-from pipecat_bots.interruptions.playout import LEAD_S, LONGEST_HOLD_S
+from pipecat_bots.context.assistant import CUT_OFF
+from pipecat_bots.context.user import KEPT_SILENT
+from pipecat_bots.playout import LEAD_S, LONGEST_HOLD_S
 from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Late, Moment, Samples, Scene, Voice, scene
 from tests.virtual_time import VirtualTimeLoop
 

@@ -9,7 +9,7 @@ from aiortc.rtp import RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.peers.jitter import MOST_HELD, InOrder, keep_nothing_back
+from pipecat_bots.connections.jitter import MOST_HELD, InOrder, keep_nothing_back
 
 
 def packet(number: int) -> RtpPacket:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.peers.journal import Journal, Mark
+from pipecat_bots.connections.replay_buffer import Journal, Mark
 
 SECOND = 1000
 

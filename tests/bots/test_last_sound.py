@@ -10,7 +10,7 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
 from benchmarks.speech import espeak
 from pipecat_bots.turns.last_sound import LONGEST_LAG_S, LastSound
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 RATE = 16000
 WINDOW = 512

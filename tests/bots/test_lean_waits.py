@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pipecat_bots.lean_waits import wait_for, wait_in_place
+from pipecat_bots.runtime.lean_waits import wait_for, wait_in_place
 from tests.virtual_time import virtual_time
 
 

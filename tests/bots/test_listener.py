@@ -13,13 +13,13 @@ from pipecat.frames.frames import EagerTranscriptionFrame, InterimTranscriptionF
 from pipecat.tests.utils import SleepFrame
 
 from benchmarks.speech import espeak
-from pipecat_bots.conversation.listener import Conversation, joined
+from pipecat_bots.context.user import Conversation, joined
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.speculation import Speculation, Waste
-from pipecat_bots.turns.turn_detector import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.prosody import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 from tests.bots.conversation import NAMES, user
 from tests.bots.fakes import FakeAsr, of_type, through
 from tests.virtual_time import virtual_time

@@ -22,17 +22,17 @@ from pipecat.tests.utils import SleepFrame
 from benchmarks.kv_reuse import after_interruption, longer_turn, turns
 from benchmarks.llm_talk import talk
 from nemotron_speech.protocol.llama import ChatRequest, Finish, TextDelta
-from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
-from pipecat_bots.conversation.listener import Conversation
+from pipecat_bots.context.user import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import (
     INSTRUCTIONS_TOO_LONG,
     TOO_LONG,
     LlamaCppChunkedLLMService,
 )
+from pipecat_bots.llm.backpressure import CHUNKED, streamed
+from pipecat_bots.llm.client import Endpoints, ModelServer
+from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
+from pipecat_bots.llm.tools import BUILT_IN
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import CHUNKED, streamed
-from pipecat_bots.model.model_server import Endpoints, ModelServer
-from pipecat_bots.model.tools import BUILT_IN
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from tests.bots.fakes import FakeTts, Step, answered, of_type, through
 from tests.llama.conftest import (  # noqa: F401 - fixtures

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.interruptions.phrases import ASSENT, STOP, phrases
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.turns.turn_languages import LANGUAGES
+from pipecat_bots.turn_text.languages import LANGUAGES
+from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
 
 
 def test_every_language_whose_turns_are_read_has_assent_and_stop_words() -> None:

@@ -25,9 +25,9 @@ from pipecat.tests.utils import SleepFrame
 from benchmarks.caller import loudest_tone
 from benchmarks.doubles.plain_tts import SAMPLE_RATE, Connection
 from nemotron_speech.engines.scripted import TtsScript
+from pipecat_bots.connections.outage import Notice
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.peers.dependence import Notice
 from tests.bots.answering import LONG
 from tests.bots.fakes import FakeLlm, FakeServer, FakeTts, Step, of_type, question, through
 from tests.virtual_time import virtual_time

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipecat.frames.frames import EndFrame, Frame, OutputAudioRawFrame, TTSAudioRawFrame, TTSStoppedFrame
 
-from pipecat_bots.interruptions.playout import (
+from pipecat_bots.playout import (
     HALF_S,
     LEAD_S,
     LONGEST_HOLD_S,

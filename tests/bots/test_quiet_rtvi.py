@@ -20,7 +20,7 @@ from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from pipecat_bots.speculation.quiet_rtvi import QuietRTVIObserver, QuietRTVIProcessor
+from pipecat_bots.speculation.rtvi import QuietRTVIObserver, QuietRTVIProcessor
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 
 

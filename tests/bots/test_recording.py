@@ -8,7 +8,7 @@ import numpy as np
 from pipecat.frames.frames import InputAudioRawFrame, OutputAudioRawFrame
 from pipecat.tests.utils import SleepFrame
 
-from pipecat_bots.watching.recording import WavWriter, recorder
+from pipecat_bots.observability.recording import WavWriter, recorder
 from tests.bots.fakes import through
 
 

@@ -7,8 +7,8 @@ from pipecat.frames.frames import LLMFullResponseEndFrame, UserStartedSpeakingFr
 from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY
-from pipecat_bots.model.handshake import CHUNKED, Strategy, streamed
-from pipecat_bots.model.restarts import RESTART_S
+from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
+from pipecat_bots.llm.restarts import RESTART_S
 from tests.bots.answering import converse, said
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question
 from tests.virtual_time import virtual_time

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipecat_bots.model.handshake import CHUNKED, streamed
+from pipecat_bots.llm.backpressure import CHUNKED, streamed
 from tests.bots.conversation import NAMES, TOOL_WORD, Outcome, Setting, Spoken, converse, is_valid, number_of
 from tests.virtual_time import VirtualTimeLoop
 

@@ -9,8 +9,8 @@ from pipecat.tests.utils import SleepFrame
 
 from benchmarks.doubles.plain_llm import LlmScript, PlainServer
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.llm.backpressure import CHUNKED, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
 from tests.bots.answering import LONG, said

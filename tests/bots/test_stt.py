@@ -28,10 +28,10 @@ from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from pipecat_bots.connections.outage import Notice
+from pipecat_bots.connections.outage_notice import Owed
 from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.nvidia_stt import PATIENCE_S, NVidiaWebSocketSTTService
-from pipecat_bots.peers.announcements import Owed
-from pipecat_bots.peers.dependence import Notice
 from pipecat_bots.turns.strategies import NothingSaidStopStrategy
 from tests.bots.conversation import NAMES, user
 from tests.bots.fakes import FakeAsr, free_port, of_type, spoken, through, utterance

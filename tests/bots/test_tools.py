@@ -20,8 +20,8 @@ from pipecat.tests.utils import SleepFrame
 
 from nemotron_speech.errors import ConfigurationError
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.llm.tools import BUILT_IN, TOOL_TIMEOUT_S, checked, converted, toolbox
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.tools import BUILT_IN, TOOL_TIMEOUT_S, checked, converted, toolbox
 from tests.bots.fakes import FakeLlm, FakeTts, Step, free_port, through
 from tests.llama.server import running_llama_server
 from tests.llama.tiny_gguf import build

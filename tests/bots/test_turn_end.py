@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.turns.turn_end import Patience, TurnEnd
-from pipecat_bots.turns.turn_languages import LANGUAGES
+from pipecat_bots.turn_text.languages import LANGUAGES
+from pipecat_bots.turns.endpointing import Patience, TurnEnd
 
 PATIENCE = Patience()
 

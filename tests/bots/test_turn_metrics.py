@@ -29,14 +29,14 @@ from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from pipecat_bots.frames import SoundLeftFrame
-from pipecat_bots.speculation.speculation import Speculation, mark
-from pipecat_bots.watching.turn_metrics import (
+from pipecat_bots.observability.turn_metrics import (
     JsonLines,
     Moments,
     Speculated,
     TurnMetrics,
     TurnMetricsObserver,
 )
+from pipecat_bots.speculation.speculation import Speculation, mark
 
 At = tuple[float, Frame]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipecat_bots.turns.dictation import resumes
-from pipecat_bots.turns.turn_text import cue, same_words
-from pipecat_bots.turns.turn_words import LEFT_OPEN, Cue
+from pipecat_bots.turn_text.completeness import cue, same_words
+from pipecat_bots.turn_text.dictation import resumes
+from pipecat_bots.turn_text.vocabulary import LEFT_OPEN, Cue
 from tests.bots import foreign_sentences
 from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 

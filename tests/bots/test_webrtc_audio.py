@@ -17,7 +17,7 @@ from av import AudioFrame
 from pipecat.transports.base_transport import TransportParams
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCClient
 
-from pipecat_bots.peers.webrtc_audio import PACKET_S, SPARE_S, VoiceTrack, decode, level_dbov, make_lean
+from pipecat_bots.transports.webrtc_audio import PACKET_S, SPARE_S, VoiceTrack, decode, level_dbov, make_lean
 from tests.virtual_time import virtual_time
 
 RATE = 24000

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.caller import Caller, call
 from benchmarks.stack import Process, Stack
 from nemotron_speech.audio import Clip
-from pipecat_bots.model.restarts import RESTART_S
+from pipecat_bots.llm.restarts import RESTART_S
 from pipecat_bots.nvidia_stt import PATIENCE_S
 from tests.e2e.conftest import SCRIPT, reply
 

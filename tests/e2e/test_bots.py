@@ -15,7 +15,7 @@ import soundfile
 from benchmarks.caller import call
 from benchmarks.stack import Stack
 from nemotron_speech.audio import Clip
-from pipecat_bots.watching.client_page import CLIENT_DIR
+from pipecat_bots.observability.client_page import CLIENT_DIR
 from tests.e2e.conftest import SCRIPT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

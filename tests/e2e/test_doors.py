@@ -14,7 +14,7 @@ import pytest
 from benchmarks.caller import RtviEvent, call
 from benchmarks.stack import Process, Stack
 from nemotron_speech.audio import Clip
-from pipecat_bots.peers.dependence import ALL_BUSY
+from pipecat_bots.connections.outage import ALL_BUSY
 from tests.e2e.conftest import SCRIPT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]

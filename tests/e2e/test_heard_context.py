@@ -13,7 +13,7 @@ import pytest
 from benchmarks.caller import Caller, call
 from benchmarks.stack import Stack
 from nemotron_speech.audio import Clip, rms
-from pipecat_bots.conversation.speaker import CUT_OFF
+from pipecat_bots.context.assistant import CUT_OFF
 from tests.bots.fakes import FakeLlm
 from tests.e2e.conftest import ARTIFACTS, SCRIPT, TONES, reply
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipecat_bots.turns.turn_words import CARD, Lengths, Words, listed
+from pipecat_bots.turn_text.vocabulary import CARD, Lengths, Words, listed
 
 _PIN: Lengths = (4,)
 _CODE: Lengths = (4, 5, 6, 8)

@@ -10,7 +10,7 @@ from pipecat.frames.frames import OutputAudioRawFrame
 from pipecat.transports.base_output import BaseOutputTransport
 
 from pipecat_bots.frames import SoundLeftFrame
-from pipecat_bots.peers.webrtc_audio import VoiceTrack
+from pipecat_bots.transports.webrtc_audio import VoiceTrack
 
 AUDIBLE = 200
 """Amplitude of an int16 sample that is heard."""

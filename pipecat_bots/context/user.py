@@ -21,9 +21,9 @@ from pipecat.turns.user_stop import BaseUserTurnStopStrategy, UserTurnStoppedPar
 from pipecat.turns.user_turn_controller import UserTurnController
 
 from pipecat_bots.frames import SilenceFrame, VoiceActivityFrame
-from pipecat_bots.interruptions.barge_in import StopWordsStrategy
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
-from pipecat_bots.turns.voice_activity import WatchfulVADAnalyzer
+from pipecat_bots.turns.barge_in import StopWordsStrategy
+from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 KEPT_SILENT = "—"
 """The bot's half where the user told it to be silent: what is said next is no part of that."""

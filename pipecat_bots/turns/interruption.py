@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pipecat_bots.interruptions.phrases import Phrases
+from pipecat_bots.turn_text.phrases import Phrases
 
 
 @dataclass(frozen=True, slots=True)

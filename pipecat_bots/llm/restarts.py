@@ -17,11 +17,11 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 
+from pipecat_bots.connections.backoff import Patience
+from pipecat_bots.connections.outage import HttpDependent
 from pipecat_bots.frames import LLMChunkFrame
-from pipecat_bots.model.model_server import GONE
-from pipecat_bots.model.reply import Refused
-from pipecat_bots.peers.backoff import Patience
-from pipecat_bots.peers.dependence import HttpDependent
+from pipecat_bots.llm.client import GONE
+from pipecat_bots.llm.reply import Refused
 
 RESTART_S = 3.0
 """Seconds a user waits for a server that is away before the bot says so."""

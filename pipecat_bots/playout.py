@@ -21,8 +21,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
 
-from pipecat_bots.audio_path import hand_on
 from pipecat_bots.frames import HeldFrame, HoldFrame, ResumeFrame
+from pipecat_bots.runtime.audio_path import hand_on
 
 PIECE_S = 0.02
 LEAD_S = 0.1

@@ -16,7 +16,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAg
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection
 from pipecat.utils.string import TextPartForConcatenation
 
-from pipecat_bots.conversation.listener import Conversation
+from pipecat_bots.context.user import Conversation
 
 CUT_OFF = " —"
 """Ends an answer that the user interrupted, as print does with speech that breaks off."""

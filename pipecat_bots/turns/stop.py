@@ -21,10 +21,10 @@ from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnSto
 
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, Waste
-from pipecat_bots.turns.turn_detector import TurnAudio, TurnDetector
-from pipecat_bots.turns.turn_end import Patience, TurnEnd
-from pipecat_bots.turns.turn_text import cue, same_words
-from pipecat_bots.turns.turn_words import LEFT_OPEN
+from pipecat_bots.turn_text.completeness import cue, same_words
+from pipecat_bots.turn_text.vocabulary import LEFT_OPEN
+from pipecat_bots.turns.endpointing import Patience, TurnEnd
+from pipecat_bots.turns.prosody import TurnAudio, TurnDetector
 
 
 class TurnEndStrategy(BaseUserTurnStopStrategy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipecat_bots.turns.turn_text import normalised
+from pipecat_bots.turn_text.completeness import normalised
 
 ASSENT = {
     "en": "mhm, mm, mm hmm, mmm, hm, hmm, hm hm, uh huh, uh-hum, um hum, ah, aha, oh, okay, ok, kay, yeah, "

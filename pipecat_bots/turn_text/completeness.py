@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pipecat_bots.turns.dictation import cue_of, dictated, is_number
+from pipecat_bots.turn_text.dictation import cue_of, dictated, is_number
+from pipecat_bots.turn_text.english import breaks_off, lacks_something
+from pipecat_bots.turn_text.languages import ENGLISH, words_of
+from pipecat_bots.turn_text.vocabulary import Cue, Words
 from pipecat_bots.turns.guarded import guarded
-from pipecat_bots.turns.turn_grammar import breaks_off, lacks_something
-from pipecat_bots.turns.turn_languages import ENGLISH, words_of
-from pipecat_bots.turns.turn_words import Cue, Words
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipecat_bots.turns.dictation import is_number
-from pipecat_bots.turns.turn_languages import ENGLISH
-from pipecat_bots.turns.turn_words import listed
+from pipecat_bots.turn_text.dictation import is_number
+from pipecat_bots.turn_text.languages import ENGLISH
+from pipecat_bots.turn_text.vocabulary import listed
 
 Clause = Sequence[str]
 

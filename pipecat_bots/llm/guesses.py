@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pipecat.processors.frame_processor import FrameProcessor
 
 from nemotron_speech.protocol.llama import ChatRequest
-from pipecat_bots.model.incoming import Incoming
-from pipecat_bots.model.model_server import ModelServer
+from pipecat_bots.llm.client import ModelServer
+from pipecat_bots.llm.incoming import Incoming
 from pipecat_bots.speculation.speculation import Speculation
 
 KEEP_S = 1.5

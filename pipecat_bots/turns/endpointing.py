@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipecat_bots.turns.dictation import resumes
-from pipecat_bots.turns.turn_text import cue
-from pipecat_bots.turns.turn_words import Cue
+from pipecat_bots.turn_text.completeness import cue
+from pipecat_bots.turn_text.dictation import resumes
+from pipecat_bots.turn_text.vocabulary import Cue
 
 WHOLE_COUNTS = 0.3
 """Addition to the probability of the end for words that could end here."""

@@ -10,9 +10,9 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 
 from nemotron_speech.protocol.llama import ChatRequest
-from pipecat_bots.conversation.listener import Conversation
-from pipecat_bots.model.model_server import GONE, ModelServer
-from pipecat_bots.model.reply import Refused
+from pipecat_bots.context.user import Conversation
+from pipecat_bots.llm.client import GONE, ModelServer
+from pipecat_bots.llm.reply import Refused
 
 
 class Warmer:

@@ -21,8 +21,8 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 
 from pipecat_bots.frames import HeldFrame, HoldFrame, NothingSaidFrame, ResumeFrame, VoiceActivityFrame
-from pipecat_bots.interruptions.interjection import Interjection, Patience, Verdict
-from pipecat_bots.interruptions.phrases import BESIDE_STOP, Phrases
+from pipecat_bots.turn_text.phrases import BESIDE_STOP, Phrases
+from pipecat_bots.turns.interruption import Interjection, Patience, Verdict
 
 
 class BargeInStrategy(BaseUserTurnStartStrategy):

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from pipecat.processors.frame_processor import FrameProcessor
 
 from nemotron_speech.protocol.llama import ChatRequest, Event
-from pipecat_bots.model.model_server import GONE
-from pipecat_bots.model.reply import Refused
+from pipecat_bots.llm.client import GONE
+from pipecat_bots.llm.reply import Refused
 
 
 class Incoming:

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.errors import Full, PeerError
-from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
-from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
+from pipecat_bots.connections.backoff import LEAST_WAIT_S, Backoff
+from pipecat_bots.connections.outage import Dependent, full, not_answering, reason_of
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""

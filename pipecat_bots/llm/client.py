@@ -24,9 +24,9 @@ from nemotron_speech.protocol.llama import (
     parse_error,
     parse_props,
 )
-from nemotron_speech.protocol.slots import SlotPolicy
-from pipecat_bots.model.reply import Refused
-from pipecat_bots.model.server_cache import GoesBack, ServerCache
+from pipecat_bots.llm.reply import Refused
+from pipecat_bots.llm.server_cache import GoesBack, ServerCache
+from pipecat_bots.llm.slots import SlotPolicy
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 60.0

@@ -1,0 +1,1 @@
+"""Connections that are kept: reconnection, outages, audio that is replayed."""

@@ -1,0 +1,1 @@
+"""The client page, the figures of a turn, the recording, the log."""

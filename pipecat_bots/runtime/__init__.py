@@ -1,0 +1,1 @@
+"""Cheaper replacements for parts of Pipecat and asyncio, and the collection of garbage after calls."""

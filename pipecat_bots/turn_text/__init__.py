@@ -1,0 +1,1 @@
+"""Endpointing by words: is an utterance complete, in eight languages."""
