@@ -22,8 +22,8 @@ from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork
 from nemotron_speech.errors import EngineError, Full, SpeechError
 from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings
-from tests.servers.channel import MemoryChannel, until
-from tests.servers.engines import EchoAsr
+from tests.serving.channel import MemoryChannel, until
+from tests.serving.engines import EchoAsr
 
 CAPACITY, MAX_BATCH, CHUNK = 5, 2, 4
 POISON = 32000

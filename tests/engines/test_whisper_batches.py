@@ -19,7 +19,7 @@ from nemotron_speech.settings import AsrSettings
 from tests.engines.conftest import MakeWhisper
 from tests.engines.tiny_whisper import save_whisper
 from tests.engines.whisper_streams import chirp, final, silence
-from tests.servers.channel import talking, until
+from tests.serving.channel import talking, until
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
 

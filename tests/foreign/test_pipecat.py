@@ -11,7 +11,7 @@ from pipecat.tests.utils import run_test
 from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from tests.foreign.clients.hearing import speech_s
 from tests.foreign.test_speech_clients import TEXT, true_speech_s
-from tests.servers.shells import speaking
+from tests.serving.shells import speaking
 
 pytestmark = pytest.mark.foreign
 

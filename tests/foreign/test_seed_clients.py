@@ -10,8 +10,8 @@ from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.settings import AsrSettings
 from tests.foreign.conftest import Foreign
-from tests.servers.channel import until
-from tests.servers.shells import recognising, speaking
+from tests.serving.channel import until
+from tests.serving.shells import recognising, speaking
 
 pytestmark = pytest.mark.foreign
 

@@ -11,7 +11,7 @@ from nemotron_speech.engines.espeak_tts.engine import EspeakEngine
 from nemotron_speech.sound_files import read
 from tests.foreign.clients.hearing import speech_s
 from tests.foreign.conftest import Foreign
-from tests.servers.shells import speaking
+from tests.serving.shells import speaking
 
 pytestmark = pytest.mark.foreign
 

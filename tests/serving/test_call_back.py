@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.servers.channel import until
-from tests.servers.engines import EchoAsr, LetterTts
-from tests.servers.shells import PlainClient, calling, recognising, speaking
+from tests.serving.channel import until
+from tests.serving.engines import EchoAsr, LetterTts
+from tests.serving.shells import PlainClient, calling, recognising, speaking
 
 
 @pytest.fixture

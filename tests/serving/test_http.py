@@ -15,9 +15,9 @@ import pytest
 import soundfile
 
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
-from tests.servers.channel import until
-from tests.servers.engines import EchoAsr, LetterTts
-from tests.servers.shells import calling, recognising, speaking
+from tests.serving.channel import until
+from tests.serving.engines import EchoAsr, LetterTts
+from tests.serving.shells import calling, recognising, speaking
 
 
 @pytest.fixture

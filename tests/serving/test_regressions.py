@@ -23,8 +23,8 @@ from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr, ScriptedTts
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings, TtsSettings
 from nemotron_speech.tts_server import TtsService
-from tests.servers.channel import talking, until
-from tests.servers.engines import EchoAsr
+from tests.serving.channel import talking, until
+from tests.serving.engines import EchoAsr
 
 ROOT = Path(__file__).parents[2]
 SPEECH = (np.sin(np.arange(1600)) * 8000).astype("<i2").tobytes()

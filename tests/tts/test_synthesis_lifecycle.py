@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import TtsService
-from tests.servers.channel import MemoryChannel, talking, until
-from tests.servers.engines import LetterTts
-from tests.servers.test_speech_formats import RATE, TONE_HZ, off_tone, steps
+from tests.serving.channel import MemoryChannel, talking, until
+from tests.serving.engines import LetterTts
+from tests.tts.test_speech_formats import RATE, TONE_HZ, off_tone, steps
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

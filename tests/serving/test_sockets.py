@@ -11,9 +11,9 @@ import pytest
 
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr, ScriptedTts, TtsScript
 from nemotron_speech.serving import edge
-from tests.servers.channel import until
-from tests.servers.engines import EchoAsr, LetterTts
-from tests.servers.shells import SHELLS, PlainClient, calling, recognising, speaking
+from tests.serving.channel import until
+from tests.serving.engines import EchoAsr, LetterTts
+from tests.serving.shells import SHELLS, PlainClient, calling, recognising, speaking
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
 

@@ -17,9 +17,9 @@ import soundfile
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.tts.encoders import encoder, formats
-from tests.servers.channel import until
-from tests.servers.engines import LetterTts
-from tests.servers.shells import speaking
+from tests.serving.channel import until
+from tests.serving.engines import LetterTts
+from tests.serving.shells import speaking
 
 RATE = 22050
 TONE_HZ = 440.0

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from nemotron_speech.serving.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
-from tests.servers.channel import PATIENCE_S
-from tests.servers.engines import EchoAsr, LetterTts
-from tests.servers.shells import recognising, speaking
+from tests.serving.channel import PATIENCE_S
+from tests.serving.engines import EchoAsr, LetterTts
+from tests.serving.shells import recognising, speaking
 
 SERVERS = ("recognition", "synthesis")
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

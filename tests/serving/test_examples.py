@@ -16,7 +16,7 @@ from aiohttp import web
 
 from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr, ScriptedTts
 from nemotron_speech.responder.app import build_app
-from tests.servers.shells import recognising, speaking
+from tests.serving.shells import recognising, speaking
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- run: (\S+) -->\n```python\n(.*?)```", DOCUMENT, re.DOTALL))

@@ -14,7 +14,7 @@ from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import EngineError
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import TtsService
-from tests.servers.channel import talking, until
+from tests.serving.channel import talking, until
 from tests.virtual_time import virtual_time
 
 RATE = 16000

@@ -17,8 +17,8 @@ from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
 from nemotron_speech.errors import EngineLost
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
-from tests.servers.channel import MemoryChannel, talking, until
-from tests.servers.engines import PATIENCE_S, EchoAsr
+from tests.serving.channel import MemoryChannel, talking, until
+from tests.serving.engines import PATIENCE_S, EchoAsr
 
 
 def pcm(*samples: int) -> bytes:

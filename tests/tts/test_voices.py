@@ -15,8 +15,8 @@ from nemotron_speech import audio
 from nemotron_speech.engines import registry
 from nemotron_speech.engines.base import TtsEngine
 from nemotron_speech.tts import http_voices as voices_http
-from tests.servers.engines import CloningTts, LetterTts
-from tests.servers.shells import PlainClient, speaking
+from tests.serving.engines import CloningTts, LetterTts
+from tests.serving.shells import PlainClient, speaking
 
 RATE = 16000
 

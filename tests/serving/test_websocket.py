@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from nemotron_speech.serving.channel import Channel
 from nemotron_speech.serving.edge import Callers, Converse, websocket_handler
 from nemotron_speech.serving.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked_frame
-from tests.servers.channel import PATIENCE_S, until
+from tests.serving.channel import PATIENCE_S, until
 
 _FINAL = 0x80
 

@@ -19,10 +19,10 @@ from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.serving.edge import hold
 from nemotron_speech.settings import AsrSettings, YapSettings
 from nemotron_speech.yap_server import YapConversations
-from tests.servers.channel import PATIENCE_S, MemoryChannel, talking, until
-from tests.servers.engines import EchoAsr
-from tests.servers.shells import calling
-from tests.servers.test_recognition import pcm, text
+from tests.asr.test_recognition import pcm, text
+from tests.serving.channel import PATIENCE_S, MemoryChannel, talking, until
+from tests.serving.engines import EchoAsr
+from tests.serving.shells import calling
 
 
 @pytest.fixture

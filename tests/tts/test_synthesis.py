@@ -11,8 +11,8 @@ import pytest
 from nemotron_speech.engines.scripted import ScriptedTts
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import TtsService
-from tests.servers.channel import MemoryChannel, talking, until
-from tests.servers.engines import LetterTts
+from tests.serving.channel import MemoryChannel, talking, until
+from tests.serving.engines import LetterTts
 
 MAX_AHEAD_S = 3.0
 

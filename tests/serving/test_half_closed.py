@@ -11,11 +11,11 @@ from aiohttp import web
 from nemotron_speech import yap_server
 from nemotron_speech.serving.frames import BINARY, CLOSE, TEXT
 from nemotron_speech.settings import AsrSettings
-from tests.servers.channel import PATIENCE_S, until
-from tests.servers.engines import EchoAsr, LetterTts
-from tests.servers.shells import recognising, speaking
-from tests.servers.test_recognition import pcm, text
-from tests.servers.test_rfc6455 import Stranger, calling, frame, request
+from tests.asr.test_recognition import pcm, text
+from tests.serving.channel import PATIENCE_S, until
+from tests.serving.engines import EchoAsr, LetterTts
+from tests.serving.shells import recognising, speaking
+from tests.serving.test_rfc6455 import Stranger, calling, frame, request
 
 
 def said(**fields: Any) -> bytes:

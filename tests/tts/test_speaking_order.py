@@ -13,8 +13,8 @@ from nemotron_speech.errors import EngineError
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts.scheduler import AHEAD_S, BATCH_YIELDS_S, Floor, Speaking
 from nemotron_speech.tts_server import TtsService
-from tests.servers.channel import MemoryChannel, talking, until
-from tests.servers.engines import LetterTts
+from tests.serving.channel import MemoryChannel, talking, until
+from tests.serving.engines import LetterTts
 from tests.virtual_time import virtual_time
 
 RATE = 16000

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from nemotron_speech.engines.base import AsrEngine
-from tests.servers.channel import until
-from tests.servers.engines import PATIENCE_S, EchoAsr
-from tests.servers.shells import PlainClient, calling, recognising
-from tests.servers.test_sockets import health
+from tests.serving.channel import until
+from tests.serving.engines import PATIENCE_S, EchoAsr
+from tests.serving.shells import PlainClient, calling, recognising
+from tests.serving.test_sockets import health
 
 POISON = 32_000
 """The sample the engine fails on."""

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from nemotron_speech import server, tts_server
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
 from nemotron_speech.settings import AsrSettings, TtsSettings
-from tests.servers.channel import PATIENCE_S
+from tests.serving.channel import PATIENCE_S
 
 SHELLS = ("aiohttp", "asgi")
 

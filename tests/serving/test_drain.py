@@ -15,9 +15,9 @@ from pathlib import Path
 from nemotron_speech.server import AsrService
 from nemotron_speech.serving.edge import DRAINING_CLOSE
 from nemotron_speech.settings import AsrSettings
-from tests.servers.channel import PATIENCE_S, talking, until
-from tests.servers.engines import EchoAsr
-from tests.servers.shells import calling
+from tests.serving.channel import PATIENCE_S, talking, until
+from tests.serving.engines import EchoAsr
+from tests.serving.shells import calling
 
 
 @asynccontextmanager
