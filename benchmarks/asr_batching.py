@@ -68,7 +68,7 @@ def measure(engine: NemoAsrEngine, batches: Sequence[int], steps: int) -> Iterat
 
 def _step_times(engine: NemoAsrEngine, batch: int, steps: int) -> list[float]:
     """Milliseconds of steps of `batch` streams that are past their first chunks, at different positions."""
-    from tests.nemo.tiny_models import babble
+    from tests.engines.nemo_asr.tiny_models import babble
 
     audio = babble(30, seed=1).tobytes()
     streams = [engine.open(None) for _ in range(batch)]
@@ -100,7 +100,7 @@ def make_file(size: str, kind: str, folder: Path) -> tuple[Path, float]:
     """Save a random model; return its file and its parameters in millions."""
     from nemo.utils import logging as nemo_logging  # pyright: ignore[reportMissingImports]
 
-    from tests.nemo.tiny_models import make_model, make_tokenizer
+    from tests.engines.nemo_asr.tiny_models import make_model, make_tokenizer
 
     nemo_logging.setLevel(nemo_logging.ERROR)
     tokenizer = make_tokenizer(folder / "tokenizer", pieces=64)
@@ -117,7 +117,7 @@ def quieten(model: Any) -> None:
     import numpy as np
     import torch  # pyright: ignore[reportMissingImports]
 
-    from tests.nemo.tiny_models import RATE, babble
+    from tests.engines.nemo_asr.tiny_models import RATE, babble
 
     heard = babble(10, seed=5)
     blank = model.joint.joint_net[-1].bias

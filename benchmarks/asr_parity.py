@@ -165,7 +165,7 @@ def table(points: Sequence[dict[str, Any]]) -> str:
 def _clips(file: Path | None, count: int) -> list[Samples]:
     """Return clips of one length: the recording in pieces, or what changes the way speech does."""
     if file is None:
-        from tests.nemo.tiny_models import babble
+        from tests.engines.nemo_asr.tiny_models import babble
 
         return [babble(4.0, seed) for seed in range(count)]
     clip = sound_files.read(file)

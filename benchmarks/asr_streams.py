@@ -83,7 +83,7 @@ def speak(
     sleep: Callable[[float], object] = time.sleep,
 ) -> Run:
     """Let `streams` speak for `seconds`; with `finals`, one after the other is asked for its final."""
-    from tests.nemo.tiny_models import babble
+    from tests.engines.nemo_asr.tiny_models import babble
 
     audio = babble(20, seed=1).tobytes()
     chunk_s = engine.step_ms / 1000

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _random_model(size: str, folder: Path, device: str, threads: int) -> WhisperModel:
-    from tests.engines.tiny_whisper import save_whisper
+    from tests.engines.whisper_asr.tiny_whisper import save_whisper
 
     width, layers, heads = SIZES[size]
     save_whisper(folder, width=width, layers=layers, heads=heads, multilingual=True)

@@ -11,7 +11,7 @@ import pytest
 
 from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
-from tests.engines.tiny_whisper import save_whisper
+from tests.engines.whisper_asr.tiny_whisper import save_whisper
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.errors import EngineError, EngineLost, Full
-from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import Samples, recognise
-from tests.nemo.tiny_models import babble
+from tests.engines.nemo_asr.conftest import MakeEngine
+from tests.engines.nemo_asr.streams import Samples, recognise
+from tests.engines.nemo_asr.tiny_models import babble
 
 LOUD: Samples = np.tile(np.array([32767] * 20 + [-32768] * 20, np.int16), 400)
 """Louder than any babble: the faults below are for those who shout."""

@@ -15,8 +15,8 @@ from benchmarks import random_magpie as tiny
 from nemotron_speech.engines.base import Segment, SynthesisMode
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import ConfigurationError
-from tests.magpie.decoding import chunks_of, ours
-from tests.magpie.test_engine import FRAME, TEXT, samples, speak
+from tests.engines.magpie_tts.decoding import chunks_of, ours
+from tests.engines.magpie_tts.test_engine import FRAME, TEXT, samples, speak
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts.engine import MagpieEngine

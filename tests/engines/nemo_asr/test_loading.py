@@ -12,10 +12,10 @@ from loguru import logger
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.errors import BadRequest, ConfigurationError
-from tests.nemo import offline
-from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import Caller, recognise, step
-from tests.nemo.tiny_models import babble, make_model
+from tests.engines.nemo_asr import offline
+from tests.engines.nemo_asr.conftest import MakeEngine
+from tests.engines.nemo_asr.streams import Caller, recognise, step
+from tests.engines.nemo_asr.tiny_models import babble, make_model
 
 
 @pytest.fixture

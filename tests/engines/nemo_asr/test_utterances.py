@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
-from tests.nemo import offline
-from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import recognise
-from tests.nemo.tiny_models import RATE, babble
+from tests.engines.nemo_asr import offline
+from tests.engines.nemo_asr.conftest import MakeEngine
+from tests.engines.nemo_asr.streams import recognise
+from tests.engines.nemo_asr.tiny_models import RATE, babble
 
 SPEECH = babble(3.2, 7)
 CUTS = strategies.integers(160, len(SPEECH) - 160)

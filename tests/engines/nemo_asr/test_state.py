@@ -10,8 +10,8 @@ import pytest
 
 from nemotron_speech.engines.base import AsrWork
 from nemotron_speech.engines.nemo_asr.mel import AudioTail, MelFrames
-from tests.nemo.conftest import MakeEngine
-from tests.nemo.tiny_models import RATE, babble
+from tests.engines.nemo_asr.conftest import MakeEngine
+from tests.engines.nemo_asr.tiny_models import RATE, babble
 
 
 def test_mel_frames_in_pieces_are_those_of_the_whole(reference: Callable[[str, int], Any]) -> None:

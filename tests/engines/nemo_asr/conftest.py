@@ -33,7 +33,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.nemo.tiny_models import make_tokenizer
+    from tests.engines.nemo_asr.tiny_models import make_tokenizer
 
     return make_tokenizer(tmp_path_factory.mktemp("tokenizer"), marks=("<EOU>",))
 
@@ -43,7 +43,7 @@ def nemo_file(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     """A saved model of a kind: rnnt, hybrid or ctc."""
     from nemo.utils import logging
 
-    from tests.nemo.tiny_models import make_model
+    from tests.engines.nemo_asr.tiny_models import make_model
 
     logging.setLevel(logging.ERROR)
     folder = tmp_path_factory.mktemp("models")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.magpie.oracle import nemo_codes
+from tests.engines.magpie_tts.oracle import nemo_codes
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts.decoder import MagpieDecoder, Utterance

@@ -18,7 +18,7 @@ from nemotron_speech.engines.whisper_asr.words import Piece, pieces, words
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.contract import test_recognisers as contract
 from tests.engines.conftest import MakeWhisper
-from tests.engines.whisper_streams import RATE, chirp, feed, final, heard, silence, vowels
+from tests.engines.whisper_asr.whisper_streams import RATE, chirp, feed, final, heard, silence, vowels
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
 

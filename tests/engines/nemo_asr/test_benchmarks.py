@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.asr_streams import Run, most_held
-from tests.nemo.conftest import MakeEngine
+from tests.engines.nemo_asr.conftest import MakeEngine
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 17, 40, 64])

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
-from tests.nemo import offline
-from tests.nemo.conftest import MakeEngine
-from tests.nemo.streams import Caller, Samples, recognise, step
-from tests.nemo.tiny_models import babble
+from tests.engines.nemo_asr import offline
+from tests.engines.nemo_asr.conftest import MakeEngine
+from tests.engines.nemo_asr.streams import Caller, Samples, recognise, step
+from tests.engines.nemo_asr.tiny_models import babble
 
 KINDS = [("rnnt", "rnnt"), ("hybrid", "rnnt"), ("hybrid", "ctc"), ("ctc", "ctc")]
 

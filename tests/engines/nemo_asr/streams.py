@@ -12,7 +12,7 @@ from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.engines.nemo_asr.stream import NemoStream
 from nemotron_speech.errors import EngineError
-from tests.nemo.offline import spaced
+from tests.engines.nemo_asr.offline import spaced
 
 Samples = npt.NDArray[np.int16]
 

@@ -6,7 +6,7 @@ import pytest
 
 from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from tests.contract import test_recognisers as contract
-from tests.nemo.conftest import MakeEngine
+from tests.engines.nemo_asr.conftest import MakeEngine
 
 UNDERSTANDS = {"silence_is_an_empty_transcript", "speech_is_heard_and_the_next_utterance_begins_afresh"}
 PROMISES = sorted(

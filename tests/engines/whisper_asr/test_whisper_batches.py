@@ -17,8 +17,8 @@ from nemotron_speech.errors import EngineError
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
 from tests.engines.conftest import MakeWhisper
-from tests.engines.tiny_whisper import save_whisper
-from tests.engines.whisper_streams import chirp, final, silence
+from tests.engines.whisper_asr.tiny_whisper import save_whisper
+from tests.engines.whisper_asr.whisper_streams import chirp, final, silence
 from tests.serving.channel import talking, until
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")

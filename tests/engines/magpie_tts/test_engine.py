@@ -11,8 +11,8 @@ import pytest
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult
 from nemotron_speech.errors import BadRequest, EngineError
+from tests.engines.magpie_tts.decoding import chunks_of, ours
 from tests.engines.speaking import pcm, sound, speak
-from tests.magpie.decoding import chunks_of, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable

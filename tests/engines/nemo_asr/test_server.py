@@ -18,9 +18,9 @@ from nemotron_speech.engines.nemo_asr.engine import NemoAsrEngine
 from nemotron_speech.errors import EngineError
 from nemotron_speech.server import build_app
 from nemotron_speech.settings import AsrSettings
-from tests.nemo import offline
-from tests.nemo.streams import Samples
-from tests.nemo.tiny_models import babble
+from tests.engines.nemo_asr import offline
+from tests.engines.nemo_asr.streams import Samples
+from tests.engines.nemo_asr.tiny_models import babble
 
 
 @pytest.fixture

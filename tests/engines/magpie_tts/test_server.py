@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from nemotron_speech.engines.base import Segment
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.tts_server import build_app
-from tests.magpie.test_engine import TEXT, samples, speak
+from tests.engines.magpie_tts.test_engine import TEXT, samples, speak
 
 if TYPE_CHECKING:
     from pathlib import Path

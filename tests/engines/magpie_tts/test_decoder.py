@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.magpie.decoding import changed, chunks_of, decoder_of, ours, theirs, to_the_end
+from tests.engines.magpie_tts.decoding import changed, chunks_of, decoder_of, ours, theirs, to_the_end
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
