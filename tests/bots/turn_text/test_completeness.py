@@ -7,8 +7,8 @@ import pytest
 from pipecat_bots.turn_text.completeness import cue, same_words
 from pipecat_bots.turn_text.dictation import resumes
 from pipecat_bots.turn_text.vocabulary import LEFT_OPEN, Cue
-from tests.bots import foreign_sentences
-from tests.bots.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
+from tests.bots.turn_text import foreign_sentences
+from tests.bots.turn_text.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from pipecat_bots.connections.outage import Notice
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from tests.bots.answering import LONG, TEXTS, converse, said
 from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
+from tests.bots.llm.answering import LONG, TEXTS, converse, said
 from tests.virtual_time import virtual_time
 
 

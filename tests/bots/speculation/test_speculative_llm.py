@@ -13,8 +13,8 @@ from pipecat_bots.llm.backpressure import CHUNKED, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.speculation.speculation import ProvisionalContext, Speculation
-from tests.bots.answering import LONG, said
 from tests.bots.fakes import FakeLlm, FakeTts, question, through
+from tests.bots.llm.answering import LONG, said
 from tests.virtual_time import virtual_time
 
 ANSWER = LONG[:250]

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from pipecat_bots.context.assistant import CUT_OFF
 from pipecat_bots.context.user import KEPT_SILENT
 from pipecat_bots.playout import LEAD_S, LONGEST_HOLD_S
-from tests.bots.interruptions import ANSWER_S, WORD_MS, WORDS, Late, Moment, Samples, Scene, Voice, scene
+from tests.bots.turns.interruptions import (
+    ANSWER_S,
+    WORD_MS,
+    WORDS,
+    Late,
+    Moment,
+    Samples,
+    Scene,
+    Voice,
+    scene,
+)
 from tests.virtual_time import VirtualTimeLoop
 
 WHOLE = " ".join(WORDS)

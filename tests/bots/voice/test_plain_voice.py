@@ -28,8 +28,8 @@ from nemotron_speech.engines.scripted import TtsScript
 from pipecat_bots.connections.outage import Notice
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from tests.bots.answering import LONG
 from tests.bots.fakes import FakeLlm, FakeServer, FakeTts, Step, of_type, question, through
+from tests.bots.llm.answering import LONG
 from tests.virtual_time import virtual_time
 
 MS_PER_CHARACTER = 60

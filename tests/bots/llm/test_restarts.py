@@ -9,8 +9,8 @@ from pipecat.tests.utils import SleepFrame
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY
 from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
 from pipecat_bots.llm.restarts import RESTART_S
-from tests.bots.answering import converse, said
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question
+from tests.bots.llm.answering import converse, said
 from tests.virtual_time import virtual_time
 
 STORY = " ".join(f"Sentence number {n} of a story has eight words." for n in range(8))

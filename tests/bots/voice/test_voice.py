@@ -18,8 +18,8 @@ from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from tests.bots.answering import TEXTS, converse, said
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question, through
+from tests.bots.llm.answering import TEXTS, converse, said
 from tests.virtual_time import virtual_time
 
 # ------------------------------------------------------------------------------------- the context
