@@ -1,1 +1,1 @@
-"""The conversation in writing: the user's words, the assistant's words as heard, the window sent to the model."""
+"""The conversation in writing: the user's words, the assistant's as heard, the window sent to the model."""

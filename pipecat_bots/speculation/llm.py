@@ -20,7 +20,7 @@ from pipecat_bots.speculation.speculation import Speculation, mark, speculation_
 
 
 class _OpenGate(SpeculationGate):
-    """Pipecat's gate without its barrier: what is held back is held behind the voice (`speculation/gate.py`)."""
+    """Pipecat's gate without its barrier: what is held back is held behind the voice (`gate.py`)."""
 
     speculation: Speculation | None = None
 

@@ -1,8 +1,8 @@
 """The streaming synthesis server: text in, audio out (docs/protocols.md, section 3).
 
 Each caller speaks one segment at a time; the step loop advances the segments of all callers together, the
-one whose listener has least audio left first (`tts/scheduler.py`). A cancel takes back what has not been sent and
-stops the engine after the step it is in.
+one whose listener has least audio left first (`tts/scheduler.py`). A cancel takes back what has not been
+sent and stops the engine after the step it is in.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Nemotron:
         return [part for name in ("asr", "tts", "llm") for part in (f"--{name}-port", str(self.ports[name]))]
 
     def run(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "nemotron_speech.cli.app", *arguments]
+        command = [sys.executable, "-m", "nemotron_speech.cli", *arguments]
         return subprocess.run(
             command, env=self._env, input=input, capture_output=True, timeout=LIMIT_S, check=False
         )
@@ -48,7 +48,7 @@ class Nemotron:
     def running(self, *arguments: str, until: str) -> Iterator[subprocess.Popen[str]]:
         """The command in the background, once it has printed `until`."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "nemotron_speech.cli.app", *arguments],
+            [sys.executable, "-m", "nemotron_speech.cli", *arguments],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -26,7 +26,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the `nemotron` command in a process of its own."""
     environment = {**os.environ, "NEMOTRON_ENV_FILE": "none", "COLUMNS": "200", **(env or {})}
-    command = [sys.executable, "-m", "nemotron_speech.cli.app", *map(str, arguments)]
+    command = [sys.executable, "-m", "nemotron_speech.cli", *map(str, arguments)]
     return subprocess.run(
         command,
         env=environment,
@@ -83,7 +83,7 @@ def test_foreign_files_in_the_state_folder_are_left_alone(tmp_path: Path) -> Non
 
 
 def test_a_closed_standard_input_is_said() -> None:
-    command = f"{sys.executable} -m nemotron_speech.cli.app talk - <&-"
+    command = f"{sys.executable} -m nemotron_speech.cli talk - <&-"
     environment = {**os.environ, "NEMOTRON_ENV_FILE": "none"}
     result = subprocess.run(
         ["sh", "-c", command], env=environment, text=True, capture_output=True, timeout=60

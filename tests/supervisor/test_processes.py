@@ -175,13 +175,13 @@ def test_waiting_for_who_does_not_end_says_who() -> None:
 
 
 def test_the_entry_needs_nothing_but_the_standard_library() -> None:
-    entry = Path(__file__).parents[2] / "src" / "nemotron_speech" / "supervisor/child_entry.py"
+    entry = Path(__file__).parents[2] / "src" / "nemotron_speech" / "supervisor" / "child_entry.py"
     command = [sys.executable, "-I", "-S", str(entry), str(os.getpid()), "A=1", "--", "/bin/echo", "hello"]
     assert subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S).stdout == "hello\n"
 
 
 def test_the_entry_leaves_when_its_parent_is_already_gone() -> None:
-    entry = Path(__file__).parents[2] / "src" / "nemotron_speech" / "supervisor/child_entry.py"
+    entry = Path(__file__).parents[2] / "src" / "nemotron_speech" / "supervisor" / "child_entry.py"
     command = [sys.executable, "-I", "-S", str(entry), "1", "--", "/bin/echo", "hello"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert (answer.returncode, answer.stdout) == (1, "")

@@ -208,7 +208,7 @@ def _detach(arguments: Sequence[str], report_fd: int, log: Path) -> subprocess.P
     command = [
         sys.executable,
         "-m",
-        "nemotron_speech.cli.app",
+        "nemotron_speech.cli",
         "up",
         *arguments,
         "--report-fd",

@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-CHILD_ENTRY = Path(__file__).with_name("supervisor/child_entry.py")
+CHILD_ENTRY = Path(__file__).with_name("child_entry.py")
 MAX_LINE_BYTES = 16 * 1024
 LAST_WORDS_S = 1.0
 """How long the output of a process that has ended is still read."""

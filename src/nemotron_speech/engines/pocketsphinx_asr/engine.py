@@ -3,7 +3,7 @@
 Decoding runs in worker processes, one per core, so that streams decode in parallel and a crash in C costs
 only the streams of one worker. Each decoder belongs to one stream; the capacity is the number of decoders.
 The open language model is mixed with one of what the built-in responder understands
-(`data/domain_en.gram`).
+(`domain_en.gram`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nemotron_speech.engines.pocketsphinx_asr.pool import WorkerPool, WorkerProc
 from nemotron_speech.engines.pocketsphinx_asr.worker import Answer, Job
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, Full
 
-GRAMMAR = Path(__file__).parent / "data" / "domain_en.gram"
+GRAMMAR = Path(__file__).with_name("domain_en.gram")
 """What the built-in responder understands."""
 
 CHUNK_SAMPLES = 1600

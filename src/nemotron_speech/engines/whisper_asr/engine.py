@@ -2,7 +2,7 @@
 
 Whisper reads a window of up to 30 s at once. A stream keeps the latest audio of its utterance, reads all of
 it anew after every `step_s` of further speech, and commits the words two readings in a row agree on
-(`engines/whisper_asr/local_agreement.py`). When the buffer is full, the audio of committed words leaves it and their text stays.
+(`local_agreement.py`). When the buffer is full, the audio of committed words leaves it and their text stays.
 Silence is not read: so a final after a pause needs no further reading, and nothing is imagined into silence.
 Readings that are due in one step are read in one batch (docs/decisions/whisper-batching.md).
 """

@@ -1,1 +1,0 @@
-"""Records of a conversation: the words of the user, and those of the bot that were heard."""

@@ -1,1 +1,0 @@
-"""Interruptions: voices heard while the bot speaks, and their effect on its speech."""

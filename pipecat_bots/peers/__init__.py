@@ -1,1 +1,0 @@
-"""The other ends of the bot's connections: kept, missed, called back."""

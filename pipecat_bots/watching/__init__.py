@@ -1,1 +1,0 @@
-"""Output and records of a session: the page, its figures, its recording."""
