@@ -34,7 +34,7 @@ def main() -> None:
         server.start()
         try:
             server.wait_ready()
-            wanted = bench_tts.Wanted(
+            wanted = bench_tts.TtsBenchOptions(
                 url=server.url,
                 levels=args.n,
                 rounds=args.rounds,

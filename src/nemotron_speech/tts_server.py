@@ -38,7 +38,7 @@ from nemotron_speech.settings import TtsSettings
 from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
 from nemotron_speech.tts.http_speech import speech_routes
-from nemotron_speech.tts.http_voices import Voices
+from nemotron_speech.tts.http_voices import VoiceStore
 from nemotron_speech.tts.scheduler import Floor, Speaking
 
 _PIECE_BYTES = 16 * 1024
@@ -316,7 +316,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
             web.get("/health", get_health),
             web.get("/metrics", service.metrics.handle),
             *speech_routes(service),
-            *Voices(service).routes(),
+            *VoiceStore(service).routes(),
         ]
     )
     app.cleanup_ctx.append(lifespan)

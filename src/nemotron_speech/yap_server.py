@@ -21,7 +21,7 @@ from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.protocol.asr import Audio, ResetRequested
 from nemotron_speech.protocol.wire import encode
-from nemotron_speech.protocol.yap import CloseRequested, Error, Opened, YapServer
+from nemotron_speech.protocol.yap import CloseRequested, Opened, YapError, YapServer
 from nemotron_speech.serving.channel import Channel, HalfClosed
 from nemotron_speech.serving.edge import asgi, errors_as_json
 from nemotron_speech.serving.process import serve
@@ -103,7 +103,7 @@ def _unix_ms() -> int:
 
 
 def _error_message(error: SpeechError) -> str:
-    return encode(Error(message=str(error)))
+    return encode(YapError(message=str(error)))
 
 
 # -------------------------------------------------------------------------------- applications

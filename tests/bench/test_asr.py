@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from nemotron_speech import audio, server, sound_files, yap_server
 from nemotron_speech.bench import asr as bench
-from nemotron_speech.bench.asr import Spread, Wanted, drift_ms
+from nemotron_speech.bench.asr import AsrBenchOptions, Spread, drift_ms
 from nemotron_speech.bench.asr_load import Load, Outcome, call_all, frames_of
 from nemotron_speech.bench.wer import word_error_rate
 from nemotron_speech.cli import app as cli
@@ -137,7 +137,7 @@ async def test_a_server_that_hangs_up_is_a_failure(recording: Path) -> None:
 async def test_the_command_prints_and_writes_what_it_measured(
     ports: dict[int, int], recording: Path, tmp_path: Path
 ) -> None:
-    wanted = Wanted(
+    wanted = AsrBenchOptions(
         recording,
         f"127.0.0.1:{ports[2]}",
         protocol=2,
@@ -192,7 +192,7 @@ async def test_a_hundred_and_twenty_eight_callers_are_held_and_their_words_count
 )
 def test_a_wrong_option_is_named(recording: Path, fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        bench.run(Console(quiet=True), Wanted(**{"file": recording, **fields}))  # type: ignore[arg-type]
+        bench.run(Console(quiet=True), AsrBenchOptions(**{"file": recording, **fields}))  # type: ignore[arg-type]
 
 
 def test_a_plot_without_matplotlib_is_refused_before_the_run(
@@ -200,7 +200,7 @@ def test_a_plot_without_matplotlib_is_refused_before_the_run(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ConfigurationError, match="needs matplotlib"):
-        bench.run(Console(quiet=True), Wanted(recording, plot=Path("x.png")))
+        bench.run(Console(quiet=True), AsrBenchOptions(recording, plot=Path("x.png")))
 
 
 @pytest.mark.parametrize(
@@ -298,5 +298,5 @@ async def test_messages_of_any_size_survive_the_way_there_and_back(size: int) ->
 
 
 def test_the_outcome_of_no_calls_is_empty() -> None:
-    report = bench.report_of(Wanted(Path("x.wav")), {}, 1.0, Outcome())
+    report = bench.report_of(AsrBenchOptions(Path("x.wav")), {}, 1.0, Outcome())
     assert (report.calls, report.final_ms, report.drift_ms, report.wer) == (0, None, None, None)

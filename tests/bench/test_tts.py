@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from nemotron_speech import tts_server
 from nemotron_speech.bench import tts as bench_tts
-from nemotron_speech.bench.tts import Wanted
-from nemotron_speech.bench.tts_load import Heard, Listening, Playout, listen
+from nemotron_speech.bench.tts import TtsBenchOptions
+from nemotron_speech.bench.tts_load import ListenerLoad, SimulatedPlayout, SpeechHeard, listen
 from nemotron_speech.cli import app as cli
 from nemotron_speech.client.connections import tts_address
 from nemotron_speech.engines.base import Segment
@@ -42,9 +42,9 @@ async def port() -> AsyncIterator[int]:
         yield port
 
 
-def load(port: int, callers: int = 1, **fields: object) -> Listening:
+def load(port: int, callers: int = 1, **fields: object) -> ListenerLoad:
     options = {"segments": SEGMENTS, "callers": callers, "rounds": 2, "pause_s": 0.0, "ramp_s": 0.0, **fields}
-    return Listening(tts_address(f"ws://127.0.0.1:{port}"), **options)  # type: ignore[arg-type]
+    return ListenerLoad(tts_address(f"ws://127.0.0.1:{port}"), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["adaptive", "stream", "batch"])
@@ -112,7 +112,7 @@ async def test_nobody_there_is_said_at_once(unused_tcp_port: int) -> None:
 
 
 async def test_the_command_prints_and_writes_what_it_measured(port: int, tmp_path: Path) -> None:
-    wanted = Wanted(
+    wanted = TtsBenchOptions(
         f"127.0.0.1:{port}",
         text=" ".join(SEGMENTS),
         levels="1,7",
@@ -131,7 +131,7 @@ async def test_the_command_prints_and_writes_what_it_measured(port: int, tmp_pat
     assert report["levels"][0]["first_audio_ms"]["count"] == 1
     assert report["circumstances"]["machine"]
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
-    one = Wanted(f"127.0.0.1:{port}", text="Hello.", levels="1", rounds=1, buffer_ms=5000)
+    one = TtsBenchOptions(f"127.0.0.1:{port}", text="Hello.", levels="1", rounds=1, buffer_ms=5000)
     assert await asyncio.to_thread(bench_tts.run, Console(quiet=True), one) == 0
 
 
@@ -147,7 +147,7 @@ async def test_the_command_prints_and_writes_what_it_measured(port: int, tmp_pat
 )
 def test_a_wrong_option_is_named(fields: dict[str, object], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        bench_tts.run(Console(quiet=True), Wanted(**fields))  # type: ignore[arg-type]
+        bench_tts.run(Console(quiet=True), TtsBenchOptions(**fields))  # type: ignore[arg-type]
 
 
 def test_the_command_line_knows_the_benchmark() -> None:
@@ -162,12 +162,12 @@ def test_the_command_line_knows_the_benchmark() -> None:
 
 
 def test_audio_that_comes_in_time_leaves_no_silence() -> None:
-    playout = Playout(0.1)
+    playout = SimulatedPlayout(0.1)
     assert [playout.hear(now, 0.05) for now in (1.0, 1.1, 1.2, 1.25)] == [0, 0, 0, 0]
 
 
 def test_audio_that_comes_late_is_an_underrun_once() -> None:
-    playout = Playout(0.1)
+    playout = SimulatedPlayout(0.1)
     playout.hear(1.0, 0.05)
     assert playout.hear(1.35, 0.5) == pytest.approx(0.2)
     assert playout.hear(1.6, 0.5) == 0
@@ -177,7 +177,7 @@ def test_audio_that_comes_late_is_an_underrun_once() -> None:
 def test_silence_and_audio_fill_the_time_until_all_is_played(
     pieces: list[tuple[float, float]], buffer_s: float
 ) -> None:
-    playout, now, silent = Playout(buffer_s), 0.0, 0.0
+    playout, now, silent = SimulatedPlayout(buffer_s), 0.0, 0.0
     for wait, seconds in pieces:
         now += wait
         silent += playout.hear(now, seconds)
@@ -187,5 +187,5 @@ def test_silence_and_audio_fill_the_time_until_all_is_played(
 
 
 def test_the_summary_of_nothing_is_empty() -> None:
-    level = bench_tts.level_of(4, Heard())
+    level = bench_tts.level_of(4, SpeechHeard())
     assert (level.first_audio_ms, level.rtf_p50, level.underruns) == (None, None, 0)

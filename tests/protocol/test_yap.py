@@ -13,12 +13,12 @@ from nemotron_speech.protocol.asr import Audio, ResetRequested, Utterance
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES
 from nemotron_speech.protocol.yap import (
     CloseRequested,
-    EndOfUtterance,
-    Error,
-    Final,
-    Interim,
     Opened,
     YapClient,
+    YapEndOfUtterance,
+    YapError,
+    YapFinal,
+    YapInterim,
     YapServer,
 )
 
@@ -132,7 +132,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
 
     def answer() -> None:
         message = client.receive(server.final(asked.pop(0), Utterance(str(heard))))
-        assert isinstance(message, Final)
+        assert isinstance(message, YapFinal)
         finals.append(message.text)
 
     for step in steps:
@@ -145,7 +145,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
                 answer()
             case "interim":
                 if message := server.interim(str(heard), heard):
-                    assert client.receive(message) == Interim(
+                    assert client.receive(message) == YapInterim(
                         sid="me", text=str(heard), final=False, ts=NOW_MS, end_ms=heard
                     )
     closing = server.receive(client.close())
@@ -170,9 +170,9 @@ def test_a_text_of_another_session_is_the_servers_fault() -> None:
 def test_the_client_ignores_what_it_does_not_know() -> None:
     client = YapClient("me")
     assert client.receive('{"op":"weather"}') is None
-    assert client.receive('{"op":"error","message":"full"}') == Error(message="full")
+    assert client.receive('{"op":"error","message":"full"}') == YapError(message="full")
     found = client.receive('{"op":"interim","sid":"me","text":"a","confidence":1}')
-    assert isinstance(found, Interim)
+    assert isinstance(found, YapInterim)
     assert found.text == "a"
 
 
@@ -182,7 +182,7 @@ def test_the_end_of_an_utterance_is_told_to_those_who_asked_in_their_init() -> N
     server.interim("hello")
     message = server.ended(640)
     assert message is not None
-    assert client.receive(message) == EndOfUtterance(sid="s1", ts=NOW_MS, end_ms=640)
+    assert client.receive(message) == YapEndOfUtterance(sid="s1", ts=NOW_MS, end_ms=640)
     assert server.ended(660) is None
     plain = opened()
     plain.interim("hello")
@@ -198,5 +198,5 @@ def test_how_sure_the_model_is_comes_beside_the_words() -> None:
     server, client = opened(), YapClient("s1")
     server.receive(client.close())
     final = client.receive(server.final(RESET, Utterance("yes", 0, 90, [("yes", 0, 90)], [0.75])))
-    assert isinstance(final, Final)
+    assert isinstance(final, YapFinal)
     assert (final.words, final.confidences) == ([("yes", 0, 90)], [0.75])

@@ -9,14 +9,14 @@ import pytest
 from aiohttp import web
 
 from nemotron_speech.responder.app import ResponderOptions, build_app
-from nemotron_speech.responder.generation import Pace
+from nemotron_speech.responder.generation import TokenPace
 
 STORY = {"messages": [{"role": "user", "content": "tell me a story"}], "stream": True, "id_slot": 0}
 
 
 @pytest.fixture
 async def url():
-    options = ResponderOptions(pace=Pace(tokens_per_second=1000))
+    options = ResponderOptions(pace=TokenPace(tokens_per_second=1000))
     runner = web.AppRunner(build_app(options), handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

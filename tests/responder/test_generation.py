@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import BadRequest
-from nemotron_speech.responder.generation import Generation, Pace, generate, remaining_tokens
-from nemotron_speech.responder.requests import Job, read_chat, read_completion
+from nemotron_speech.responder.generation import Generation, TokenPace, generate, remaining_tokens
+from nemotron_speech.responder.requests import GenerationJob, read_chat, read_completion
 from nemotron_speech.responder.slots import Slot
 from nemotron_speech.responder.tokens import tokenize
 
-FAST = Pace(tokens_per_second=0)
+FAST = TokenPace(tokens_per_second=0)
 
 
-def job(**fields: object) -> Job:
+def job(**fields: object) -> GenerationJob:
     body = {"messages": [{"role": "user", "content": "hi"}], **fields}
     return read_chat(json.dumps(body).encode())
 
 
-async def run(asked: Job, answer: str, n_ctx: int = 4096) -> tuple[list[str], Generation]:
+async def run(asked: GenerationJob, answer: str, n_ctx: int = 4096) -> tuple[list[str], Generation]:
     generation = Generation(asked, task=1, slot=0)
     texts = generate(generation, Slot(0), lambda turns, now: answer, FAST, n_ctx)
     return [text async for text in texts], generation
@@ -93,7 +93,7 @@ def test_parts_of_a_message_are_put_together() -> None:
 
 @pytest.mark.parametrize("read", [read_chat, read_completion])
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{}", b'{"prompt": 3, "messages": 3}'])
-def test_a_body_that_is_no_request_is_refused(read: Callable[[bytes], Job], body: bytes) -> None:
+def test_a_body_that_is_no_request_is_refused(read: Callable[[bytes], GenerationJob], body: bytes) -> None:
     with pytest.raises(BadRequest):
         read(body)
 

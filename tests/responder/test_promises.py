@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from nemotron_speech.responder.app import ResponderOptions, build_app
-from nemotron_speech.responder.generation import Pace
+from nemotron_speech.responder.generation import TokenPace
 
 TOOL = {
     "type": "function",
@@ -23,7 +23,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
-    options = ResponderOptions(pace=Pace(tokens_per_second=0))
+    options = ResponderOptions(pace=TokenPace(tokens_per_second=0))
     runner = web.AppRunner(build_app(options), handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import importlib
 import importlib.util
 import time
@@ -144,6 +145,7 @@ def test_no_file_imports_a_name_that_is_not_there() -> None:
     assert not missing
 
 
+@functools.cache
 def names_in(file: Path) -> set[str]:
     """What a module's own text defines or imports, wherever in it."""
     found: set[str] = set()

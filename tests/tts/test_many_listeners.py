@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from nemotron_speech.bench.tts_load import Playout
+from nemotron_speech.bench.tts_load import SimulatedPlayout
 from nemotron_speech.engines.base import TtsResult, TtsStream
 from nemotron_speech.engines.scripted import ScriptedTts, TtsScript
 from nemotron_speech.errors import EngineError
@@ -69,7 +69,7 @@ class Listener:
 
 async def listen(service: TtsService, start_s: float, mode: str, texts: Sequence[str]) -> Listener:
     """Speak with the server from `start_s` on, playing everything as soon as it can be played."""
-    loop, heard, playout = asyncio.get_running_loop(), Listener(), Playout(buffer_s=0.0)
+    loop, heard, playout = asyncio.get_running_loop(), Listener(), SimulatedPlayout(buffer_s=0.0)
     await asyncio.sleep(start_s)
     asked = loop.time()
     async with talking(service) as caller:

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
-from nemotron_speech.asr.stream import Answers, Place, Session
+from nemotron_speech.asr.stream import Answers, Place, RecognitionStream
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
@@ -75,7 +75,7 @@ class AsrService:
             outbox = Outbox(channel, trouble)
             rate = self.runner.engine.info.sample_rate
             backlog = int(self.settings.max_backlog_s * rate * 2)
-            session = Session(stream, answers, outbox, trouble, self.metrics, rate, backlog)
+            session = RecognitionStream(stream, answers, outbox, trouble, self.metrics, rate, backlog)
             logger.info("a caller is here ({} of {})", self.runner.active, self.runner.engine.info.capacity)
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -35,7 +35,7 @@ class Answers(Protocol):
     def final(self, reset: ResetRequested, heard: Utterance) -> str: ...
 
 
-class Session:
+class RecognitionStream:
     """One caller's seat: what it sent and the engine has not taken yet.
 
     Args:
@@ -196,7 +196,9 @@ def _wanted_bytes(stream: AsrStream) -> int:
 class Place:
     """A caller's place: its session in the step loop, and the way back to it."""
 
-    def __init__(self, session: Session, outbox: Outbox, batcher: Batcher[AsrWork, AsrResult]) -> None:
+    def __init__(
+        self, session: RecognitionStream, outbox: Outbox, batcher: Batcher[AsrWork, AsrResult]
+    ) -> None:
         self._session = session
         self._batcher = batcher
         self.outbox = outbox

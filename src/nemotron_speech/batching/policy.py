@@ -7,7 +7,7 @@ from heapq import nsmallest
 from typing import Protocol, TypeVar
 
 
-class Candidate(Protocol):
+class StepCandidate(Protocol):
     """Somebody with work ready."""
 
     def due(self) -> float:
@@ -15,7 +15,7 @@ class Candidate(Protocol):
         ...
 
 
-CandidateT = TypeVar("CandidateT", bound=Candidate)
+CandidateT = TypeVar("CandidateT", bound=StepCandidate)
 
 
 def choose(ready: Iterable[CandidateT], limit: int) -> list[CandidateT]:

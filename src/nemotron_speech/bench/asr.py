@@ -21,7 +21,7 @@ from rich.table import Table
 
 from nemotron_speech import audio, sound_files
 from nemotron_speech.bench.asr_load import FRAME_MS, Load, Outcome, call_all, frames_of
-from nemotron_speech.bench.asr_wire import Answered, Event, Heard
+from nemotron_speech.bench.asr_wire import Answered, Event, TranscriptHeard
 from nemotron_speech.bench.environment import circumstances
 from nemotron_speech.bench.wer import word_error_rate
 from nemotron_speech.errors import BadRequest, ConfigurationError
@@ -34,7 +34,7 @@ LATE_MS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AsrBenchOptions:
     """What the user asked for."""
 
     file: Path
@@ -71,7 +71,7 @@ class Spread(msgspec.Struct, frozen=True):
         return cls(len(ordered), p50, p90, p95, p99, ordered[-1])
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class AsrReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result, as it is written to a file."""
 
     circumstances: dict[str, Any]
@@ -98,7 +98,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How late the callers' own clock was."""
 
 
-def run(out: Console, wanted: Wanted) -> int:
+def run(out: Console, wanted: AsrBenchOptions) -> int:
     """Call, print, write. Raises BadRequest, PeerError, ConfigurationError; returns 1 when a call failed."""
     load = _load(wanted, _listener(out, wanted))
     figure = figure_type() if wanted.plot else None
@@ -119,7 +119,7 @@ def run(out: Console, wanted: Wanted) -> int:
     return 0 if report.held == report.calls else 1
 
 
-def _load(wanted: Wanted, listener: Callable[[Event], None]) -> Load:
+def _load(wanted: AsrBenchOptions, listener: Callable[[Event], None]) -> Load:
     for name, value in (("--n", wanted.calls), ("--concurrency", wanted.concurrency), ("--rtf", wanted.rtf)):
         if value is not None and value <= 0:
             raise BadRequest(f"{name} is {value}; it must be above 0")
@@ -152,10 +152,10 @@ def address(url: str) -> str:
     return f"{scheme}://{rest}"
 
 
-def _listener(out: Console, wanted: Wanted) -> Callable[[Event], None]:
+def _listener(out: Console, wanted: AsrBenchOptions) -> Callable[[Event], None]:
     def show(event: Event) -> None:
         match event:
-            case Heard(text=text):
+            case TranscriptHeard(text=text):
                 out.print(f"… {text}", markup=False, soft_wrap=True, style="dim")
             case Answered(text):
                 out.print(f"= {text}", markup=False, soft_wrap=True)
@@ -166,11 +166,11 @@ def _listener(out: Console, wanted: Wanted) -> Callable[[Event], None]:
 # -------------------------------------------------------------------------------------- the result
 
 
-def report_of(wanted: Wanted, before: dict[str, Any], audio_s: float, outcome: Outcome) -> Report:
+def report_of(wanted: AsrBenchOptions, before: dict[str, Any], audio_s: float, outcome: Outcome) -> AsrReport:
     """Summarise what the callers saw."""
     reasons = Counter(outcome.failures)
     wer = word_error_rate(wanted.reference, outcome.texts) if wanted.reference else None
-    return Report(
+    return AsrReport(
         circumstances=before,
         url=wanted.url,
         protocol=wanted.protocol,
@@ -202,7 +202,7 @@ def drift_ms(samples: Sequence[tuple[float, float]]) -> float | None:
     return round((median(late) - median(early)) * 1000, 1) if third else None
 
 
-def table(report: Report) -> Table:
+def table(report: AsrReport) -> Table:
     """Return the result for the eye; times in milliseconds."""
     shown = Table("", "p50", "p90", "p95", "p99", "most", "count", title=_title(report), title_justify="left")
     for name, spread in (("final latency", report.final_ms), ("interim lag", report.interim_lag_ms)):
@@ -212,11 +212,11 @@ def table(report: Report) -> Table:
     return shown
 
 
-def _title(report: Report) -> str:
+def _title(report: AsrReport) -> str:
     return f"{report.calls} calls to {report.url}, {report.audio_s} s at {report.rtf:g} × real time (ms)"
 
 
-def _caption(report: Report) -> str:
+def _caption(report: AsrReport) -> str:
     parts = [
         f"held {report.held} (at most {report.peak} at once), refused {report.refused}, "
         f"failed {sum(report.failures.values())}",
@@ -241,7 +241,7 @@ def figure_type() -> type[Any]:
     return Figure
 
 
-def _plot(figure_type: type[Any], outcome: Outcome, report: Report, path: Path) -> None:
+def _plot(figure_type: type[Any], outcome: Outcome, report: AsrReport, path: Path) -> None:
     figure = figure_type(figsize=(9, 4), layout="constrained")
     over_time, spread = figure.subplots(1, 2)
     for name, samples in (("final latency", outcome.finals), ("interim lag", outcome.lags)):

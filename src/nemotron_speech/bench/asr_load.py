@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nemotron_speech.audio import Clip
-from nemotron_speech.bench.asr_wire import Answered, Began, Complained, Dialect, Event, Heard, dialect
+from nemotron_speech.bench.asr_wire import (
+    Answered,
+    Began,
+    Complained,
+    Dialect,
+    Event,
+    TranscriptHeard,
+    dialect,
+)
 from nemotron_speech.errors import Full, PeerError, SpeechError
 from nemotron_speech.serving.frames import CLOSE, TEXT, WebSocketClient, masked_frame
 
@@ -266,7 +274,7 @@ class _Caller(WebSocketClient):
         match event:
             case Began():
                 self._begin()
-            case Heard(end_ms):
+            case TranscriptHeard(end_ms):
                 self._heard(end_ms)
             case Answered(text):
                 self._answered(text)

@@ -18,7 +18,7 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TranscriptHeard:
     """An interim arrived; it covers the audio up to here, if the server says so."""
 
     end_ms: int | None
@@ -39,7 +39,7 @@ class Complained:
     reason: str
 
 
-Event = Began | Heard | Answered | Complained | None
+Event = Began | TranscriptHeard | Answered | Complained | None
 
 
 class Dialect(Protocol):
@@ -75,7 +75,7 @@ class StreamingDialect:
             case asr.Ready():
                 return Began()
             case asr.Interim(text, end_ms):
-                return Heard(end_ms, text)
+                return TranscriptHeard(end_ms, text)
             case asr.Final(text=text):
                 return Answered(text)
             case asr.Error(message=reason):
@@ -97,11 +97,11 @@ class YapDialect:
 
     def receive(self, message: str) -> Event:
         match _understood(self._machine.receive, message, "type", 1):
-            case yap.Final(text=text):
+            case yap.YapFinal(text=text):
                 return Answered(text)
-            case yap.Interim(text=text, end_ms=end_ms):
-                return Heard(end_ms, text)
-            case yap.Error(message=reason):
+            case yap.YapInterim(text=text, end_ms=end_ms):
+                return TranscriptHeard(end_ms, text)
+            case yap.YapError(message=reason):
                 return Complained(reason)
         return None
 

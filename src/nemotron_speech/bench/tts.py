@@ -19,7 +19,7 @@ from rich.table import Table
 
 from nemotron_speech.bench.asr import LATE_MS, Spread, address, figure_type
 from nemotron_speech.bench.environment import circumstances
-from nemotron_speech.bench.tts_load import Heard, Listening, SpeakMode, listen
+from nemotron_speech.bench.tts_load import ListenerLoad, SpeakMode, SpeechHeard, listen
 from nemotron_speech.client.connections import tts_address
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.serving.process import loop_factory
@@ -31,7 +31,7 @@ TEXT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TtsBenchOptions:
     """What the user asked for."""
 
     url: str = "http://localhost:8001"
@@ -74,7 +74,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.refused or self.failures or self.underruns)
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class TtsReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result, as it is written to a file."""
 
     circumstances: dict[str, Any]
@@ -86,7 +86,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     levels: list[Level]
 
 
-def run(out: Console, wanted: Wanted) -> int:
+def run(out: Console, wanted: TtsBenchOptions) -> int:
     """Listen, print, write. Raises BadRequest, PeerError, ConfigurationError; returns 1 for a bad level."""
     loads = _loads(wanted)
     figure = figure_type() if wanted.plot else None
@@ -95,7 +95,7 @@ def run(out: Console, wanted: Wanted) -> int:
     for load in loads:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             levels.append(level_of(load.callers, runner.run(listen(load))))
-    report = Report(
+    report = TtsReport(
         circumstances=before,
         url=wanted.url,
         text=wanted.text,
@@ -115,13 +115,13 @@ def run(out: Console, wanted: Wanted) -> int:
     return 0 if all(level.good for level in levels) else 1
 
 
-def _loads(wanted: Wanted) -> list[Listening]:
+def _loads(wanted: TtsBenchOptions) -> list[ListenerLoad]:
     for name, value in (("--rounds", wanted.rounds), ("--buffer", wanted.buffer_ms + 1)):
         if value <= 0:
             raise BadRequest(f"{name} is {value:g}; it is too small")
     segments = _segments(wanted.text)
     return [
-        Listening(
+        ListenerLoad(
             url=tts_address(address(wanted.url)),
             segments=segments,
             callers=callers,
@@ -163,7 +163,7 @@ def _segments(text: str) -> list[str]:
 # -------------------------------------------------------------------------------------- the result
 
 
-def level_of(callers: int, heard: Heard) -> Level:
+def level_of(callers: int, heard: SpeechHeard) -> Level:
     """Summarise what a number of callers heard."""
     factors = sorted(heard.factors)
     return Level(
@@ -186,7 +186,7 @@ def _rank(ordered: list[float], share: float) -> float | None:
     return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 3) if ordered else None
 
 
-def table(report: Report) -> Table:
+def table(report: TtsReport) -> Table:
     """Return the result for the eye: one column for each number of callers, times in milliseconds."""
     shown = Table("callers", title=f"{report.url}, {report.mode}", title_justify="left")
     for level in report.levels:
@@ -219,7 +219,7 @@ def _cells(level: Level) -> list[str]:
     return ["-" if figure is None else f"{figure:g}" for figure in figures]
 
 
-def _caption(report: Report) -> str:
+def _caption(report: TtsReport) -> str:
     late = max((level.clients_late_ms.p99 for level in report.levels if level.clients_late_ms), default=0.0)
     played = f"times in ms; played from the first audio on with {report.buffer_ms:g} ms held back"
     if late <= LATE_MS:
@@ -227,7 +227,7 @@ def _caption(report: Report) -> str:
     return f"{played}; this machine is busy: the callers' own clock was {late} ms late (p99)"
 
 
-def _plot(figure_type: Callable[..., Any], report: Report, path: Path) -> None:
+def _plot(figure_type: Callable[..., Any], report: TtsReport, path: Path) -> None:
     figure = figure_type(figsize=(9, 4), layout="constrained")
     first, factor = figure.subplots(1, 2)
     known = [(level.callers, level.first_audio_ms) for level in report.levels if level.first_audio_ms]

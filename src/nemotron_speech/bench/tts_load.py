@@ -37,7 +37,7 @@ SpeakMode = Literal["adaptive", "stream", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenerLoad:
     """What is asked for, where, by how many."""
 
     url: str
@@ -59,7 +59,7 @@ class Listening:
 
 
 @dataclass(slots=True)
-class Heard:
+class SpeechHeard:
     """What the callers heard; times are seconds."""
 
     first_audio: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Heard:
     """How late this process was itself."""
 
 
-class Playout:
+class SimulatedPlayout:
     """A player's clock: when it will have played all it has.
 
     Args:
@@ -104,9 +104,9 @@ class Playout:
         return 0.0 if self._until is None else max(0.0, self._until - now)
 
 
-async def listen(load: Listening) -> Heard:
+async def listen(load: ListenerLoad) -> SpeechHeard:
     """Let the callers listen; return what they heard. Raises PeerError when no server is there."""
-    heard = Heard()
+    heard = SpeechHeard()
     clock = asyncio.create_task(_watch_the_clock(heard.late_s))
     failure: BaseException | None = None
     try:
@@ -122,7 +122,7 @@ async def listen(load: Listening) -> Heard:
     return heard
 
 
-async def _call(load: Listening, heard: Heard, start: float) -> None:
+async def _call(load: ListenerLoad, heard: SpeechHeard, start: float) -> None:
     await asyncio.sleep(start)
     caller = _Caller(load, heard)
     try:
@@ -147,7 +147,7 @@ async def _watch_the_clock(late_s: list[float]) -> None:
 class _Caller(WebSocketClient):
     """One caller: asks, listens, asks again."""
 
-    def __init__(self, load: Listening, heard: Heard) -> None:
+    def __init__(self, load: ListenerLoad, heard: SpeechHeard) -> None:
         super().__init__()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._load = load
@@ -162,7 +162,7 @@ class _Caller(WebSocketClient):
 
     def _begin_utterance(self) -> None:
         self._asked = self._last = time.monotonic()
-        self._playout = Playout(self._load.buffer_s)
+        self._playout = SimulatedPlayout(self._load.buffer_s)
         self._seconds = 0.0
         self._segments = deque(self._load.segments)
         self._segment: tuple[str, float, float] = ("", self._asked, 0.0)

@@ -344,7 +344,7 @@ def bench_asr(
     """Call a recogniser in real time, many times at once: latency, lag, drift, refusals, word errors."""
     from nemotron_speech.bench import asr as benchmark
 
-    wanted = benchmark.Wanted(
+    wanted = benchmark.AsrBenchOptions(
         file, url, protocol, n, concurrency, rtf, duration, ref, json, plot, print_partials, full_text
     )
     _finish_now(lambda out: benchmark.run(out, wanted))
@@ -386,7 +386,7 @@ def bench_tts(
     """Let many callers listen at once: first audio, gaps, real-time factor, underruns on a playout clock."""
     from nemotron_speech.bench import tts as benchmark
 
-    wanted = benchmark.Wanted(
+    wanted = benchmark.TtsBenchOptions(
         url, text or benchmark.TEXT, n, rounds, mode, voice, language, buffer, pause, ramp, json, plot
     )
     _finish_now(lambda out: benchmark.run(out, wanted))

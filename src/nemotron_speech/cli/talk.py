@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from nemotron_speech.audio import Clip, wav
 from nemotron_speech.client.connections import AsrConnection, LlmClient, TtsConnection
-from nemotron_speech.client.turn import Reply, answer
+from nemotron_speech.client.turn import SpokenReply, answer
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from nemotron_speech.invocation import command, install
 from nemotron_speech.sound_files import raised, read
@@ -70,7 +70,7 @@ async def ask(
     system: str,
     on_transcript: Callable[[str], None] = lambda text: None,
     on_token: Callable[[str], None] = lambda text: None,
-) -> Reply:
+) -> SpokenReply:
     """Put one recorded question to the servers of this machine. Raises as `conversation.answer`."""
     async with AsyncExitStack() as stack:
         asr = await stack.enter_async_context(AsrConnection.open(f"ws://{HOST}:{ports.asr}"))

@@ -40,7 +40,7 @@ class Recogniser(Protocol):
     async def finish(self) -> Transcription: ...
 
 
-class LanguageModel(Protocol):
+class ChatModel(Protocol):
     """Who answers (`client.LlmClient`)."""
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> AsyncIterator[str]: ...
@@ -66,7 +66,7 @@ class Synthesiser(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
+class TurnTimings:
     """Milliseconds. Stages overlap, so they do not add up to the total."""
 
     transcribed_ms: int
@@ -90,13 +90,13 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reply:
+class SpokenReply:
     """What came of one turn."""
 
     transcript: str
     text: str
     audio: Clip
-    timings: Timings
+    timings: TurnTimings
 
 
 @dataclass(slots=True)
@@ -119,8 +119,8 @@ class _Stopwatch:
             return 0
         return round((ends[end] - self.first[begin]) * 1000)
 
-    def timings(self) -> Timings:
-        return Timings(
+    def timings(self) -> TurnTimings:
+        return TurnTimings(
             transcribed_ms=self.ms("begin", "transcript"),
             first_token_ms=self.ms("transcript", "token"),
             answered_ms=self.ms("transcript", "token", to_last=True),
@@ -133,7 +133,7 @@ class _Stopwatch:
 async def answer(
     audio: Clip,
     asr: Recogniser,
-    llm: LanguageModel,
+    llm: ChatModel,
     tts: Synthesiser,
     *,
     history: Sequence[Mapping[str, str]] = (),
@@ -141,7 +141,7 @@ async def answer(
     on_transcript: Callable[[str], None] = lambda text: None,
     on_token: Callable[[str], None] = lambda text: None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Reply:
+) -> SpokenReply:
     """Answer one recorded utterance. The answer is spoken while it is still being written.
 
     Args:
@@ -164,7 +164,7 @@ async def answer(
     if pcm and tts.sample_rate is None:
         raise EngineError("the synthesiser sent audio without saying its sample rate")
     watch.mark("end")
-    return Reply(transcript, text, Clip(from_pcm(pcm), tts.sample_rate or ASR_RATE), watch.timings())
+    return SpokenReply(transcript, text, Clip(from_pcm(pcm), tts.sample_rate or ASR_RATE), watch.timings())
 
 
 async def transcribe(audio: Clip, asr: Recogniser) -> str:

@@ -18,9 +18,9 @@ from loguru import logger
 
 from nemotron_speech.audio import Clip, rms, wav
 from nemotron_speech.engines.base import CloneLimits, Segment, TtsInfo, TtsResult
-from nemotron_speech.engines.nemo_asr.load import pick_device
 from nemotron_speech.engines.shared.clauses import split_clauses
 from nemotron_speech.engines.shared.pieces import PieceStream, speak_pieces
+from nemotron_speech.engines.shared.torch_device import pick_device
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, require
 from nemotron_speech.sound_files import read
 

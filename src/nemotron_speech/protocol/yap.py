@@ -25,22 +25,24 @@ _CLOSED = "the session is closed"
 # ----------------------------------------------------------------------------------- messages
 
 
-class Init(msgspec.Struct, tag_field="op", tag="init", frozen=True, kw_only=True, omit_defaults=True):
+class YapInit(msgspec.Struct, tag_field="op", tag="init", frozen=True, kw_only=True, omit_defaults=True):
     sid: str
     sr: int = SAMPLE_RATE
     language: str | None = None
     events: tuple[str, ...] = ()
 
 
-class Flush(msgspec.Struct, tag_field="op", tag="flush", frozen=True, kw_only=True, omit_defaults=True):
+class YapFlush(msgspec.Struct, tag_field="op", tag="flush", frozen=True, kw_only=True, omit_defaults=True):
     sid: str | None = None
 
 
-class Close(msgspec.Struct, tag_field="op", tag="close", frozen=True, kw_only=True, omit_defaults=True):
+class YapClose(msgspec.Struct, tag_field="op", tag="close", frozen=True, kw_only=True, omit_defaults=True):
     sid: str | None = None
 
 
-class Interim(msgspec.Struct, tag_field="op", tag="interim", frozen=True, kw_only=True, omit_defaults=True):
+class YapInterim(
+    msgspec.Struct, tag_field="op", tag="interim", frozen=True, kw_only=True, omit_defaults=True
+):
     sid: str
     text: str
     final: bool | msgspec.UnsetType = msgspec.UNSET
@@ -52,13 +54,13 @@ class Interim(msgspec.Struct, tag_field="op", tag="interim", frozen=True, kw_onl
     """Characters of the utterance before `text`."""
 
 
-class Final(Interim, tag_field="op", tag="final", frozen=True, kw_only=True, omit_defaults=True):
+class YapFinal(YapInterim, tag_field="op", tag="final", frozen=True, kw_only=True, omit_defaults=True):
     start_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
     confidences: list[float] | None = None
 
 
-class EndOfUtterance(
+class YapEndOfUtterance(
     msgspec.Struct, tag_field="op", tag="eou", frozen=True, kw_only=True, omit_defaults=True
 ):
     sid: str
@@ -66,13 +68,13 @@ class EndOfUtterance(
     end_ms: int | None = None
 
 
-class Error(msgspec.Struct, tag_field="op", tag="error", frozen=True, kw_only=True, omit_defaults=True):
+class YapError(msgspec.Struct, tag_field="op", tag="error", frozen=True, kw_only=True, omit_defaults=True):
     message: str
     sid: str | None = None
 
 
-_FROM_CLIENT = Decoder((Init, Flush, Close), "op")
-_FROM_SERVER = Decoder((Interim, Final, EndOfUtterance, Error), "op")
+_FROM_CLIENT = Decoder((YapInit, YapFlush, YapClose), "op")
+_FROM_SERVER = Decoder((YapInterim, YapFinal, YapEndOfUtterance, YapError), "op")
 
 
 # ------------------------------------------------------------------------------------- server
@@ -130,15 +132,15 @@ class YapServer:
         if isinstance(message, bytes):
             return self._audio(message)
         match self._state, _FROM_CLIENT.decode(message):
-            case _State.NEW, Init() as init:
+            case _State.NEW, YapInit() as init:
                 return self._open(init)
             case _State.NEW, _:
                 raise BadRequest(_NO_INIT)
-            case _State.OPEN, Init():
+            case _State.OPEN, YapInit():
                 raise BadRequest(f"this connection is session {self._sid!r}; another needs its own")
-            case _State.OPEN, Flush(sid=sid):
+            case _State.OPEN, YapFlush(sid=sid):
                 return self._reset(sid)
-            case _State.OPEN, Close(sid=sid):
+            case _State.OPEN, YapClose(sid=sid):
                 reset = self._reset(sid)
                 self._state = _State.CLOSED
                 return CloseRequested(reset)
@@ -149,14 +151,14 @@ class YapServer:
         if not self._news.interim(text, offset):
             return None
         return encode(
-            Interim(sid=self._sid, text=text, final=False, ts=self._now_ms(), end_ms=end_ms, offset=offset)
+            YapInterim(sid=self._sid, text=text, final=False, ts=self._now_ms(), end_ms=end_ms, offset=offset)
         )
 
     def ended(self, end_ms: int | None = None) -> str | None:
         """Return the message that the utterance has ended; None if it is not asked for, or no news."""
         if "eou" not in self._events or not self._news.ended():
             return None
-        return encode(EndOfUtterance(sid=self._sid, ts=self._now_ms(), end_ms=end_ms))
+        return encode(YapEndOfUtterance(sid=self._sid, ts=self._now_ms(), end_ms=end_ms))
 
     def before_final(self, heard: Utterance) -> str | None:
         """Return the final's text as a last interim, for clients that know no finals; None if no news."""
@@ -166,7 +168,7 @@ class YapServer:
         """Return the one answer to a flush or a close; they are answered in order."""
         self._news.restart()
         return encode(
-            Final(
+            YapFinal(
                 sid=self._sid,
                 text=heard.text,
                 final=True,
@@ -185,7 +187,7 @@ class YapServer:
         check_audio_size(data)
         return Audio(self._samples.of(data))
 
-    def _open(self, init: Init) -> Opened:
+    def _open(self, init: YapInit) -> Opened:
         if not init.sid or len(init.sid) > MAX_SID_CHARACTERS:
             raise BadRequest(f"a sid has 1 to {MAX_SID_CHARACTERS} characters")
         if not MIN_SAMPLE_RATE <= init.sr <= MAX_SAMPLE_RATE:
@@ -215,7 +217,7 @@ class YapClient:
         events: tuple[str, ...] = (),
     ) -> None:
         self.sid = sid
-        self._init = Init(sid=sid, sr=sample_rate, language=language, events=events)
+        self._init = YapInit(sid=sid, sr=sample_rate, language=language, events=events)
         self._pending = 0
 
     @property
@@ -229,22 +231,22 @@ class YapClient:
     def flush(self) -> str:
         """Return the message that ends the utterance and keeps the connection."""
         self._pending += 1
-        return encode(Flush(sid=self.sid))
+        return encode(YapFlush(sid=self.sid))
 
     def close(self) -> str:
         """Return the message that ends the utterance and the connection."""
         self._pending += 1
-        return encode(Close(sid=self.sid))
+        return encode(YapClose(sid=self.sid))
 
-    def receive(self, message: str) -> Interim | Final | EndOfUtterance | Error | None:
+    def receive(self, message: str) -> YapInterim | YapFinal | YapEndOfUtterance | YapError | None:
         """Understand one message; None for one this client does not know. Raises PeerError."""
         try:
             decoded = _FROM_SERVER.decode_known(message)
         except BadRequest as error:
             raise PeerError(f"the recogniser broke the protocol: {error}") from None
-        if isinstance(decoded, Interim | EndOfUtterance) and decoded.sid != self.sid:
+        if isinstance(decoded, YapInterim | YapEndOfUtterance) and decoded.sid != self.sid:
             raise PeerError(f"the recogniser sent a text of {decoded.sid!r} to {self.sid!r}")
-        if isinstance(decoded, Final):
+        if isinstance(decoded, YapFinal):
             if not self._pending:
                 raise PeerError("the recogniser sent a final nobody asked for")
             self._pending -= 1

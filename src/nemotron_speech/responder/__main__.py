@@ -15,7 +15,7 @@ from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.responder.app import ResponderOptions, build_app
-from nemotron_speech.responder.generation import Pace
+from nemotron_speech.responder.generation import TokenPace
 from nemotron_speech.responder.scripted import read_script
 from nemotron_speech.responder.talk.replies import reply
 
@@ -43,7 +43,7 @@ def options_of(parsed: argparse.Namespace) -> ResponderOptions:
         raise ConfigurationError(f"--ctx {parsed.ctx} leaves less than 64 tokens for each slot")
     if parsed.tokens_per_second < 0 or parsed.prompt_tokens_per_second < 0:
         raise ConfigurationError("a number of tokens per second is 0 or more")
-    pace = Pace(parsed.tokens_per_second, parsed.prompt_tokens_per_second)
+    pace = TokenPace(parsed.tokens_per_second, parsed.prompt_tokens_per_second)
     return ResponderOptions(parsed.parallel, parsed.ctx, pace)
 
 

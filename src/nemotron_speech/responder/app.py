@@ -16,9 +16,15 @@ from loguru import logger
 
 from nemotron_speech.errors import BadRequest, NotFound, SpeechError
 from nemotron_speech.responder import wire
-from nemotron_speech.responder.generation import Generation, Pace, Respond, generate
+from nemotron_speech.responder.generation import Generation, Respond, TokenPace, generate
 from nemotron_speech.responder.metrics import Totals
-from nemotron_speech.responder.requests import ContextOverflow, Job, read_chat, read_completion, read_template
+from nemotron_speech.responder.requests import (
+    ContextOverflow,
+    GenerationJob,
+    read_chat,
+    read_completion,
+    read_template,
+)
 from nemotron_speech.responder.slots import SlotPool
 from nemotron_speech.responder.talk.replies import reply
 from nemotron_speech.responder.tokens import tokenize
@@ -37,7 +43,7 @@ class ResponderOptions:
     """Slots: answers given at once; further requests wait."""
     ctx: int = 16384
     """Tokens of context, shared out evenly between the slots."""
-    pace: Pace = field(default_factory=Pace)
+    pace: TokenPace = field(default_factory=TokenPace)
     model: str = "built-in-responder"
 
     @property
@@ -143,7 +149,7 @@ class _Responder:
         shape = wire.ChatShape(f"chatcmpl-{uuid4().hex}", self._options.model, int(time.time()))
         return await self._answer(request, job, shape)
 
-    async def _answer(self, request: web.Request, job: Job, shape: Shape) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, job: GenerationJob, shape: Shape) -> web.StreamResponse:
         if len(job.tokens) >= self._options.n_ctx:
             raise ContextOverflow(len(job.tokens), self._options.n_ctx)
         wanted = job.slot if job.slot is not None and job.slot < self._options.parallel else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from nemotron_speech.responder.promises import as_json
-from nemotron_speech.responder.requests import Job
+from nemotron_speech.responder.requests import GenerationJob
 from nemotron_speech.responder.slots import Slot, common_prefix
 from nemotron_speech.responder.talk.replies import Turn
 from nemotron_speech.responder.tokens import tokenize
@@ -18,7 +18,7 @@ Respond = Callable[[Sequence[Turn], datetime], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TokenPace:
     """How fast the server pretends to be."""
 
     tokens_per_second: float = 200.0
@@ -41,7 +41,7 @@ class Pace:
 class Generation:
     """What a job has come to so far."""
 
-    job: Job
+    job: GenerationJob
     task: int
     slot: int
     cached: int = 0
@@ -108,7 +108,7 @@ def remaining_tokens(answer: str, begun: str) -> list[str]:
 
 
 async def generate(
-    generation: Generation, slot: Slot, respond: Respond, pace: Pace, n_ctx: int
+    generation: Generation, slot: Slot, respond: Respond, pace: TokenPace, n_ctx: int
 ) -> AsyncGenerator[str, None]:
     """Evaluate the prompt, then give the text of each token at its time. Cancelling stops at once."""
     job, loop = generation.job, asyncio.get_running_loop()

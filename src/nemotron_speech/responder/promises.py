@@ -16,7 +16,7 @@ _IN_WORDS = "this server answers in words and calls no tools"
 _FORMATS = ("text", "json_object")
 
 
-class Function(msgspec.Struct):
+class OfferedFunction(msgspec.Struct):
     name: str
 
 
@@ -24,7 +24,7 @@ class Tool(msgspec.Struct):
     """A function that is offered."""
 
     type: str
-    function: Function | None = None
+    function: OfferedFunction | None = None
 
 
 class Format(msgspec.Struct):
@@ -38,7 +38,7 @@ class Promises(msgspec.Struct, kw_only=True):
 
     tools: list[Tool] = []
     tool_choice: str | dict[str, Any] = "auto"
-    functions: list[Function] = []
+    functions: list[OfferedFunction] = []
     function_call: str | dict[str, Any] = "auto"
     response_format: Format = msgspec.field(default_factory=lambda: Format("text"))
     json_schema: Any = None

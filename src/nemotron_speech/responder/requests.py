@@ -79,7 +79,7 @@ class ChatBody(_Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class GenerationJob:
     """One answer to give: what was said, what of the answer exists already, and its limits."""
 
     turns: Sequence[Turn]
@@ -99,14 +99,14 @@ class Job:
     """True if the answer is to be a JSON object."""
 
 
-def read_completion(data: bytes) -> Job:
+def read_completion(data: bytes) -> GenerationJob:
     """Read a completion request. Raises BadRequest."""
     body = _decode(data, CompletionBody)
     turns, begun = parse(body.prompt)
     return _job(body, turns, begun, body.prompt)
 
 
-def read_chat(data: bytes) -> Job:
+def read_chat(data: bytes) -> GenerationJob:
     """Read a chat request. Raises BadRequest."""
     body = _decode(data, ChatBody)
     if not body.messages:
@@ -136,11 +136,13 @@ def _is_continued(turns: Sequence[Turn]) -> bool:
     return bool(turns) and turns[-1].role == "assistant"
 
 
-def _job(body: _Options, turns: Sequence[Turn], begun: str, prompt: str, include_usage: bool = False) -> Job:
+def _job(
+    body: _Options, turns: Sequence[Turn], begun: str, prompt: str, include_usage: bool = False
+) -> GenerationJob:
     limits = (body.n_predict, body.max_tokens, body.max_completion_tokens)
     max_tokens = next((limit for limit in limits if limit is not None and limit >= 0), None)
     stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
-    return Job(
+    return GenerationJob(
         turns=turns,
         begun=begun.removeprefix(NO_THOUGHTS),
         prompt=prompt,

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.responder.generation import Pace, Respond
+from nemotron_speech.responder.generation import Respond, TokenPace
 from nemotron_speech.responder.talk.replies import Turn
 
 
@@ -26,8 +26,8 @@ class LlmScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """0: as fast as the connection takes it."""
 
     @property
-    def pace(self) -> Pace:
-        return Pace(tokens_per_second=self.tokens_per_second, first_token_s=self.first_token_ms / 1000)
+    def pace(self) -> TokenPace:
+        return TokenPace(tokens_per_second=self.tokens_per_second, first_token_s=self.first_token_ms / 1000)
 
     def respond(self, turns: Sequence[Turn], now: datetime) -> str:
         """Say the answer to the last turn of the user; it depends on how many came before alone."""
@@ -39,7 +39,7 @@ class _File(msgspec.Struct, frozen=True):
     llm: LlmScript = LlmScript()
 
 
-def read_script(path: Path) -> tuple[Respond, Pace]:
+def read_script(path: Path) -> tuple[Respond, TokenPace]:
     """Read the `llm` part of a script file. Raises ConfigurationError."""
     try:
         script = msgspec.json.decode(path.read_bytes(), type=_File).llm

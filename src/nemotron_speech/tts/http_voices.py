@@ -22,7 +22,7 @@ _TOLERANCE_S = 0.1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
-class Voices:
+class VoiceStore:
     """The voices of a service, and those that were learnt since it started."""
 
     def __init__(self, service: TtsService) -> None:

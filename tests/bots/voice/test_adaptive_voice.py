@@ -9,7 +9,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import SleepFrame
 
-from nemotron_speech.bench.tts_load import Playout
+from nemotron_speech.bench.tts_load import SimulatedPlayout
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieTTSSettings, MagpieWebSocketTTSService, SpeakMode
 from tests.bots.fakes import FakeLlm, FakeTts, Step, question, through
@@ -34,7 +34,7 @@ class Ear(FrameProcessor):
         super().__init__()
         self.gaps: list[float] = []
         self.audio_s = 0.0
-        self._playout = Playout(buffer_s=0.0)
+        self._playout = SimulatedPlayout(buffer_s=0.0)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)

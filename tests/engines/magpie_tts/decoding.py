@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.engines.magpie_tts.oracle import nemo_codes
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.magpie_tts.decoder import MagpieDecoder, Utterance
+    from nemotron_speech.engines.magpie_tts.decoder import DecodedUtterance, MagpieDecoder
     from nemotron_speech.engines.magpie_tts.engine import MagpieEngine
     from nemotron_speech.engines.magpie_tts.text import TextChunk
 
@@ -38,7 +38,7 @@ def chunks_of(engine: MagpieEngine, *parts: str) -> list[TextChunk]:
     return [chunk for part in parts for chunk in engine.plan(part, "en").chunks]
 
 
-def to_the_end(decoder: MagpieDecoder, utterance: Utterance) -> list[list[int]]:
+def to_the_end(decoder: MagpieDecoder, utterance: DecodedUtterance) -> list[list[int]]:
     """Decode one utterance alone; its codes by codebook."""
     import torch
 

@@ -13,7 +13,7 @@ from nemotron_speech.audio import resample
 from nemotron_speech.bench.wer import errors
 from nemotron_speech.engines.base import Flush
 from nemotron_speech.engines.pocketsphinx_asr import stream as pocketsphinx_stream
-from nemotron_speech.engines.pocketsphinx_asr.worker import Answer, Job, Worker
+from nemotron_speech.engines.pocketsphinx_asr.worker import Worker, WorkerAnswer, WorkerJob
 
 pytestmark = pytest.mark.skipif(
     not flite_voices(), reason="flite is not installed: no voice the recogniser understands"
@@ -24,7 +24,7 @@ SENTENCES = (
     "how much is twenty three plus forty five and then multiply the answer by seven",
 )
 _BYTES_PER_MS = 32
-Hear = Callable[[bytes], Answer]
+Hear = Callable[[bytes], WorkerAnswer]
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def hear() -> Hear:
     """Recognise a whole utterance, 100 ms at a time."""
     worker = Worker(1, None)
 
-    def answer(pcm: bytes) -> Answer:
+    def answer(pcm: bytes) -> WorkerAnswer:
         size = 100 * _BYTES_PER_MS
         pieces = [pcm[start : start + size] for start in range(0, len(pcm), size)]
-        jobs = [Job(0, piece, Flush.NONE, fresh=not i) for i, piece in enumerate(pieces)]
-        return worker.answer([*jobs, Job(0, b"", Flush.HARD, fresh=False)])[-1]
+        jobs = [WorkerJob(0, piece, Flush.NONE, fresh=not i) for i, piece in enumerate(pieces)]
+        return worker.answer([*jobs, WorkerJob(0, b"", Flush.HARD, fresh=False)])[-1]
 
     return answer
 

@@ -8,7 +8,7 @@ import pytest
 from nemotron_speech.engines.base import AsrResult, Flush
 from nemotron_speech.engines.pocketsphinx_asr.band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_asr.gate import FRAME_BYTES, Sound, measure
-from nemotron_speech.engines.pocketsphinx_asr.library import Token
+from nemotron_speech.engines.pocketsphinx_asr.library import SphinxToken
 from nemotron_speech.engines.pocketsphinx_asr.stream import FRAME_MS, LONGEST_FRAMES, SphinxStream
 from nemotron_speech.engines.shared.running_text import MOST_CHARACTERS, MOST_WORDS, RECENT_CHARACTERS
 
@@ -45,10 +45,10 @@ class WordDecoder:
     def end(self) -> None:
         pass
 
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> list[SphinxToken]:
         count = max(1, len(self.utterances[-1]) // (10 * FRAME_BYTES))
-        words = [Token(self.word, 30 * i, 30 * i + 29, self.posterior, 0) for i in range(count)]
-        return [Token("<s>", 0, 0, 1.0, 0), *words, Token("<sil>", 0, 0, 1.0, 0)]
+        words = [SphinxToken(self.word, 30 * i, 30 * i + 29, self.posterior, 0) for i in range(count)]
+        return [SphinxToken("<s>", 0, 0, 1.0, 0), *words, SphinxToken("<sil>", 0, 0, 1.0, 0)]
 
 
 def stream(decoder: WordDecoder, *vocabulary: str) -> SphinxStream:
@@ -145,7 +145,7 @@ def test_a_decoder_that_finds_no_end_loses_no_words() -> None:
         def end(self) -> None:
             self.ended = True
 
-        def tokens(self) -> list[Token]:
+        def tokens(self) -> list[SphinxToken]:
             return [] if self.ended else super().tokens()
 
     assert stream(NoWayOut()).advance(40 * VOICED, Flush.HARD).text == "word word word word"

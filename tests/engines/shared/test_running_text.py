@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.engines.base import Word
-from nemotron_speech.engines.nemo_asr.decode import Token
-from nemotron_speech.engines.nemo_asr.text import Transcript, Vocabulary
+from nemotron_speech.engines.nemo_asr.decode import DecodedToken
+from nemotron_speech.engines.nemo_asr.text import TokenTranscript, TokenVocabulary
 from nemotron_speech.engines.shared.running_text import (
     MOST_CHARACTERS,
     MOST_WORDS,
@@ -24,8 +24,8 @@ PIECES = ["▁hel", "lo", "▁you", "ノ", "<0xE3>"]
 HOUR_OF_WORDS = 9000
 
 
-def vocabulary() -> Vocabulary:
-    return Vocabulary(PIECES, lambda ids: "".join(PIECES[i] for i in ids).replace("▁", " ").strip())
+def vocabulary() -> TokenVocabulary:
+    return TokenVocabulary(PIECES, lambda ids: "".join(PIECES[i] for i in ids).replace("▁", " ").strip())
 
 
 def lines_run(function: Callable[[], object]) -> int:
@@ -79,10 +79,10 @@ def test_a_copy_grows_on_its_own() -> None:
 
 
 def test_a_step_of_an_hour_long_utterance_does_the_work_of_an_early_one() -> None:
-    transcript = Transcript(vocabulary(), frame_ms=80)
+    transcript = TokenTranscript(vocabulary(), frame_ms=80)
     work, sizes = [], []
     for i in range(HOUR_OF_WORDS):
-        tokens = [Token(0, 5 * i, 0.9), Token(1, 5 * i + 1, 0.9)]
+        tokens = [DecodedToken(0, 5 * i, 0.9), DecodedToken(1, 5 * i + 1, 0.9)]
         if i % 1000 == 500:
             work.append(lines_run(lambda tokens=tokens: (transcript.extend(tokens), transcript.text)))
             sizes.append(len(transcript.text))
@@ -118,17 +118,17 @@ def test_a_reading_of_an_hour_long_utterance_does_the_work_of_an_early_one() -> 
 
 
 def test_writing_without_spaces_is_one_text_however_long() -> None:
-    transcript = Transcript(vocabulary(), frame_ms=80)
+    transcript = TokenTranscript(vocabulary(), frame_ms=80)
     decoded: list[int] = []
     decode = transcript._vocabulary.decode
     transcript._vocabulary.decode = lambda ids: (decoded.append(len(ids)), decode(ids))[1]
     for i in range(1000):
-        transcript.extend([Token(3, i, 0.9)])
+        transcript.extend([DecodedToken(3, i, 0.9)])
     assert transcript.text == "ノ" * 1000
     assert max(decoded) <= 64
 
 
 def test_a_character_in_bytes_is_not_cut() -> None:
-    transcript = Transcript(vocabulary(), frame_ms=80)
-    transcript.extend([Token(3, i, 0.9) for i in range(63)] + [Token(4, 64, 0.9)] * 4)
+    transcript = TokenTranscript(vocabulary(), frame_ms=80)
+    transcript.extend([DecodedToken(3, i, 0.9) for i in range(63)] + [DecodedToken(4, 64, 0.9)] * 4)
     assert len(transcript._open) == 67

@@ -23,8 +23,8 @@ from nemotron_speech.errors import ConfigurationError, EngineError
 
 if TYPE_CHECKING:
     from nemotron_speech.engines.fastpitch_tts.batch import Spectrogram
-    from nemotron_speech.engines.fastpitch_tts.load import Voices
-    from nemotron_speech.engines.shared.vocoder import Window
+    from nemotron_speech.engines.fastpitch_tts.load import FastPitchVoices
+    from nemotron_speech.engines.shared.vocoder import VocoderWindow
 
 PRESETS = {"aggressive": 16, "balanced": 32, "conservative": 64}
 """Spectrogram frames in each piece of audio (11.6 ms each with the released models)."""
@@ -80,7 +80,7 @@ class FastPitchEngine:
                 raise ConfigurationError(f"{name}: {value}; at least 1")
         self._sources, self._device, self._speaker = (fastpitch_model, hifigan_model), device, speaker
         self._together = together
-        self._voices: Voices | None = None
+        self._voices: FastPitchVoices | None = None
         self._places: dict[str, int] = {}
         """Voice to the speaker's number."""
         self._limit: BatchLimit[FastPitchStream] = BatchLimit(max_batch or capacity, release_torch_memory)
@@ -160,10 +160,10 @@ class FastPitchEngine:
             stream.text = stream.pieces.popleft()
             stream.made, stream.at = spectrogram if spectrogram.mel.shape[1] else None, 0
 
-    def _window(self, made: Spectrogram, stream: FastPitchStream) -> Window:
+    def _window(self, made: Spectrogram, stream: FastPitchStream) -> VocoderWindow:
         return self._loaded().vocoder.window(made.mel.shape[1], stream.at, PRESETS[stream.segment.preset])
 
-    def _spoken(self, stream: FastPitchStream, window: Window, samples: Samples) -> bytes:
+    def _spoken(self, stream: FastPitchStream, window: VocoderWindow, samples: Samples) -> bytes:
         """Return what is heard of a window, and go on to the next one."""
         made = stream.made
         assert made is not None, "a window of no spectrogram was vocoded"
@@ -205,7 +205,7 @@ class FastPitchEngine:
                 raise ConfigurationError(f"the models were loaded but do not speak: {result}")
         self.close(stream)
 
-    def _loaded(self) -> Voices:
+    def _loaded(self) -> FastPitchVoices:
         if self._voices is None:
             raise EngineError("the models are not loaded")
         return self._voices

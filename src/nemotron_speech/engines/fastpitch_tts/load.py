@@ -18,7 +18,7 @@ from loguru import logger
 from nemo.collections.tts.models.base import SpectrogramGenerator, Vocoder  # noqa: TID253
 
 from nemotron_speech.engines.fastpitch_tts.batch import Spectrograms
-from nemotron_speech.engines.nemo_asr.load import pick_device
+from nemotron_speech.engines.shared.torch_device import pick_device
 from nemotron_speech.engines.shared.vocoder import WindowedVocoder
 from nemotron_speech.errors import ConfigurationError
 
@@ -37,7 +37,7 @@ _LANGUAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Voices:
+class FastPitchVoices:
     """A loaded pair."""
 
     model: Any
@@ -57,7 +57,7 @@ class Voices:
         return self.model.parse(text)[0].tolist()
 
 
-def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
+def load_voices(spectrogram: str, vocoder: str, device: str) -> FastPitchVoices:
     """Load both models. Raises ConfigurationError, with what to do, for what cannot be found or used."""
     import nemo.utils
 
@@ -72,7 +72,7 @@ def load_voices(spectrogram: str, vocoder: str, device: str) -> Voices:
     logger.info("{} with {} on {}: {} speakers, {} Hz", name, vocoder, where, speakers, windowed.sample_rate)
     spectrograms = Spectrograms(model, speakers)
     space = getattr(getattr(model, "vocab", None), "space", None)
-    return Voices(model, spectrograms, windowed, name, speakers, paced, _language(model), space)
+    return FastPitchVoices(model, spectrograms, windowed, name, speakers, paced, _language(model), space)
 
 
 def _restored(source: str, option: str, kind: Any) -> Any:

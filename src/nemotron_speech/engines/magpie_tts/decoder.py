@@ -28,7 +28,7 @@ _GRAIN = 16
 
 
 @dataclass(slots=True, eq=False)
-class Utterance:
+class DecodedUtterance:
     """One text being decoded."""
 
     slot: int
@@ -50,7 +50,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class CodeFrames:
     """What one step made of one utterance."""
 
     codes: Tensor
@@ -93,18 +93,18 @@ class MagpieDecoder:
     def free_slots(self) -> int:
         return len(self._free)
 
-    def open(self, chunks: Sequence[TextChunk], voice: int, seed: int) -> Utterance:
+    def open(self, chunks: Sequence[TextChunk], voice: int, seed: int) -> DecodedUtterance:
         """Start an utterance of at least one chunk; there must be a free slot."""
-        utterance = Utterance(self._free.pop(0), chunks, voice, seed, Alignment(self._rules))
+        utterance = DecodedUtterance(self._free.pop(0), chunks, voice, seed, Alignment(self._rules))
         self._begin_chunk(utterance)
         return utterance
 
-    def close(self, utterance: Utterance) -> None:
+    def close(self, utterance: DecodedUtterance) -> None:
         """Give the utterance's slot back; it must not be stepped or closed again."""
         self._free = sorted([*self._free, utterance.slot])
 
     @torch.inference_mode()
-    def step(self, utterances: Sequence[Utterance]) -> list[Frames]:
+    def step(self, utterances: Sequence[DecodedUtterance]) -> list[CodeFrames]:
         """Decode one step of each utterance; answers in order.
 
         A step that raises has advanced nobody and may be repeated, with fewer utterances too: what it draws
@@ -127,7 +127,7 @@ class MagpieDecoder:
 
     # -------------------------------------------------------------------------- one utterance
 
-    def _begin_chunk(self, utterance: Utterance) -> None:
+    def _begin_chunk(self, utterance: DecodedUtterance) -> None:
         first = utterance.chunk < 0
         utterance.chunk += 1
         chunk = list(utterance.chunks[utterance.chunk].tokens)
@@ -137,7 +137,9 @@ class MagpieDecoder:
         utterance.alignment = utterance.alignment.at_chunk(len(chunk), len(utterance.window), final=final)
         utterance.step, utterance.codes = 0, None
 
-    def _commit(self, utterance: Utterance, codes: Tensor, ends: list[bool], alignment: Alignment) -> Frames:
+    def _commit(
+        self, utterance: DecodedUtterance, codes: Tensor, ends: list[bool], alignment: Alignment
+    ) -> CodeFrames:
         """Take a drawn stack of frames into the utterance; return what of it is to be heard."""
         chunk = utterance.chunk
         history = len(utterance.window) - len(utterance.chunks[chunk].tokens)
@@ -150,9 +152,9 @@ class MagpieDecoder:
         done = over and chunk == len(utterance.chunks) - 1
         if over and not done:
             self._begin_chunk(utterance)
-        return Frames(heard, done, chunk, alignment.attended - history, cut=over and not ended)
+        return CodeFrames(heard, done, chunk, alignment.attended - history, cut=over and not ended)
 
-    def _may_end(self, utterance: Utterance, alignment: Alignment) -> bool:
+    def _may_end(self, utterance: DecodedUtterance, alignment: Alignment) -> bool:
         stack = self._model.frame_stacking_factor
         if utterance.step * stack < self._settings.min_generated_frames:
             return False
@@ -163,7 +165,7 @@ class MagpieDecoder:
 
     # ------------------------------------------------------------------------------- the batch
 
-    def _prefill(self, fresh: list[Utterance]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _prefill(self, fresh: list[DecodedUtterance]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Begin chunks: the voice's context and the first position.
 
         Returns hidden states [n, rows, d], attention to the text [n, tokens], and each encoded window.
@@ -200,7 +202,7 @@ class MagpieDecoder:
             hidden = torch.cat([hidden, self._unguided[2].expand(len(fresh), 1, -1)], dim=1)
         return hidden, scores, encoded
 
-    def _advance(self, running: list[Utterance]) -> tuple[Tensor, Tensor]:
+    def _advance(self, running: list[DecodedUtterance]) -> tuple[Tensor, Tensor]:
         """Take each utterance one position further; hidden states [n, rows, d] and attention to the text."""
         slots = torch.tensor([u.slot for u in running], device=self._device)
         places = pick([u.slot for u in running], self._device)
@@ -230,7 +232,7 @@ class MagpieDecoder:
         return hidden[:, :, -1], scores
 
     def _draw(
-        self, order: list[Utterance], hidden: Tensor, scores: Tensor
+        self, order: list[DecodedUtterance], hidden: Tensor, scores: Tensor
     ) -> tuple[Tensor, list[list[bool]], list[Alignment]]:
         """Draw everybody's next frames: codes [n, codebooks, stack], where speech ends, and alignments."""
         sound = hidden.isfinite().flatten(1).all(1, keepdim=True)
@@ -250,7 +252,7 @@ class MagpieDecoder:
 
     # ------------------------------------------------------------------------------- the text
 
-    def _encode(self, fresh: list[Utterance]) -> Any:
+    def _encode(self, fresh: list[DecodedUtterance]) -> Any:
         lengths = [len(u.window) for u in fresh]
         text = np.zeros((len(fresh), max(lengths)), np.int64)
         for row, utterance in enumerate(fresh):
@@ -263,7 +265,9 @@ class MagpieDecoder:
             }
         )
 
-    def _remember_text(self, fresh: list[Utterance], slots: Tensor, encoded: list[Tensor]) -> TextMemory:
+    def _remember_text(
+        self, fresh: list[DecodedUtterance], slots: Tensor, encoded: list[Tensor]
+    ) -> TextMemory:
         """Store the keys and values of the encoded windows; return them for the first step."""
         padded = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
         keys, values = self._layers.text_memory(padded)
@@ -274,7 +278,7 @@ class MagpieDecoder:
             store.data[:, slots, :, :width] = made
         return TextMemory(keys, values, self._text_mask(fresh, width), self._prior(fresh, width))
 
-    def _text_memory(self, running: list[Utterance], places: slice | Tensor) -> TextMemory:
+    def _text_memory(self, running: list[DecodedUtterance], places: slice | Tensor) -> TextMemory:
         width = max(len(u.window) for u in running)
         return TextMemory(
             self._text_keys.data[:, places][..., :width, :],
@@ -283,11 +287,11 @@ class MagpieDecoder:
             self._prior(running, width),
         )
 
-    def _text_mask(self, utterances: list[Utterance], width: int) -> Tensor:
+    def _text_mask(self, utterances: list[DecodedUtterance], width: int) -> Tensor:
         lengths = torch.tensor([len(u.window) for u in utterances], device=self._device)
         return torch.arange(width, device=self._device) < lengths[:, None]
 
-    def _prior(self, utterances: list[Utterance], width: int) -> Tensor | None:
+    def _prior(self, utterances: list[DecodedUtterance], width: int) -> Tensor | None:
         if all(u.alignment.prior is None for u in utterances):
             return None
         prior = np.ones((len(utterances), width), np.float32)
@@ -367,7 +371,7 @@ def _rules(model: Any) -> AlignmentRules:
     )
 
 
-def _continued(utterance: Utterance, encoded: Tensor) -> Tensor:
+def _continued(utterance: DecodedUtterance, encoded: Tensor) -> Tensor:
     """The encoded window, its history as the chunk before encoded it."""
     history = len(utterance.window) - len(utterance.chunks[utterance.chunk].tokens)
     if not history or utterance.encoded is None:

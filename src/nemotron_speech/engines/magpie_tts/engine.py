@@ -21,7 +21,7 @@ from nemotron_speech.errors import ConfigurationError, EngineError
 if TYPE_CHECKING:
     from nemotron_speech.engines.magpie_tts.checkpoint import Checkpoint
     from nemotron_speech.engines.magpie_tts.codec import CodecDecoder
-    from nemotron_speech.engines.magpie_tts.decoder import Frames, MagpieDecoder, Utterance
+    from nemotron_speech.engines.magpie_tts.decoder import CodeFrames, DecodedUtterance, MagpieDecoder
     from nemotron_speech.engines.magpie_tts.text import TextPlan
 
 PRESETS = {"aggressive": 4, "balanced": 6, "conservative": 8}
@@ -38,7 +38,7 @@ class MagpieStream:
     """One segment being spoken."""
 
     segment: Segment
-    utterance: Utterance | None
+    utterance: DecodedUtterance | None
     """None when there is nothing to say."""
     words: SpokenWords
     codec: Any = None
@@ -53,7 +53,7 @@ class MagpieStream:
     unspoken: tuple[str, ...] = ()
     """What of the text the voice has no sound for."""
 
-    def take(self, made: Frames) -> None:
+    def take(self, made: CodeFrames) -> None:
         """Take in the frames of one step."""
         self.words.note(made.chunk, made.token, self.frames)
         self.waiting.append(made.codes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class DecodedToken:
     """One token: its id, the encoder frame of this step it was heard in, and how sure the model is (0-1)."""
 
     id: int
@@ -25,7 +25,7 @@ class Token:
     confidence: float
 
 
-class Decoder(Protocol):
+class TransducerDecoder(Protocol):
     """Turns encoder frames into tokens."""
 
     fresh: dict[str, torch.Tensor]
@@ -35,7 +35,7 @@ class Decoder(Protocol):
 
     def __call__(
         self, encoded: torch.Tensor, lengths: torch.Tensor, state: State
-    ) -> tuple[list[list[Token]], dict[str, torch.Tensor]]:
+    ) -> tuple[list[list[DecodedToken]], dict[str, torch.Tensor]]:
         """Decode `[B, D, T]`; return each row's new tokens and the state after them."""
         ...
 
@@ -73,7 +73,7 @@ class RnntDecoder:
 
     def __call__(
         self, encoded: torch.Tensor, lengths: torch.Tensor, state: State
-    ) -> tuple[list[list[Token]], dict[str, torch.Tensor]]:
+    ) -> tuple[list[list[DecodedToken]], dict[str, torch.Tensor]]:
         found, after = self._computer(
             x=encoded.transpose(1, 2), out_len=lengths, prev_batched_state=self._unpack(state)
         )
@@ -85,7 +85,7 @@ class RnntDecoder:
         frames = found.timestamps[:, :most].tolist()
         sure = found.step_confidence[:, :most].float().tolist()
         tokens = [
-            [Token(*item) for item in zip(ids[row][:n], frames[row][:n], sure[row][:n], strict=True)]
+            [DecodedToken(*item) for item in zip(ids[row][:n], frames[row][:n], sure[row][:n], strict=True)]
             for row, n in enumerate(counts)
         ]
         return tokens, self._pack(after)
@@ -138,18 +138,18 @@ class CtcDecoder:
 
     def __call__(
         self, encoded: torch.Tensor, lengths: torch.Tensor, state: State
-    ) -> tuple[list[list[Token]], dict[str, torch.Tensor]]:
+    ) -> tuple[list[list[DecodedToken]], dict[str, torch.Tensor]]:
         import torch
 
         log_probs, labels = self._head(encoder_output=encoded).max(-1)
         before = torch.cat((state["last"][:, None], labels[:, :-1]), 1)
         inside = torch.arange(labels.shape[1], device=labels.device)[None] < lengths[:, None]
         new = inside & (labels != self._blank) & (labels != before)
-        tokens: list[list[Token]] = [[] for _ in labels]
+        tokens: list[list[DecodedToken]] = [[] for _ in labels]
         rows, frames = new.nonzero(as_tuple=True)
         found = (rows, frames, labels[rows, frames], log_probs[rows, frames].float().exp())
         for row, frame, label, sure in zip(*(part.tolist() for part in found), strict=True):
-            tokens[row].append(Token(label, frame, sure))
+            tokens[row].append(DecodedToken(label, frame, sure))
         final = labels.gather(1, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
         return tokens, {"last": torch.where(lengths > 0, final, state["last"])}
 

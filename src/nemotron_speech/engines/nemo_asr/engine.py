@@ -19,8 +19,8 @@ from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork,
 from nemotron_speech.engines.nemo_asr.arena import Arena
 from nemotron_speech.engines.nemo_asr.mel import AudioTail
 from nemotron_speech.engines.nemo_asr.model import ModelOptions, StreamingModel
-from nemotron_speech.engines.nemo_asr.stream import Job, NemoStream, Row
-from nemotron_speech.engines.nemo_asr.text import Transcript
+from nemotron_speech.engines.nemo_asr.stream import EncoderJob, NemoStream, Row
+from nemotron_speech.engines.nemo_asr.text import TokenTranscript
 from nemotron_speech.engines.shared.isolation import BatchLimit, is_memory, release_torch_memory
 from nemotron_speech.errors import ConfigurationError, EngineError, Full
 
@@ -164,7 +164,7 @@ class NemoAsrEngine:
             slot = arena.acquire()
         if slot is None:
             raise Full(f"all {self.info.capacity} streams of the model are open")
-        transcript = Transcript(model.vocabulary, model.frame_ms)
+        transcript = TokenTranscript(model.vocabulary, model.frame_ms)
         tail = AudioTail(model.shape)
         return NemoStream(slot, tail, transcript, model.plan, model.shape.sample_rate, prompt)
 
@@ -177,7 +177,7 @@ class NemoAsrEngine:
     def step(self, work: Sequence[AsrWork]) -> list[AsrResult | EngineError]:
         import torch
 
-        jobs = [Job.of(item) for item in work]
+        jobs = [EncoderJob.of(item) for item in work]
         with torch.inference_mode():
             while rows := [row for job in jobs if (row := job.next_row())]:
                 rows.sort(key=lambda row: row.kind)
@@ -212,7 +212,7 @@ class NemoAsrEngine:
             else:
                 row.job.fail(EngineError("the model answered with values that are not numbers"))
 
-    def _outcome(self, job: Job) -> AsrResult | EngineError:
+    def _outcome(self, job: EncoderJob) -> AsrResult | EngineError:
         if job.error:
             return job.error
         stream = job.stream

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemotron_speech.engines.nemo_asr import load as nemo_load
-from nemotron_speech.engines.nemo_asr.decode import CtcDecoder, Decoder, RnntDecoder, Token
+from nemotron_speech.engines.nemo_asr.decode import CtcDecoder, DecodedToken, RnntDecoder, TransducerDecoder
 from nemotron_speech.engines.nemo_asr.encode import StreamingEncoder
 from nemotron_speech.engines.nemo_asr.mel import MelFrames, Samples
 from nemotron_speech.engines.nemo_asr.prompt import LanguagePrompt, Languages, prompts_of
-from nemotron_speech.engines.nemo_asr.text import Vocabulary
+from nemotron_speech.engines.nemo_asr.text import TokenVocabulary
+from nemotron_speech.engines.shared.torch_device import pick_device
 from nemotron_speech.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class StreamingModel:
     def __init__(self, options: ModelOptions) -> None:
         import torch
 
-        self.device = nemo_load.pick_device(options.device)
+        self.device = pick_device(options.device)
         model = nemo_load.load_model(options.model, self.device).to(self.device)
         nemo_load.check_streaming(model)
         self.att_context = nemo_load.set_look_ahead(model, options.right_context, options.att_ctx)
@@ -49,7 +50,7 @@ class StreamingModel:
         self.kind = type(model).__name__
         prompts = prompts_of(model)
         self.languages = Languages(prompts, options.language)
-        self.vocabulary = Vocabulary.of(model)
+        self.vocabulary = TokenVocabulary.of(model)
         self._prompt = LanguagePrompt(model) if prompts else None
         with torch.inference_mode():
             self.mel = MelFrames(model.preprocessor)
@@ -86,7 +87,7 @@ class StreamingModel:
         frames: Sequence[int],
         prompts: Sequence[int],
         state: State,
-    ) -> tuple[list[list[Token]], list[bool], dict[str, torch.Tensor]]:
+    ) -> tuple[list[list[DecodedToken]], list[bool], dict[str, torch.Tensor]]:
         """Hear the next `frames[i]` mel frames of stream i, all at positions of one kind.
 
         Returns each stream's new tokens, whether its numbers were sound, and the state after them.
@@ -100,7 +101,7 @@ class StreamingModel:
         return tokens, sound, {**heard, **said}
 
 
-def _decoder(model: Any, kind: str, cuda_graphs: bool) -> Decoder:
+def _decoder(model: Any, kind: str, cuda_graphs: bool) -> TransducerDecoder:
     """Return the decoder asked for, or the only one the model has. Raises ConfigurationError."""
     if hasattr(model, "ctc_decoder") and kind == "ctc":
         return CtcDecoder(model.ctc_decoder, model.ctc_decoder.num_classes_with_blank - 1)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nemotron_speech.engines.base import AsrWork, Flush, Word
-from nemotron_speech.engines.nemo_asr.decode import Token
+from nemotron_speech.engines.nemo_asr.decode import DecodedToken
 from nemotron_speech.engines.nemo_asr.encode import ChunkPlan
 from nemotron_speech.engines.nemo_asr.mel import AudioTail
-from nemotron_speech.engines.nemo_asr.text import Transcript
+from nemotron_speech.engines.nemo_asr.text import TokenTranscript
 from nemotron_speech.errors import EngineError
 
 
@@ -24,7 +24,7 @@ class NemoStream:
         self,
         slot: int,
         tail: AudioTail,
-        transcript: Transcript,
+        transcript: TokenTranscript,
         plan: ChunkPlan,
         sample_rate: int,
         prompt: int = 0,
@@ -42,12 +42,12 @@ class NemoStream:
         """Samples until the next chunk is complete: exact, and different for the first chunk."""
         return self.tail.missing(self.plan.frames(self.tail.frames))
 
-    def place(self, tokens: Sequence[Token]) -> list[Token]:
+    def place(self, tokens: Sequence[DecodedToken]) -> list[DecodedToken]:
         """Return `tokens` with their frames counted from the start of the utterance."""
         before = self.plan.repeated(self.tail.frames)
         return [replace(token, frame=token.frame + before) for token in tokens]
 
-    def words(self, transcript: Transcript) -> tuple[Word, ...]:
+    def words(self, transcript: TokenTranscript) -> tuple[Word, ...]:
         """Return the words of `transcript`, none of which ends after the audio does."""
         end = self._milliseconds(self._utterance_start + self.tail.received)
         return tuple(word if word.end_ms <= end else replace(word, end_ms=end) for word in transcript.words)
@@ -63,18 +63,18 @@ class NemoStream:
 
 
 @dataclass(slots=True)
-class Job:
+class EncoderJob:
     """One work item on its way through the rounds of a step."""
 
     stream: NemoStream
     flush: Flush
-    ending: Transcript | None = None
+    ending: TokenTranscript | None = None
     """What the utterance would be if it ended here: the stream's own transcript does not know yet."""
     error: EngineError | None = None
     _done: bool = False
 
     @classmethod
-    def of(cls, item: AsrWork) -> Job:
+    def of(cls, item: AsrWork) -> EncoderJob:
         """Take in the audio of a work item."""
         stream = item.stream
         assert isinstance(stream, NemoStream)
@@ -107,7 +107,7 @@ class Job:
 class Row:
     """One stream's chunk in a batch."""
 
-    job: Job
+    job: EncoderJob
     frames: int
     partial: bool
     """Whether the chunk is shorter than the plan says: only to end, or to look ahead of, an utterance."""
@@ -126,7 +126,7 @@ class Row:
         assert self.stream.slot is not None
         return self.stream.slot
 
-    def apply(self, said: Sequence[Token]) -> None:
+    def apply(self, said: Sequence[DecodedToken]) -> None:
         """Take back what the step heard."""
         tokens = self.stream.place(said)
         if self.partial:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nemotron_speech.engines.base import Word
-from nemotron_speech.engines.nemo_asr.decode import Token
+from nemotron_speech.engines.nemo_asr.decode import DecodedToken
 from nemotron_speech.engines.shared.running_text import MOST_WORDS, RunningText
 from nemotron_speech.errors import ConfigurationError
 
@@ -24,7 +24,7 @@ _LONGEST_WORD = 64
 """Tokens of a word that are decoded together; writing without spaces has longer ones."""
 
 
-class Vocabulary:
+class TokenVocabulary:
     """What each token of a model is.
 
     Args:
@@ -48,7 +48,7 @@ class Vocabulary:
         self.bytes = frozenset(i for i, piece in enumerate(pieces) if piece.startswith("<0x"))
 
     @classmethod
-    def of(cls, model: Any) -> Vocabulary:
+    def of(cls, model: Any) -> TokenVocabulary:
         """Read the vocabulary of a NeMo model. Raises ConfigurationError for a tokenizer it cannot join."""
         decoding = getattr(model, "ctc_decoding", None) or model.decoding
         attached = frozenset(getattr(decoding, "supported_punctuation", None) or ())
@@ -62,14 +62,14 @@ class Vocabulary:
         return cls(pieces, tokenizer.ids_to_text, attached)
 
 
-class Transcript:
+class TokenTranscript:
     """What was said in one utterance so far.
 
     Args:
         frame_ms: Time of one encoder frame.
     """
 
-    def __init__(self, vocabulary: Vocabulary, frame_ms: float) -> None:
+    def __init__(self, vocabulary: TokenVocabulary, frame_ms: float) -> None:
         self._vocabulary = vocabulary
         self._frame_ms = frame_ms
         self._start_ms = 0
@@ -80,7 +80,7 @@ class Transcript:
         self._start_ms = start_ms
         self._words: deque[Word] = deque(maxlen=MOST_WORDS)
         self._text = RunningText()
-        self._open: list[Token] = []
+        self._open: list[DecodedToken] = []
         self._last: Word | None = None
         self._glued = False
         self.ended = False
@@ -105,7 +105,7 @@ class Transcript:
     def words(self) -> tuple[Word, ...]:
         return (*self._words, self._last) if self._last else tuple(self._words)
 
-    def extend(self, tokens: Sequence[Token]) -> None:
+    def extend(self, tokens: Sequence[DecodedToken]) -> None:
         """Add tokens; their frames count from the start of the utterance."""
         for token in tokens:
             self.ended = token.id in self._vocabulary.end_marks
@@ -121,9 +121,9 @@ class Transcript:
         if tokens:
             self._last = self._word(self._open)
 
-    def extended(self, tokens: Sequence[Token]) -> Transcript:
+    def extended(self, tokens: Sequence[DecodedToken]) -> TokenTranscript:
         """Return this transcript with `tokens` added, and leave this one as it is."""
-        copy = Transcript(self._vocabulary, self._frame_ms)
+        copy = TokenTranscript(self._vocabulary, self._frame_ms)
         copy._start_ms, copy._text = self._start_ms, self._text.copy()
         copy._words, copy._open = self._words.copy(), list(self._open)
         copy._last, copy._glued, copy.ended = self._last, self._glued, self.ended
@@ -136,7 +136,7 @@ class Transcript:
             self._words.append(word)
         self._open, self._last, self._glued = [], None, False
 
-    def _word(self, tokens: list[Token]) -> Word | None:
+    def _word(self, tokens: list[DecodedToken]) -> Word | None:
         text = self._vocabulary.decode([token.id for token in tokens]).strip() if tokens else ""
         if not text:
             return None

@@ -20,7 +20,7 @@ from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork,
 from nemotron_speech.engines.pocketsphinx_asr.grammar import parse_grammar
 from nemotron_speech.engines.pocketsphinx_asr.lm import TrigramModel
 from nemotron_speech.engines.pocketsphinx_asr.pool import WorkerPool, WorkerProcess
-from nemotron_speech.engines.pocketsphinx_asr.worker import Answer, Job
+from nemotron_speech.engines.pocketsphinx_asr.worker import WorkerAnswer, WorkerJob
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, Full
 
 GRAMMAR = Path(__file__).with_name("domain_en.gram")
@@ -144,12 +144,12 @@ def _own(stream: AsrStream) -> _Stream:
     return stream
 
 
-def _job(stream: _Stream, item: AsrWork) -> Job:
+def _job(stream: _Stream, item: AsrWork) -> WorkerJob:
     fresh, stream.fresh = stream.fresh, False
-    return Job(stream.slot, item.pcm, item.flush, fresh)
+    return WorkerJob(stream.slot, item.pcm, item.flush, fresh)
 
 
-def _send(worker: WorkerProcess, jobs: Sequence[Job]) -> EngineError | None:
+def _send(worker: WorkerProcess, jobs: Sequence[WorkerJob]) -> EngineError | None:
     try:
         worker.send(jobs)
     except EngineError as error:
@@ -168,7 +168,7 @@ def _collect(worker: WorkerProcess, count: int, failure: EngineError | None) -> 
         return [error] * count
 
 
-def _result(answer: Answer) -> AsrResult | EngineError:
+def _result(answer: WorkerAnswer) -> AsrResult | EngineError:
     if answer.error:
         return EngineError(answer.error)
     return AsrResult(answer.text, tuple(Word(*word) for word in answer.words), answer.offset)

@@ -67,7 +67,7 @@ ends per frame lose nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SphinxToken:
     """One entry of a hypothesis, fillers included. Frames count from the start of the utterance."""
 
     text: str
@@ -97,9 +97,9 @@ class SphinxLibrary:
         self.c = _open_library(package)
         self.c.err_set_loglevel_str(b"FATAL")
 
-    def interpolate(self, models: Sequence[tuple[Path, float]]) -> LanguageModel:
+    def interpolate(self, models: Sequence[tuple[Path, float]]) -> SphinxLanguageModel:
         """Read language models and mix them with the given weights."""
-        return LanguageModel(self, models)
+        return SphinxLanguageModel(self, models)
 
 
 def _open_library(package: Path) -> ctypes.CDLL:
@@ -115,7 +115,7 @@ def _open_library(package: Path) -> ctypes.CDLL:
     raise ConfigurationError(f"no PocketSphinx library in {package}")
 
 
-class LanguageModel:
+class SphinxLanguageModel:
     """Several n-gram models interpolated word by word, shared by all decoders of a process."""
 
     def __init__(self, library: SphinxLibrary, models: Sequence[tuple[Path, float]]) -> None:
@@ -136,10 +136,10 @@ class LanguageModel:
         c.ngram_model_apply_weights(self.handle, LM_WEIGHT, WORD_INSERTION_PENALTY)
 
 
-class Decoder:
+class SphinxDecoder:
     """One recogniser of one utterance at a time. Lives as long as its process."""
 
-    def __init__(self, library: SphinxLibrary, model: LanguageModel) -> None:
+    def __init__(self, library: SphinxLibrary, model: SphinxLanguageModel) -> None:
         self._c = library.c
         config = self._c.ps_config_init(None)
         options = {
@@ -181,12 +181,12 @@ class Decoder:
         if self._in_utterance:
             self.end()
 
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> list[SphinxToken]:
         """Return the hypothesis so far, or the final one after `end`."""
         self._c.ps_get_hyp(self._handle, None)
         return list(self._segments())
 
-    def _segments(self) -> Iterator[Token]:
+    def _segments(self) -> Iterator[SphinxToken]:
         first, last = c_int(), c_int()
         acoustic, language, backoff = c_int32(), c_int32(), c_int32()
         log_base = self._c.ps_get_logmath(self._handle)
@@ -194,7 +194,7 @@ class Decoder:
         while segment:
             self._c.ps_seg_frames(segment, byref(first), byref(last))
             posterior = self._c.ps_seg_prob(segment, byref(acoustic), byref(language), byref(backoff))
-            yield Token(
+            yield SphinxToken(
                 self._c.ps_seg_word(segment).decode(),
                 first.value,
                 last.value,
@@ -208,7 +208,7 @@ class Decoder:
             raise EngineError(f"PocketSphinx failed in {function}")
 
 
-class VoiceDetector:
+class SphinxVoiceDetector:
     """WebRTC's voice activity detector, frame by frame."""
 
     FRAME_BYTES = 960

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
-from nemotron_speech.engines.pocketsphinx_asr.worker import READY, Answer, Job
+from nemotron_speech.engines.pocketsphinx_asr.worker import READY, WorkerAnswer, WorkerJob
 from nemotron_speech.errors import ConfigurationError, EngineError
 
 LOAD_TIMEOUT_S = 120.0
 """A worker loads in about a second; a machine under heavy load takes far longer."""
 
-_answers = msgspec.msgpack.Decoder(list[Answer])
+_answers = msgspec.msgpack.Decoder(list[WorkerAnswer])
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -66,7 +66,7 @@ class WorkerProcess:
         except EngineError as error:
             raise ConfigurationError(f"a recogniser process did not start: {error}") from error
 
-    def send(self, jobs: Sequence[Job]) -> None:
+    def send(self, jobs: Sequence[WorkerJob]) -> None:
         """Hand over a batch; `receive` takes the answers. Raises EngineError when the process is dead."""
         if not self.alive:
             raise EngineError("the recogniser process of this stream died")
@@ -76,7 +76,7 @@ class WorkerProcess:
         except OSError as error:
             raise self._lost("died") from error
 
-    def receive(self) -> list[Answer]:
+    def receive(self) -> list[WorkerAnswer]:
         """Return the answers to the batch sent last. Raises EngineError when they do not come in time."""
         return _answers.decode(self._receive(self._timeout))
 

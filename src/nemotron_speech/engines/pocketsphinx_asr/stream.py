@@ -15,7 +15,7 @@ from typing import Protocol
 from nemotron_speech.engines.base import AsrResult, Flush, Word
 from nemotron_speech.engines.pocketsphinx_asr.band import is_narrow, widen
 from nemotron_speech.engines.pocketsphinx_asr.gate import FRAME_BYTES, Sound
-from nemotron_speech.engines.pocketsphinx_asr.library import Token
+from nemotron_speech.engines.pocketsphinx_asr.library import SphinxToken
 from nemotron_speech.engines.shared.running_text import MOST_WORDS, RunningText
 
 FRAME_MS = 30
@@ -72,10 +72,10 @@ class UtteranceDecoder(Protocol):
     def begin(self) -> None: ...
     def feed(self, pcm: bytes) -> None: ...
     def end(self) -> None: ...
-    def tokens(self) -> list[Token]: ...
+    def tokens(self) -> list[SphinxToken]: ...
 
 
-class Gate(Protocol):
+class AudioGate(Protocol):
     """What a stream needs of `pocketsphinx_gate.VoiceGate`."""
 
     def reset(self) -> None: ...
@@ -106,7 +106,7 @@ class SphinxStream:
     """The state of one caller over one decoder."""
 
     def __init__(
-        self, decoder: UtteranceDecoder, gate: Gate, vocabulary: Container[str] = frozenset()
+        self, decoder: UtteranceDecoder, gate: AudioGate, vocabulary: Container[str] = frozenset()
     ) -> None:
         """Start on a decoder no other stream uses; words of `vocabulary` are believed even when unlikely."""
         self._decoder = decoder
@@ -250,7 +250,7 @@ def _is_noise_word(words: Sequence[Word]) -> bool:
     return len(words) <= 2 and all(word.text in _NOT_SAID_ALONE for word in words)
 
 
-def _words(tokens: Sequence[Token], start_ms: int) -> list[Word]:
+def _words(tokens: Sequence[SphinxToken], start_ms: int) -> list[Word]:
     return [
         Word(
             token.text.partition("(")[0],

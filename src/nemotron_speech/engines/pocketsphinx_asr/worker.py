@@ -19,7 +19,7 @@ import msgspec
 
 from nemotron_speech.engines.base import Flush, Word
 from nemotron_speech.engines.pocketsphinx_asr.gate import VoiceGate
-from nemotron_speech.engines.pocketsphinx_asr.library import Decoder, SphinxLibrary, VoiceDetector
+from nemotron_speech.engines.pocketsphinx_asr.library import SphinxDecoder, SphinxLibrary, SphinxVoiceDetector
 from nemotron_speech.engines.pocketsphinx_asr.lm import read_vocabulary
 from nemotron_speech.engines.pocketsphinx_asr.stream import SphinxStream
 from nemotron_speech.errors import SpeechError
@@ -33,7 +33,7 @@ READY = b"ready"
 """The first message, once the model is loaded."""
 
 
-class Job(msgspec.Struct, array_like=True, frozen=True):
+class WorkerJob(msgspec.Struct, array_like=True, frozen=True):
     """One stream's share of a step."""
 
     slot: int
@@ -43,7 +43,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True):
     """The first job of a stream: forget whatever the slot held."""
 
 
-class Answer(msgspec.Struct, array_like=True, frozen=True):
+class WorkerAnswer(msgspec.Struct, array_like=True, frozen=True):
     """The text and words of one job, or what went wrong with it."""
 
     text: str = ""
@@ -62,27 +62,27 @@ class Worker:
             models.append((domain, DOMAIN_WEIGHT))
         self._vocabulary = read_vocabulary(domain) if domain else frozenset[str]()
         mixture = self._library.interpolate(models)
-        self._decoders = [Decoder(self._library, mixture) for _ in range(slots)]
+        self._decoders = [SphinxDecoder(self._library, mixture) for _ in range(slots)]
         self._streams: dict[int, SphinxStream] = {}
 
-    def answer(self, jobs: Iterable[Job]) -> list[Answer]:
+    def answer(self, jobs: Iterable[WorkerJob]) -> list[WorkerAnswer]:
         """Do every job; one that fails costs no other."""
         return [self._do(job) for job in jobs]
 
-    def _do(self, job: Job) -> Answer:
+    def _do(self, job: WorkerJob) -> WorkerAnswer:
         try:
             if job.fresh:
                 self._streams.pop(job.slot, None)
                 self._renew(job.slot)
             result = self._streams[job.slot].advance(job.pcm, job.flush)
         except SpeechError as error:
-            return Answer(error=str(error))
-        return Answer(result.text, tuple(map(_packed, result.words)), result.offset)
+            return WorkerAnswer(error=str(error))
+        return WorkerAnswer(result.text, tuple(map(_packed, result.words)), result.offset)
 
     def _renew(self, slot: int) -> None:
         decoder = self._decoders[slot]
         decoder.abandon()
-        gate = VoiceGate(lambda: VoiceDetector(self._library))
+        gate = VoiceGate(lambda: SphinxVoiceDetector(self._library))
         self._streams[slot] = SphinxStream(decoder, gate, self._vocabulary)
 
 
@@ -92,7 +92,7 @@ def _packed(word: Word) -> tuple[str, int, int, float | None]:
 
 def serve(connection: Connection, worker: Worker) -> None:
     """Answer batches until the other side closes."""
-    decoder = msgspec.msgpack.Decoder(list[Job])
+    decoder = msgspec.msgpack.Decoder(list[WorkerJob])
     encoder = msgspec.msgpack.Encoder()
     connection.send_bytes(READY)
     while True:

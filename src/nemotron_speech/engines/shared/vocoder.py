@@ -23,7 +23,7 @@ Stream = TypeVar("Stream")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class VocoderWindow:
     """Frames `start` to `end` of a spectrogram, vocoded as part of `first` to `last`."""
 
     start: int
@@ -56,12 +56,12 @@ class WindowedVocoder:
         self.context = context_frames(generator)
         self._generator = generator
 
-    def window(self, frames: int, start: int, size: int) -> Window:
+    def window(self, frames: int, start: int, size: int) -> VocoderWindow:
         """Return the window of `size` frames at `start`, or of what is left, in a spectrogram of `frames`."""
         end = min(start + size, frames)
-        return Window(start, end, max(start - self.context, 0), min(end + self.context, frames))
+        return VocoderWindow(start, end, max(start - self.context, 0), min(end + self.context, frames))
 
-    def vocode(self, spectrograms: Sequence[Any], windows: Sequence[Window]) -> Samples:
+    def vocode(self, spectrograms: Sequence[Any], windows: Sequence[VocoderWindow]) -> Samples:
         """Return samples [n, m] in -1..1 of windows of one shape, each of its spectrogram [mels, frames]."""
         import torch
 
@@ -78,7 +78,7 @@ class WindowedVocoder:
 def vocode_all(
     vocoder: WindowedVocoder,
     limit: BatchLimit[Stream],
-    windows: Mapping[Stream, tuple[Any, Window]],
+    windows: Mapping[Stream, tuple[Any, VocoderWindow]],
 ) -> tuple[dict[Stream, Samples], dict[Stream, EngineError]]:
     """Vocode a window of the spectrogram of each stream, those of one shape together.
 

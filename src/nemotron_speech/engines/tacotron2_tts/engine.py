@@ -18,14 +18,14 @@ from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.shared.hub import first_line
 from nemotron_speech.engines.shared.isolation import BatchLimit, release_torch_memory
 from nemotron_speech.engines.shared.pieces import PieceStream, pieces_of, silence
-from nemotron_speech.engines.shared.vocoder import Samples, Window, vocode_all
+from nemotron_speech.engines.shared.vocoder import Samples, VocoderWindow, vocode_all
 from nemotron_speech.engines.shared.word_times import onsets, words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
 from nemotron_speech.invocation import install
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.tacotron2_tts.frames import DecoderState, Frames
-    from nemotron_speech.engines.tacotron2_tts.load import Voice
+    from nemotron_speech.engines.tacotron2_tts.frames import DecoderState, MelFrames
+    from nemotron_speech.engines.tacotron2_tts.load import TacotronVoice
 
 PRESETS = {"aggressive": 16, "balanced": 32, "conservative": 64}
 """Spectrogram frames in each piece of audio (11.6 ms each with the released models)."""
@@ -40,7 +40,7 @@ PAUSE_MS = 150
 
 
 @dataclass(slots=True, eq=False)
-class Piece:
+class SpokenClause:
     """A clause being spoken; of its spectrogram, no more than what is still needed is kept."""
 
     text: str
@@ -66,7 +66,7 @@ class Piece:
 class Tacotron2Stream(PieceStream):
     """One segment being spoken."""
 
-    piece: Piece | None = None
+    piece: SpokenClause | None = None
     spoke: bool = False
     """Whether a piece of it has been spoken."""
 
@@ -100,7 +100,7 @@ class Tacotron2Engine:
         if capacity < 1:
             raise ConfigurationError(f"capacity: {capacity}; at least 1")
         self._sources, self._device, self._seed = (tacotron2_model, hifigan_model), device, seed
-        self._voice: Voice | None = None
+        self._voice: TacotronVoice | None = None
         self._limit: BatchLimit[Tacotron2Stream] = BatchLimit(max_batch or capacity, release_torch_memory)
         self.info = TtsInfo(
             name="tacotron2",
@@ -115,14 +115,14 @@ class Tacotron2Engine:
     def load(self) -> None:
         """Load both models; `info` then says what they really have. Raises ConfigurationError."""
         try:
-            from nemotron_speech.engines.tacotron2_tts.frames import Frames
+            from nemotron_speech.engines.tacotron2_tts.frames import MelFrames
             from nemotron_speech.engines.tacotron2_tts.load import load_voice
         except ImportError as error:
             raise ConfigurationError(
                 f"the tacotron2 engine needs Coqui TTS ({first_line(error)}): type {install(['tacotron2'])}"
             ) from error
         self._voice = voice = load_voice(*self._sources, self._device)
-        self._frames: Frames = Frames(voice.model)
+        self._frames: MelFrames = MelFrames(voice.model)
         self._has_sound = lru_cache(4096)(self._sounds)
         self.info = replace(
             self.info, model=voice.name, sample_rate=voice.vocoder.sample_rate, languages=(voice.language,)
@@ -170,7 +170,7 @@ class Tacotron2Engine:
         begun = [self._frames.begin(tokens(stream.pieces[0]), self._seed) for stream in streams]
         for stream, state in zip(streams, begun, strict=True):
             text = stream.pieces.popleft()
-            stream.piece = Piece(text, state) if state is not None else None
+            stream.piece = SpokenClause(text, state) if state is not None else None
 
     def _decode(self, streams: Sequence[Tacotron2Stream]) -> None:
         """Make the next frames of the clauses that have not ended."""
@@ -196,7 +196,7 @@ class Tacotron2Engine:
 
     def _refine(self, streams: Sequence[Tacotron2Stream]) -> None:
         """Run the postnet over the frames of which it has heard what follows, or that are the last ones."""
-        groups: defaultdict[int, list[Piece]] = defaultdict(list)
+        groups: defaultdict[int, list[SpokenClause]] = defaultdict(list)
         for stream in streams:
             piece = stream.piece
             if piece is not None and piece.refined < self._ready(piece):
@@ -209,11 +209,11 @@ class Tacotron2Engine:
         for piece, mel in refined.items():
             self._keep(piece, mel)
 
-    def _ready(self, piece: Piece) -> int:
+    def _ready(self, piece: SpokenClause) -> int:
         """Return how many of the frames in `raw` can be refined."""
         return piece.raw.shape[1] - (0 if piece.ended else self._frames.reach)
 
-    def _keep(self, piece: Piece, mel: Any) -> None:
+    def _keep(self, piece: SpokenClause, mel: Any) -> None:
         """Keep the refined frames for the vocoder, and of the others those that the next ones need."""
         voice, ready = self._loaded(), self._ready(piece)
         new = voice.rescale(mel[:, piece.refined : ready])
@@ -225,7 +225,7 @@ class Tacotron2Engine:
         over = max(ready - self._frames.reach, 0)
         piece.raw, piece.refined = piece.raw[:, over:], ready - over
 
-    def _window(self, stream: Tacotron2Stream) -> Window | None:
+    def _window(self, stream: Tacotron2Stream) -> VocoderWindow | None:
         """Return what can be vocoded next; None if too little has been made."""
         piece, vocoder = stream.piece, self._loaded().vocoder
         if piece is None or piece.mel is None:
@@ -235,7 +235,7 @@ class Tacotron2Engine:
             return None
         return vocoder.window(frames, piece.at, size)
 
-    def _spoken(self, stream: Tacotron2Stream, window: Window, samples: Samples) -> bytes:
+    def _spoken(self, stream: Tacotron2Stream, window: VocoderWindow, samples: Samples) -> bytes:
         """Return what is heard of a window, and go on to the next one."""
         piece = stream.piece
         assert piece is not None, "a window of no clause was vocoded"
@@ -252,7 +252,7 @@ class Tacotron2Engine:
             stream.piece = None
         return pause + to_int16(samples).tobytes()
 
-    def _words(self, piece: Piece, begun: int, ended: int) -> tuple[Word, ...]:
+    def _words(self, piece: SpokenClause, begun: int, ended: int) -> tuple[Word, ...]:
         """Return the words of a piece that is spoken, from the first to the last of its samples."""
         import numpy as np
 
@@ -279,7 +279,7 @@ class Tacotron2Engine:
                 if isinstance(result, EngineError):
                     raise ConfigurationError(f"the models were loaded but do not speak: {result}")
 
-    def _loaded(self) -> Voice:
+    def _loaded(self) -> TacotronVoice:
         if self._voice is None:
             raise EngineError("the models are not loaded")
         return self._voice

@@ -53,7 +53,7 @@ class Made:
     ends: bool
 
 
-class Frames:
+class MelFrames:
     """Make frames with a Tacotron2 of Coqui TTS.
 
     Args:

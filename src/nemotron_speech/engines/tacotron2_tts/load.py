@@ -19,14 +19,14 @@ from TTS.utils.audio import AudioProcessor  # noqa: TID253
 from TTS.utils.manage import ModelManager  # noqa: TID253
 from TTS.vocoder.models import setup_model as setup_vocoder  # noqa: TID253
 
-from nemotron_speech.engines.nemo_asr.load import pick_device
 from nemotron_speech.engines.shared.hub import first_line
+from nemotron_speech.engines.shared.torch_device import pick_device
 from nemotron_speech.engines.shared.vocoder import WindowedVocoder
 from nemotron_speech.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class TacotronVoice:
     """A loaded pair."""
 
     model: Any
@@ -46,7 +46,7 @@ class Voice:
         return self.model.tokenizer.text_to_ids(text, language=self.language)
 
 
-def load_voice(tacotron2: str, hifigan: str, device: str) -> Voice:
+def load_voice(tacotron2: str, hifigan: str, device: str) -> TacotronVoice:
     """Load both models. Raises ConfigurationError, with what to do, for what cannot be found or used."""
     where = pick_device(device)
     model, settings = _loaded(tacotron2, "tacotron2_model", setup_model, "tacotron2")
@@ -56,7 +56,7 @@ def load_voice(tacotron2: str, hifigan: str, device: str) -> Voice:
     _check_pair(model, settings, vocoder)
     name = Path(tacotron2).name
     logger.info("{} with {} on {}: {} Hz", tacotron2, hifigan, where, vocoder.sample_rate)
-    return Voice(
+    return TacotronVoice(
         model.to(where),
         vocoder,
         int(getattr(generator, "inference_padding", 0)),
