@@ -26,13 +26,13 @@ from nemotron_speech.engines.base import (
 )
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import SpeechError
+from nemotron_speech.metrics import ServerMetrics
 from nemotron_speech.protocol.tts import Error
 from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.serving.channel import Channel
 from nemotron_speech.serving.cors import Cors
 from nemotron_speech.serving.edge import Callers, Outbox, asgi, errors_as_json, fail_with, websocket_handler
-from nemotron_speech.serving.metrics import ServerMetrics
 from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import TtsSettings
 from nemotron_speech.text import Spoken, WordTime, say, warm_up

@@ -14,6 +14,7 @@ from nemotron_speech.asr.stream import Answers, Place, RecognitionStream
 from nemotron_speech.batching.runner import EngineRunner
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
+from nemotron_speech.metrics import ServerMetrics
 from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
 from nemotron_speech.serving.channel import Channel, HalfClosed
 from nemotron_speech.serving.edge import (
@@ -25,7 +26,6 @@ from nemotron_speech.serving.edge import (
     fail_with,
     websocket_handler,
 )
-from nemotron_speech.serving.metrics import ServerMetrics
 from nemotron_speech.settings import AsrSettings, YapSettings
 
 

@@ -12,9 +12,9 @@ from typing import Protocol
 from nemotron_speech.batching.batcher import Batcher
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork, Flush
 from nemotron_speech.errors import EngineError
+from nemotron_speech.metrics import ServerMetrics
 from nemotron_speech.protocol.asr import ResetRequested, Utterance
 from nemotron_speech.serving.edge import Outbox
-from nemotron_speech.serving.metrics import ServerMetrics
 
 _INTERIM = object()
 _FINAL_HEADSTART_S = 0.5

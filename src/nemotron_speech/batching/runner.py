@@ -13,7 +13,7 @@ from loguru import logger
 from nemotron_speech.batching.batcher import Batcher
 from nemotron_speech.batching.places import HasLeft, Places
 from nemotron_speech.errors import ConfigurationError, EngineError, EngineLost, Full, NotReady
-from nemotron_speech.serving.metrics import ServerMetrics
+from nemotron_speech.metrics import ServerMetrics
 
 EngineT = TypeVar("EngineT", bound="Loadable")
 
