@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from pipecat_bots.turn_text.dictation import cue_of, dictated, is_number
 from pipecat_bots.turn_text.english import breaks_off, lacks_something
+from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import ENGLISH, words_of
 from pipecat_bots.turn_text.vocabulary import Cue, Words
-from pipecat_bots.turns.guarded import guarded
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")

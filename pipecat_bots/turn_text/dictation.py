@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from text_to_num import alpha2digit
 
+from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import base_of, words_of
 from pipecat_bots.turn_text.vocabulary import CARD, Cue, Lengths, Words, listed
-from pipecat_bots.turns.guarded import guarded
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*|[^\W_]+(?:'[^\W_]+)?")
 _COUNTED = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})

@@ -13,11 +13,11 @@ from loguru import logger
 from pipecat_bots.turn_text import english as turn_grammar
 from pipecat_bots.turn_text.completeness import cue
 from pipecat_bots.turn_text.dictation import resumes
+from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import LANGUAGES
 from pipecat_bots.turn_text.vocabulary import Cue, Words
 from pipecat_bots.turns import endpointing as turn_end
 from pipecat_bots.turns.endpointing import TurnEnd
-from pipecat_bots.turns.guarded import guarded
 
 NUMBERS = ("one", "seven", "twenty", "hundred", "oh", "double", "5", "05", "2026", "a", "b", "vingt", "zwei")
 GRAMMAR = sorted(
