@@ -1,5 +1,6 @@
 """What is generated from the code is committed as generated."""
 
+import re
 from pathlib import Path
 
 from scripts import settings_docs
@@ -22,3 +23,21 @@ def test_every_setting_says_what_it_means() -> None:
     for settings in settings_docs.CLASSES:
         for name, _, description in settings_docs.variables(settings):
             assert description, f"{name} has no description"
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    named = re.findall(
+        r"`((?:src|pipecat_bots|tests|docs)/[\w/.]+?)`", (ROOT / "docs" / "architecture.md").read_text()
+    )
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [
+        (document.name, link)
+        for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text())
+        if not (document.parent / link).exists()
+    ]
+    assert broken == []
