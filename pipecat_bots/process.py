@@ -21,7 +21,8 @@ from pipecat_bots.peers.jitter import keep_nothing_back
 from pipecat_bots.peers.webrtc_audio import make_lean
 from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
 from pipecat_bots.sweeper import Sweeper, settle
-from pipecat_bots.transports.doors import check_arguments
+from pipecat_bots.transports.doors import check_arguments, start_lacks
+from pipecat_bots.transports.json_errors import JsonErrors
 from pipecat_bots.transports.requests import CheckedBodies
 from pipecat_bots.watching import log
 from pipecat_bots.watching.client_page import mount_client
@@ -59,7 +60,8 @@ def serve(warm_up: Callable[[], None]) -> None:
     keep_nothing_back()
     make_lean()
     wait_in_place()
-    app.add_middleware(CheckedBodies)
+    app.add_middleware(CheckedBodies, lacks=start_lacks(sys.argv[1:], TransportSettings()))
+    app.add_middleware(JsonErrors)
     settle()
     app.add_middleware(_Process)
     mount_client(app)
