@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -65,7 +66,13 @@ def serve(warm_up: Callable[[], None]) -> None:
     settle()
     app.add_middleware(_Process)
     mount_client(app)
+    app.add_api_route("/health", health)
     main()
+
+
+async def health() -> dict[str, str | int]:
+    """Answer `GET /health`: which process this is, and how many conversations it holds."""
+    return {"status": "healthy", "pid": os.getpid(), "sessions": len(sessions)}
 
 
 class _Process:
@@ -101,4 +108,5 @@ class _Process:
 
 
 def _is_no_health_check(record: logging.LogRecord) -> bool:
-    return "GET /status " not in record.getMessage()
+    message = record.getMessage()
+    return "GET /health " not in message and "GET /status " not in message

@@ -354,7 +354,7 @@ def bot_server(
         "bot",
         (*argv, *arguments),
         ports.bot,
-        f"http://{HOST}:{ports.bot}/status",
+        f"http://{HOST}:{ports.bot}/health",
         engine=BOTS[bot],
         ready_timeout=120.0,
         stop_timeout=6.0,
