@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command, install
@@ -43,6 +44,21 @@ class Ports:
                     f"--{taken[port]}-port and --{name}-port are both {port}; each server needs its own"
                 )
             taken[port] = name
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Addresses that the servers listen on."""
+
+    asr: str = HOST
+    tts: str = HOST
+    llm: str = HOST
+
+
+def reachable(host: str) -> str:
+    """Return where a server that listens on `host` is reached from this machine, as URLs write it."""
+    host = {"0.0.0.0": HOST, "::": "::1", "": HOST}.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +320,7 @@ def servers(
     asr_arguments: Sequence[str] = (),
     tts_arguments: Sequence[str] = (),
     elsewhere: Collection[str] = (),
+    hosts: Hosts | None = None,
 ) -> list[ServerSpec]:
     """Return the servers of a profile, but those that run elsewhere.
 
@@ -312,36 +329,65 @@ def servers(
     lacks = missing(profile, model, machine, elsewhere)
     if lacks:
         raise ProfileUnavailable(profile.name, lacks)
-    ports = ports or Ports()
-    asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
-    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts, *tts_arguments)
-    return [spec for spec in (asr, tts, _llm_server(ports.llm, model)) if spec.name not in elsewhere]
+    ports, hosts = ports or Ports(), hosts or Hosts()
+    asr, tts, llm = (_Address(*pair) for pair in zip(astuple(hosts), astuple(ports), strict=False))
+    recogniser = _speech_server("asr", "nemotron_speech.server", profile.asr, asr, *asr_arguments)
+    voice = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, tts, *tts_arguments)
+    return [spec for spec in (recogniser, voice, _llm_server(llm, model)) if spec.name not in elsewhere]
 
 
-def _speech_server(name: str, module: str, engine: EngineChoice, port: int, *arguments: str) -> ServerSpec:
+class _Address(NamedTuple):
+    """Address of a server: what it listens on."""
+
+    host: str
+    port: int
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return "--host", self.host, "--port", str(self.port)
+
+    @property
+    def health_url(self) -> str:
+        return f"http://{reachable(self.host)}:{self.port}/health"
+
+
+def _speech_server(
+    name: str, module: str, engine: EngineChoice, address: _Address, *arguments: str
+) -> ServerSpec:
     flags = ("--engine", engine.name, *arguments)
     timeout = _DOWNLOAD_TIMEOUT_S if engine.extra else 300.0
-    return _server(name, port, module, *flags, engine=engine.name, ready_timeout=timeout)
+    return _server(name, address, module, *flags, engine=engine.name, ready_timeout=timeout)
 
 
-def _llm_server(port: int, model: Path | None) -> ServerSpec:
+def _llm_server(address: _Address, model: Path | None) -> ServerSpec:
     if model is None:
-        return _server("llm", port, "nemotron_speech.responder", engine=RESPONDER)
+        return _server("llm", address, "nemotron_speech.responder", engine=RESPONDER)
     path = str(model.resolve())
     module = "nemotron_speech.llama_server"
-    return _server("llm", port, module, "--model", path, engine=model.name, ready_timeout=600.0)
+    return _server("llm", address, module, "--model", path, engine=model.name, ready_timeout=600.0)
 
 
 def _server(
-    name: str, port: int, module: str, *arguments: str, engine: str, ready_timeout: float = 60.0
+    name: str, address: _Address, module: str, *arguments: str, engine: str, ready_timeout: float = 60.0
 ) -> ServerSpec:
-    argv = (sys.executable, "-m", module, "--host", HOST, "--port", str(port), *arguments)
-    health = f"http://{HOST}:{port}/health"
-    return ServerSpec(name, argv, port, health, engine=engine, ready_timeout=ready_timeout)
+    argv = (sys.executable, "-m", module, *address.arguments, *arguments)
+    return ServerSpec(
+        name,
+        argv,
+        address.port,
+        address.health_url,
+        host=address.host,
+        engine=engine,
+        ready_timeout=ready_timeout,
+    )
 
 
 def bot_server(
-    bot: str, ports: Ports, arguments: Sequence[str] = (), elsewhere: Collection[str] = ()
+    bot: str,
+    ports: Ports,
+    arguments: Sequence[str] = (),
+    elsewhere: Collection[str] = (),
+    host: str = HOST,
 ) -> ServerSpec:
     """Return the bot, told where the servers are; those elsewhere it finds in its own settings.
 
@@ -349,12 +395,14 @@ def bot_server(
     """
     if bot not in BOTS:
         raise ConfigurationError(f"no bot is called {bot!r}; choose --bot {'|'.join(BOTS)}")
-    argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", "--host", HOST, "--port", str(ports.bot))
+    address = _Address(host, ports.bot)
+    argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", *address.arguments)
     return ServerSpec(
         "bot",
         (*argv, *arguments),
         ports.bot,
-        f"http://{HOST}:{ports.bot}/health",
+        address.health_url,
+        host=host,
         engine=BOTS[bot],
         ready_timeout=120.0,
         stop_timeout=6.0,

@@ -47,6 +47,8 @@ class ServerSpec:
     argv: tuple[str, ...]
     port: int
     health_url: str
+    host: str = "127.0.0.1"
+    """Address it listens on."""
     engine: str = ""
     ready_timeout: float = 60.0
     stop_timeout: float = 12.0
