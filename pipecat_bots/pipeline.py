@@ -30,6 +30,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
+from nemotron_speech import caller_log
 from nemotron_speech.protocol.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from nemotron_speech.text import Budget
 from pipecat_bots.audio_path import QuietPipeline
@@ -159,6 +160,15 @@ async def run_session(
     turns: Callable[[BotSettings], UserTurnStrategies],
 ) -> None:
     """Run one caller's session until it ends."""
+    with caller_log.about(caller_log.short(runner_args.session_id or "")):
+        await _run_session(runner_args, services, turns)
+
+
+async def _run_session(
+    runner_args: RunnerArguments,
+    services: Callable[[BotSettings], Services],
+    turns: Callable[[BotSettings], UserTurnStrategies],
+) -> None:
     settings = BotSettings()
     log.set_up(settings)
     # Where nothing has warmed up, two models are loaded: not on the event loop that serves other callers.
@@ -217,6 +227,8 @@ class Session:
         self._settings = settings
         self._args = runner_args
         self._services = services
+        for service in (services.stt, services.tts):
+            service.session_id = runner_args.session_id or ""
         self._tools = tools
         self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._awaited = False

@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from contextlib import AsyncExitStack, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from loguru import logger
 from pipecat.services.websocket_service import WebsocketService
@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
+from nemotron_speech.caller_log import SESSION
 from nemotron_speech.errors import Full, PeerError
 from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
 from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
@@ -37,6 +38,8 @@ class KeepConnected(Dependent, WebsocketService):
     def __init__(self, *, url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._url = url
+        self.session_id = ""
+        """Id of the session, told to the server for its log; empty for none."""
         self._link: asyncio.Task[None] | None = None
         self._backoff = Backoff()
         self._wanted = asyncio.Event()
@@ -130,7 +133,7 @@ class KeepConnected(Dependent, WebsocketService):
     async def _connect_websocket(self) -> None:
         proxy = None if urlsplit(self._url).hostname in _LOOPBACK else True
         websocket = await self._websocket_connect(
-            self._url,
+            self._address,
             max_size=MAX_MESSAGE_BYTES,
             compression=None,
             proxy=proxy,
@@ -142,6 +145,15 @@ class KeepConnected(Dependent, WebsocketService):
                 await self._greet(websocket)
             unless_greeted.pop_all()
         self._websocket = websocket
+
+    @property
+    def _address(self) -> str:
+        """URL of the server, with the session that calls it."""
+        if not self.session_id:
+            return self._url
+        parts = urlsplit(self._url)
+        query = "&".join(filter(None, (parts.query, urlencode({SESSION: self.session_id}))))
+        return urlunsplit(parts._replace(query=query))
 
     async def _disconnect_websocket(self) -> None:
         websocket, self._websocket = self._websocket, None

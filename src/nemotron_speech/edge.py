@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import WSCloseCode, web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.channel import Channel, ChannelClosed
 from nemotron_speech.errors import Full, NotReady, SpeechError
 from nemotron_speech.protocol.wire import check_audio_size, check_text_size
@@ -185,12 +186,13 @@ def websocket_handler(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         channel, response = await WebSocketChannel.accept(request)
-        watching = asyncio.create_task(channel.watch(HEARTBEAT_S))
-        try:
-            await hold(channel, callers.counted(converse), error_message)
-        finally:
-            watching.cancel()
-            channel.hang_up()
+        with caller_log.about(channel.caller):
+            watching = asyncio.create_task(channel.watch(HEARTBEAT_S))
+            try:
+                await hold(channel, callers.counted(converse), error_message)
+            finally:
+                watching.cancel()
+                channel.hang_up()
         return response
 
     return handle
@@ -301,7 +303,8 @@ def asgi(
             await receive()
             await send({"type": "websocket.accept"})
             channel = AsgiChannel(scope, receive, send)
-            await hold(channel, callers.counted(converse), error_message)
+            with caller_log.about(caller_log.caller_of(channel.query)):
+                await hold(channel, callers.counted(converse), error_message)
         elif scope["type"] == "http":
             await _http(scope, send, health)
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.profiles import check_installed
@@ -37,6 +38,7 @@ def serve(
         check_installed("recogniser" if isinstance(settings, AsrSettings) else "synthesiser", settings.engine)
     except ConfigurationError as error:
         sys.exit(_complain(2, str(error)))
+    caller_log.set_up()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.audio import RateChange
 from nemotron_speech.channel import Channel, HalfClosed
 from nemotron_speech.edge import asgi, errors_as_json
@@ -45,9 +46,10 @@ class YapConversations:
         machine = YapServer(_unix_ms)
         opened = await _opened(channel, machine)
         language = opened.language or channel.query.get("language")
-        async with self._service.place(channel, language, machine, lambda: machine.closed) as place:
-            rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
-            await _listen(channel, machine, place, rate)
+        with caller_log.about(caller_log.short(opened.sid) or caller_log.caller_of(channel.query)):
+            async with self._service.place(channel, language, machine, lambda: machine.closed) as place:
+                rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
+                await _listen(channel, machine, place, rate)
 
 
 async def _opened(channel: Channel, machine: YapServer) -> Opened:
