@@ -25,6 +25,7 @@ from pipecat_bots.sweeper import Sweeper, settle
 from pipecat_bots.transports.doors import check_arguments, start_lacks
 from pipecat_bots.transports.json_errors import JsonErrors
 from pipecat_bots.transports.requests import CheckedBodies
+from pipecat_bots.voice.language_check import check_language
 from pipecat_bots.watching import log
 from pipecat_bots.watching.client_page import mount_client
 
@@ -49,9 +50,11 @@ def serve(warm_up: Callable[[], None]) -> None:
     keep_others_from_loading()
     if not {"-h", "--help"} & set(sys.argv):
         try:
-            log.set_up(read_settings())
+            settings = read_settings()
+            log.set_up(settings)
             check_arguments(sys.argv[1:], read(TransportSettings))
             warm_up()
+            asyncio.run(check_language(settings))
         except ConfigurationError as error:
             logger.error(str(error))
             sys.exit(2)

@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from nemotron_speech.caller_log import SESSION
-from nemotron_speech.errors import Full, PeerError
+from nemotron_speech.errors import BadRequest, Full, PeerError
 from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
-from pipecat_bots.peers.dependence import Dependent, full, not_answering, reason_of
+from pipecat_bots.peers.dependence import Dependent, Notice, Server, full, not_answering, reason_of, refused
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""
@@ -220,14 +220,28 @@ class KeepConnected(Dependent, WebsocketService):
         self._backoff.succeeded()
 
     async def _report_failure(self, failure: Exception) -> None:
-        notice = full(self._server) if _is_full(failure) else not_answering(self._server)
-        await self._report_outage(notice, reason_of(failure))
+        await self._report_outage(_notice_of(failure, self._server), reason_of(failure))
 
     async def _wait(self) -> None:
         wait_s = self._backoff.wait_s(self.is_awaited)
         await asyncio.sleep(LEAST_WAIT_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wanted.wait(), wait_s - LEAST_WAIT_S)
+
+
+class Refused(PeerError):
+    """The server takes no part in what this bot wants of it, such as a language that it does not speak."""
+
+
+def _notice_of(failure: Exception, server: Server) -> Notice:
+    match failure:
+        case _ if _is_full(failure):
+            return full(server)
+        case Refused():
+            return refused(server, str(failure))
+        case ConnectionClosed(rcvd=close) if close is not None and close.code == BadRequest.close_code:
+            return refused(server, close.reason)
+    return not_answering(server)
 
 
 def _is_full(failure: Exception) -> bool:

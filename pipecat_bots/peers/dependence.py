@@ -63,6 +63,12 @@ def full(server: Server) -> Notice:
     )
 
 
+def refused(server: Server, reason: str) -> Notice:
+    """Return the notice of a server that is there and does not take what the bot asks of it."""
+    message = f"The {server.name} at {server.address} refuses: {reason}."
+    return Notice("error", server.role, message, "Change the setting of the bot, or start another engine.")
+
+
 def reason_of(error: BaseException) -> str:
     """Return why a server could not be used, in words."""
     if isinstance(error, TimeoutError):

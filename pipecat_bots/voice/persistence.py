@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection
 from nemotron_speech.protocol.tts import PLAIN_RATE, Event, ServerError
 from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.protocol.tts_pace import Pace
-from pipecat_bots.peers.connection import KeepConnected
+from pipecat_bots.peers.connection import KeepConnected, Refused
 from pipecat_bots.peers.dependence import silent
 from pipecat_bots.voice.addresses import ask_rate
 from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
@@ -115,6 +115,9 @@ class PersistentVoice(KeepConnected):
         for message in client.to_send():
             await websocket.send(message)
         errors = await self._habits(client, websocket)
+        for error in errors:
+            if "language" in error.message:  # spoken in another one it would be worse than silence
+                raise Refused(error.message)
         if client.sample_rate is None:
             self._assumed_rate = await ask_rate(self._url)
         self._client = client
