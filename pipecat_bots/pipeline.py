@@ -45,7 +45,7 @@ from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.model.tools import Tools, check_servers, toolbox
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
-from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.peers.dependence import Dependent, Notice, all_busy, in_line
 from pipecat_bots.process import sessions, sweeper
 from pipecat_bots.settings import BotSettings, TransportSettings
 from pipecat_bots.speculation.answer_gate import AnswerGate
@@ -232,6 +232,7 @@ class Session:
         self._tools = tools
         self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._awaited = False
+        self._told_place = 0
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer(listening.vad)
@@ -360,11 +361,17 @@ class Session:
 
     @property
     def _is_full(self) -> bool:
-        return self._services.stt.outage == full(self._services.stt.server)
+        return self._services.stt.place_in_line > 0
 
     async def _on_arrival(self) -> None:
         if self._is_full:
-            await self._apologise(ALL_BUSY)
+            await self._apologise(all_busy(self._services.stt.place_in_line))
+
+    async def _on_line_busy(self) -> None:
+        """Say that the caller has to wait; of a line that moves, only where the caller stands now."""
+        place, before = self._services.stt.place_in_line, self._told_place
+        self._told_place = place
+        await self._apologise(in_line(place) if 0 < place < before else all_busy(place))
 
     async def _on_line(self, line: Line) -> None:
         """A silent line keeps no place of the recogniser from other callers."""
@@ -393,8 +400,8 @@ class Session:
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
         await self._greeting.services_changed()
-        if self._is_full:
-            await self._on_arrival()
+        if service is self._services.stt and self._is_full:
+            await self._on_line_busy()
 
     async def _on_recogniser_missed(self, *_: Any) -> None:
         if not self._is_full:

@@ -18,6 +18,7 @@ from nemotron_speech.caller_log import SESSION
 from nemotron_speech.errors import BadRequest, Full, PeerError
 from pipecat_bots.peers.backoff import LEAST_WAIT_S, Backoff
 from pipecat_bots.peers.dependence import Dependent, Notice, Server, full, not_answering, reason_of, refused
+from pipecat_bots.peers.waiting_line import line_to
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""
@@ -45,6 +46,7 @@ class KeepConnected(Dependent, WebsocketService):
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
         self._resting = False
+        self._line = line_to(url)
 
     # ------------------------------------------------------------------------ what a service fills in
 
@@ -169,14 +171,18 @@ class KeepConnected(Dependent, WebsocketService):
     # ----------------------------------------------------------------------------------------- the link
 
     async def _keep_connected(self) -> None:
-        while True:
-            failure = await self._attempt()
-            if failure is None:
-                failure = await self._use()
-            if failure is None:
-                continue
-            await self._report_failure(failure)
-            await self._wait()
+        try:
+            while True:
+                failure = await self._attempt()
+                if failure is None:
+                    self._line.leave(self)
+                    failure = await self._use()
+                if failure is None:
+                    continue
+                await self._report_failure(failure)
+                await self._wait()
+        finally:
+            self._line.leave(self)
 
     async def _attempt(self) -> Exception | None:
         self._wanted.clear()
@@ -220,9 +226,19 @@ class KeepConnected(Dependent, WebsocketService):
         self._backoff.succeeded()
 
     async def _report_failure(self, failure: Exception) -> None:
-        await self._report_outage(_notice_of(failure, self._server), reason_of(failure))
+        if _is_full(failure):
+            notice = full(self._server, self._line.join(self))
+        else:
+            self._line.leave(self)
+            notice = _notice_of(failure, self._server)
+        await self._report_outage(notice, reason_of(failure))
 
     async def _wait(self) -> None:
+        """Wait before the next attempt: for one's turn where others wait for a place as well."""
+        while self._line.place_of(self) > 1:
+            await self._line.move()
+            self._backoff.succeeded()
+            await self._report_outage(full(self._server, self._line.place_of(self)), "the line has moved")
         wait_s = self._backoff.wait_s(self.is_awaited)
         await asyncio.sleep(LEAST_WAIT_S)
         with suppress(TimeoutError):
@@ -235,8 +251,6 @@ class Refused(PeerError):
 
 def _notice_of(failure: Exception, server: Server) -> Notice:
     match failure:
-        case _ if _is_full(failure):
-            return full(server)
         case Refused():
             return refused(server, str(failure))
         case ConnectionClosed(rcvd=close) if close is not None and close.code == BadRequest.close_code:
