@@ -13,8 +13,9 @@ import aiohttp
 import uvicorn
 from aiohttp import WSMsgType, web
 
-from nemotron_speech import server, tts_server
+from nemotron_speech import server, tts_server, yap_server
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
+from nemotron_speech.half_open import HalfOpenProtocol
 from nemotron_speech.settings import AsrSettings, TtsSettings
 from tests.servers.channel import PATIENCE_S
 
@@ -46,6 +47,14 @@ async def speaking(shell: str, engine: TtsEngine, **settings: Any) -> AsyncItera
 
 
 @asynccontextmanager
+async def recognising_many(shell: str, engine: AsrEngine) -> AsyncIterator[str]:
+    """Serve a recogniser by the many-caller protocol; yields `host:port`."""
+    build = yap_server.build_app if shell == "aiohttp" else yap_server.build_asgi
+    async with _listening(shell, build(engine, AsrSettings(engine="none"))) as address:
+        yield address
+
+
+@asynccontextmanager
 async def _listening(shell: str, app: Any) -> AsyncIterator[str]:
     carry = _aiohttp if shell == "aiohttp" else _uvicorn
     async with carry(app) as address, aiohttp.ClientSession() as session, asyncio.timeout(60):
@@ -68,7 +77,13 @@ async def _aiohttp(app: web.Application) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _uvicorn(app: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        ws=HalfOpenProtocol,
     )
     carrier = _Uvicorn(config)
     task = asyncio.create_task(carrier.serve())
