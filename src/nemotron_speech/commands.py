@@ -26,7 +26,7 @@ from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.health import HealthProbe
 from nemotron_speech.invocation import command
 from nemotron_speech.profiles import Ports, bot_server, profile_named, reachable, servers, with_engines
-from nemotron_speech.run_records import RunRecords
+from nemotron_speech.run_records import RunRecords, keep_last
 from nemotron_speech.settings import RIGHT_CONTEXTS, read
 from nemotron_speech.stack import Plan, plan, running
 from nemotron_speech.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
@@ -145,7 +145,7 @@ async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
     """Run the servers in the foreground until a signal. Raises StartFailed, ConfigurationError."""
     specs = wanted.servers()
     to_start = await _plan(specs, reuse=False)
-    view = View(out, to_start.start, verbose=report_fd is None)
+    view = View(out, to_start.start, verbose=report_fd is None, stamped=report_fd is not None)
     listener: Listener = view if report_fd is None else Reporter(report_fd, view)
     async with (
         Signals() as signals,
@@ -193,9 +193,10 @@ class Reporter:
 
 async def up_detached(out: Console, wanted: Wanted) -> int:
     """Start `up` in the background; return when its servers are ready. Raises ConfigurationError."""
-    wanted.servers()  # what is wrong is better said here
+    await _plan(wanted.servers(), reuse=False)  # wrong ones leave another's log alone
     log = records().log_path("supervisor", wanted.ports.asr)
     log.parent.mkdir(parents=True, exist_ok=True)
+    keep_last(log)
     reading, writing = os.pipe()
     child = _detach(wanted.arguments(), writing, log)
     os.close(writing)
