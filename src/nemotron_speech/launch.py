@@ -16,6 +16,7 @@ from loguru import logger
 from nemotron_speech import caller_log
 from nemotron_speech.edge import Callers
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.profiles import check_installed
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 
@@ -55,7 +56,7 @@ async def _serve(what: str, app: web.Application, callers: Callers, settings: Se
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    site_runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    site_runner = JsonRunner(app, access_log=None, shutdown_timeout=1)
     await site_runner.setup()
     try:
         site = web.TCPSite(site_runner, settings.host, settings.port, backlog=1024)

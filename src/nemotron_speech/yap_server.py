@@ -20,6 +20,7 @@ from nemotron_speech.channel import Channel, HalfClosed
 from nemotron_speech.edge import asgi, errors_as_json
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.launch import serve
 from nemotron_speech.protocol.asr import Audio, ResetRequested
 from nemotron_speech.protocol.wire import encode
@@ -143,7 +144,7 @@ async def listening_beside(app: web.Application) -> AsyncIterator[None]:
     host, port = service.settings.yap_host or service.settings.host, service.settings.yap_port
     beside = web.Application(middlewares=[errors_as_json])
     beside.add_routes(_routes(service))
-    runner = web.AppRunner(beside, access_log=None, shutdown_timeout=1)
+    runner = JsonRunner(beside, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await _listen_on(runner, host, port)

@@ -105,7 +105,9 @@ async def test_a_caller_for_whom_there_is_no_line_is_told_so_and_greeted_when_th
             await second.until("bot-stopped-speaking", timeout_s=40)
             assert spoken(second.events).strip() == all_busy(1)
             notices = [e.data for e in second.events if e.type == "server-message"]
-            assert [n["message"].startswith("All lines are busy") for n in notices] == [True]
+            assert {(n["message"], n["place"]) for n in notices} == {
+                ("All lines are busy. You are next in line.", 1)
+            }
             await first.hang_up()
             await second.until(lambda e: e.type == "server-message" and e.data["type"] == "notice-cleared")
             since = len(second.events)

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from nemotron_speech import server, tts_server, yap_server
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
 from nemotron_speech.half_open import HalfOpenProtocol
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.settings import AsrSettings, TtsSettings
 from tests.servers.channel import PATIENCE_S
 
@@ -65,7 +66,7 @@ async def _listening(shell: str, app: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _aiohttp(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    runner = JsonRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
