@@ -274,7 +274,7 @@ def browser_check(name: str | None) -> Check:
             "browser",
             Verdict.NOTE,
             found,
-            "from another machine: ssh -L 7860:localhost:7860 this-machine (sound also needs UDP between the two)",
+            "from another machine: ssh -L 7860:localhost:7860 this-machine (sound needs UDP beside it)",
         )
     return Check("browser", Verdict.OK, name)
 

@@ -82,8 +82,11 @@ class EngineChoice:
     """Makes an environment for it, where an extra cannot."""
     files: tuple[str, ...] = ()
     """Model files that nothing downloads."""
+    files_url: str = ""
+    """Where they are fetched from."""
 
 
+_KOKORO_URL = "https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0"
 _KOKORO = "~/.cache/nemotron-speech/kokoro"
 _KOKORO_FILES = (f"{_KOKORO}/kokoro-v1.0.onnx", f"{_KOKORO}/voices-v1.0.bin")
 ENGINES = {
@@ -92,7 +95,9 @@ ENGINES = {
         EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
         EngineChoice("espeak", ("espeakng_loader",)),
         EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
-        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES),
+        EngineChoice(
+            "kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES, files_url=_KOKORO_URL
+        ),
         EngineChoice("magpie", ("torch", "nemo"), "nemo"),
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
@@ -228,7 +233,11 @@ def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
     absent = [file for file in choice.files if not machine.has_file(file)]
     if not absent:
         return []
-    return [Missing(f"{choice.name} has no {absent[0]}", f"download {' and '.join(absent)}")]
+    folder = absent[0].rpartition("/")[0]
+    fetched = " ".join(f"-LO {choice.files_url}/{file.rpartition('/')[2]}" for file in absent)
+    return [
+        Missing(f"{choice.name} has no {absent[0]}", f"mkdir -p {folder} && cd {folder} && curl {fetched}")
+    ]
 
 
 _USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
