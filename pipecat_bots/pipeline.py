@@ -30,8 +30,9 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
+from nemotron_speech import caller_log
 from nemotron_speech.text import Budget
-from pipecat_bots.connections.outage import ALL_BUSY, Dependent, Notice, full
+from pipecat_bots.connections.outage import Dependent, Notice, all_busy, in_line
 from pipecat_bots.connections.outage_notice import LostRecogniser
 from pipecat_bots.context.assistant import Speaker
 from pipecat_bots.context.user import Conversation, Listener
@@ -159,6 +160,15 @@ async def run_session(
     turns: Callable[[BotSettings], UserTurnStrategies],
 ) -> None:
     """Run one caller's session until it ends."""
+    with caller_log.about(caller_log.short(runner_args.session_id or "")):
+        await _run_session(runner_args, services, turns)
+
+
+async def _run_session(
+    runner_args: RunnerArguments,
+    services: Callable[[BotSettings], Services],
+    turns: Callable[[BotSettings], UserTurnStrategies],
+) -> None:
     settings = BotSettings()
     log.set_up(settings)
     # Where nothing has warmed up, two models are loaded: not on the event loop that serves other callers.
@@ -217,9 +227,12 @@ class Session:
         self._settings = settings
         self._args = runner_args
         self._services = services
+        for service in (services.stt, services.tts):
+            service.session_id = runner_args.session_id or ""
         self._tools = tools
         self._greeting = Greeting(self._greet, self._can_serve, self._on_arrival)
         self._awaited = False
+        self._told_place = 0
         self._lost_recogniser = LostRecogniser(self._apologise)
         self._idle_user = IdleUser(idle_plan(settings), self._say, self._wait_for_user, self._leave)
         self._metrics = self._observer(listening.vad)
@@ -348,11 +361,17 @@ class Session:
 
     @property
     def _is_full(self) -> bool:
-        return self._services.stt.outage == full(self._services.stt.server)
+        return self._services.stt.place_in_line > 0
 
     async def _on_arrival(self) -> None:
         if self._is_full:
-            await self._apologise(ALL_BUSY)
+            await self._apologise(all_busy(self._services.stt.place_in_line))
+
+    async def _on_line_busy(self) -> None:
+        """Say that the caller has to wait; of a line that moves, only where the caller stands now."""
+        place, before = self._services.stt.place_in_line, self._told_place
+        self._told_place = place
+        await self._apologise(in_line(place) if 0 < place < before else all_busy(place))
 
     async def _on_line(self, line: Line) -> None:
         """A silent line keeps no place of the recogniser from other callers."""
@@ -381,8 +400,8 @@ class Session:
     async def _on_outage(self, service: Dependent, notice: Notice) -> None:
         await self._tell(notice.message_data())
         await self._greeting.services_changed()
-        if self._is_full:
-            await self._on_arrival()
+        if service is self._services.stt and self._is_full:
+            await self._on_line_busy()
 
     async def _on_recogniser_missed(self, *_: Any) -> None:
         if not self._is_full:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -22,9 +23,11 @@ from pipecat_bots.observability.client_page import mount_client
 from pipecat_bots.runtime.lean_waits import wait_in_place
 from pipecat_bots.runtime.sweeper import Sweeper, settle
 from pipecat_bots.settings import BotSettings, TransportSettings, read_settings
-from pipecat_bots.transports.doors import check_arguments
+from pipecat_bots.transports.doors import check_arguments, start_lacks
+from pipecat_bots.transports.json_errors import JsonErrors
 from pipecat_bots.transports.requests import CheckedBodies
 from pipecat_bots.transports.webrtc_audio import make_lean
+from pipecat_bots.voice.language_check import check_language
 
 
 class Running(Protocol):
@@ -47,9 +50,11 @@ def serve(warm_up: Callable[[], None]) -> None:
     keep_others_from_loading()
     if not {"-h", "--help"} & set(sys.argv):
         try:
-            log.set_up(read_settings())
+            settings = read_settings()
+            log.set_up(settings)
             check_arguments(sys.argv[1:], read(TransportSettings))
             warm_up()
+            asyncio.run(check_language(settings))
         except ConfigurationError as error:
             logger.error(str(error))
             sys.exit(2)
@@ -59,11 +64,18 @@ def serve(warm_up: Callable[[], None]) -> None:
     keep_nothing_back()
     make_lean()
     wait_in_place()
-    app.add_middleware(CheckedBodies)
+    app.add_middleware(CheckedBodies, lacks=start_lacks(sys.argv[1:], TransportSettings()))
+    app.add_middleware(JsonErrors)
     settle()
     app.add_middleware(_Process)
     mount_client(app)
+    app.add_api_route("/health", health)
     main()
+
+
+async def health() -> dict[str, str | int]:
+    """Answer `GET /health`: which process this is, and how many conversations it holds."""
+    return {"status": "healthy", "pid": os.getpid(), "sessions": len(sessions)}
 
 
 class _Process:
@@ -99,4 +111,5 @@ class _Process:
 
 
 def _is_no_health_check(record: logging.LogRecord) -> bool:
-    return "GET /status " not in record.getMessage()
+    message = record.getMessage()
+    return "GET /health " not in message and "GET /status " not in message

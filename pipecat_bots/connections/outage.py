@@ -11,6 +11,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessor, FrameProcessorSetup
 
 from nemotron_speech.invocation import command
+from pipecat_bots.connections.backoff import JITTER, LONGEST_WAIT_S
 
 HEALTH_INTERVAL_S = 1.0
 HEALTH_TIMEOUT_S = 3.0
@@ -39,6 +40,8 @@ class Notice:
     service: Role
     message: str
     hint: str
+    place: int = 0
+    """Place in the line of those who wait for the server, from 1; 0 if it is not that it is full."""
 
     def message_data(self) -> dict[str, Any]:
         """The notice as the page receives it."""
@@ -50,17 +53,39 @@ def not_answering(server: Server) -> Notice:
     return Notice("error", server.role, message, server.hint)
 
 
-ALL_BUSY = "All lines are busy at the moment. I am with you as soon as one is free."
-"""Said by a bot whose recogniser has no place for its caller."""
+def all_busy(place: int) -> str:
+    """Return what a bot says whose recogniser has no place for its caller yet."""
+    return f"All lines are busy at the moment. {in_line(place)} I am with you as soon as one is free."
 
 
-def full(server: Server) -> Notice:
-    message = (
-        f"All lines are busy: the {server.name} at {server.address} has no free place, or is still starting."
+def in_line(place: int) -> str:
+    return "You are next in line." if place == 1 else f"You are number {place} in line."
+
+
+def full(server: Server, place: int) -> Notice:
+    """Return the notice of a server whose places are taken.
+
+    Args:
+        place: Place of the caller among those who wait for one, from 1.
+    """
+    message = f"All lines are busy. {in_line(place)}"
+    hint = (
+        f"The {server.name} at {server.address} has no free place, or is still starting. It is asked at "
+        f"least every {LONGEST_WAIT_S * (1 + JITTER):.0f} seconds; you are connected as soon as there is one."
     )
-    return Notice(
-        "warning", server.role, message, "It is tried again every few seconds until a place is free."
-    )
+    return Notice("warning", server.role, message, hint, place)
+
+
+def unavailable(server: Server) -> Notice:
+    """Return the notice of a server that answers 503: it is full, or still starts."""
+    message = f"The {server.name} at {server.address} is busy, or is still starting."
+    return Notice("warning", server.role, message, "It is asked again every second.")
+
+
+def refused(server: Server, reason: str) -> Notice:
+    """Return the notice of a server that is there and does not take what the bot asks of it."""
+    message = f"The {server.name} at {server.address} refuses: {reason}."
+    return Notice("error", server.role, message, "Change the setting of the bot, or start another engine.")
 
 
 def reason_of(error: BaseException) -> str:
@@ -96,8 +121,9 @@ class Dependent(FrameProcessor):
         self._register_event_handler("on_recovered")
 
     @property
-    def server(self) -> Server:
-        return self._server
+    def place_in_line(self) -> int:
+        """Place among those who wait for a place at the server, from 1; 0 if that is not what is wrong."""
+        return self.outage.place if self.outage is not None else 0
 
     @property
     def role(self) -> Role:
@@ -115,7 +141,8 @@ class Dependent(FrameProcessor):
         self.outage = notice
         if self._missing is None:
             self._missing = self.create_task(self._miss(), name="missing")
-        logger.error(f"{notice.message} ({reason}) {notice.hint}")
+        log = logger.error if notice.level == "error" else logger.warning
+        log(f"{notice.message} ({reason}) {notice.hint}")
         await self._call_event_handler("on_outage", notice)
 
     async def _miss(self) -> None:
@@ -186,7 +213,7 @@ class HttpDependent(Dependent):
         try:
             async with http.get(self._health_url) as response:
                 if response.status == 503:
-                    return full(self._server), "it answers 503"
+                    return unavailable(self._server), "it answers 503"
                 return None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return not_answering(self._server), reason_of(error)

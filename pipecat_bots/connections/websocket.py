@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from contextlib import AsyncExitStack, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from loguru import logger
 from pipecat.services.websocket_service import WebsocketService
@@ -14,9 +14,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
-from nemotron_speech.errors import Full, PeerError
+from nemotron_speech.caller_log import SESSION
+from nemotron_speech.errors import BadRequest, Full, PeerError
 from pipecat_bots.connections.backoff import LEAST_WAIT_S, Backoff
-from pipecat_bots.connections.outage import Dependent, full, not_answering, reason_of
+from pipecat_bots.connections.outage import Dependent, Notice, Server, full, not_answering, reason_of, refused
+from pipecat_bots.peers.waiting_line import line_to
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""
@@ -37,11 +39,14 @@ class KeepConnected(Dependent, WebsocketService):
     def __init__(self, *, url: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._url = url
+        self.session_id = ""
+        """Id of the session, told to the server for its log; empty for none."""
         self._link: asyncio.Task[None] | None = None
         self._backoff = Backoff()
         self._wanted = asyncio.Event()
         self._attempted = asyncio.Event()
         self._resting = False
+        self._line = line_to(url)
 
     # ------------------------------------------------------------------------ what a service fills in
 
@@ -130,7 +135,7 @@ class KeepConnected(Dependent, WebsocketService):
     async def _connect_websocket(self) -> None:
         proxy = None if urlsplit(self._url).hostname in _LOOPBACK else True
         websocket = await self._websocket_connect(
-            self._url,
+            self._address,
             max_size=MAX_MESSAGE_BYTES,
             compression=None,
             proxy=proxy,
@@ -142,6 +147,15 @@ class KeepConnected(Dependent, WebsocketService):
                 await self._greet(websocket)
             unless_greeted.pop_all()
         self._websocket = websocket
+
+    @property
+    def _address(self) -> str:
+        """URL of the server, with the session that calls it."""
+        if not self.session_id:
+            return self._url
+        parts = urlsplit(self._url)
+        query = "&".join(filter(None, (parts.query, urlencode({SESSION: self.session_id}))))
+        return urlunsplit(parts._replace(query=query))
 
     async def _disconnect_websocket(self) -> None:
         websocket, self._websocket = self._websocket, None
@@ -157,14 +171,18 @@ class KeepConnected(Dependent, WebsocketService):
     # ----------------------------------------------------------------------------------------- the link
 
     async def _keep_connected(self) -> None:
-        while True:
-            failure = await self._attempt()
-            if failure is None:
-                failure = await self._use()
-            if failure is None:
-                continue
-            await self._report_failure(failure)
-            await self._wait()
+        try:
+            while True:
+                failure = await self._attempt()
+                if failure is None:
+                    self._line.leave(self)
+                    failure = await self._use()
+                if failure is None:
+                    continue
+                await self._report_failure(failure)
+                await self._wait()
+        finally:
+            self._line.leave(self)
 
     async def _attempt(self) -> Exception | None:
         self._wanted.clear()
@@ -208,14 +226,36 @@ class KeepConnected(Dependent, WebsocketService):
         self._backoff.succeeded()
 
     async def _report_failure(self, failure: Exception) -> None:
-        notice = full(self._server) if _is_full(failure) else not_answering(self._server)
+        if _is_full(failure):
+            notice = full(self._server, self._line.join(self))
+        else:
+            self._line.leave(self)
+            notice = _notice_of(failure, self._server)
         await self._report_outage(notice, reason_of(failure))
 
     async def _wait(self) -> None:
+        """Wait before the next attempt: for one's turn where others wait for a place as well."""
+        while self._line.place_of(self) > 1:
+            await self._line.move()
+            self._backoff.succeeded()
+            await self._report_outage(full(self._server, self._line.place_of(self)), "the line has moved")
         wait_s = self._backoff.wait_s(self.is_awaited)
         await asyncio.sleep(LEAST_WAIT_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wanted.wait(), wait_s - LEAST_WAIT_S)
+
+
+class Refused(PeerError):
+    """The server takes no part in what this bot wants of it, such as a language that it does not speak."""
+
+
+def _notice_of(failure: Exception, server: Server) -> Notice:
+    match failure:
+        case Refused():
+            return refused(server, str(failure))
+        case ConnectionClosed(rcvd=close) if close is not None and close.code == BadRequest.close_code:
+            return refused(server, close.reason)
+    return not_answering(server)
 
 
 def _is_full(failure: Exception) -> bool:

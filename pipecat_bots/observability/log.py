@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from nemotron_speech import caller_log
 from pipecat_bots.settings import BotSettings
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def set_up(settings: BotSettings) -> None:
     """Log from `LOG_LEVEL` up, without what is harmless; the runner's `-v` is left as it is."""
     logger.enable("pipecat")
     if _VERBOSE.isdisjoint(sys.argv):
-        logger.remove()
-        logger.add(sys.stderr, level=settings.log_level, filter=matters)
+        caller_log.set_up(settings.log_level, matters)
 
 
 def matters(record: Record) -> bool:

@@ -96,6 +96,32 @@ def check_arguments(arguments: Sequence[str], account: TransportSettings) -> Non
             )
 
 
+def start_lacks(
+    arguments: Sequence[str], account: TransportSettings
+) -> Callable[[str | None, bool], str | None]:
+    """Return what says which setting a caller's transport lacks, as a sentence; None where it lacks none.
+
+    Args:
+        arguments: The command line, without the program.
+        account: The accounts that are set.
+    """
+    usual = _parser().parse_known_args(arguments)[0].transport
+
+    def lacks(transport: str | None, wants_room: bool) -> str | None:
+        transport = transport or ("daily" if wants_room else usual)
+        if transport in NOT_OURS:
+            return f"Transport {transport!r} is none of this bot's: choose {', '.join(OURS)}."
+        if transport != "daily":
+            return None
+        if not account.daily_api_key:
+            return "Transport 'daily' makes rooms with a Daily account: set DAILY_API_KEY where the bot runs."
+        if not wants_room and not account.daily_room_url:
+            return "There is no room to meet in: ask for one with createDailyRoom, or set DAILY_ROOM_URL."
+        return None
+
+    return lacks
+
+
 def _check_provider(provider: str, account: TransportSettings) -> None:
     if provider == "twilio" and (reason := contradiction(account)):
         raise ConfigurationError(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from aiortc import RTCSessionDescription
@@ -88,6 +89,8 @@ class Candidates(BaseModel):
     candidates: list[Candidate] = []
 
 
+_ROOMS = re.compile(r"^/daily(-dialin-webhook)?/?$")
+"""Routes that make a room at Daily."""
 _OFFER = re.compile(r"^(/sessions/[^/]+)?/api/offer/?$")
 _ROUTES: tuple[tuple[str, re.Pattern[str], type[BaseModel]], ...] = (
     ("POST", re.compile(r"^/start/?$"), Start),
@@ -96,26 +99,51 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], type[BaseModel]], ...] = (
 )
 
 
+Lacks = Callable[[str | None, bool], str | None]
+"""Says what a transport lacks here: its name, or None for the usual one, and whether a room is asked for."""
+
+
 class CheckedBodies:
     """ASGI middleware: requests of these routes go on when their bodies are what the routes take.
 
-    An empty body of `/start` is one with every default. Others get 400 (no JSON), 413 or 422, and a sentence.
+    An empty body of `/start` is one with every default. Others get 400 (no JSON, or a transport that cannot
+    work here), 413 or 422, and a sentence.
+
+    Args:
+        lacks: Says what a transport lacks here, as a sentence; None where it lacks nothing.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, lacks: Lacks = lambda transport, wants_room: None) -> None:
         self._app = app
+        self._lacks = lacks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _ROOMS.match(scope["path"]) and (lack := self._lacks("daily", True)):
+            await JSONResponse({"detail": lack}, 400)(scope, receive, send)
+            return
         model = _model(scope)
         if model is None:
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
-        if problem := _problem(model, body):
+        if problem := _problem(model, body) or self._lack(model, body):
             status, detail = problem
             await JSONResponse({"detail": detail}, status)(scope, receive, send)
             return
-        await self._app(scope, _again(body, receive), send)
+        await self._app(_as_json(scope), _again(body, receive), send)
+
+    def _lack(self, model: type[BaseModel], body: bytes) -> tuple[int, str] | None:
+        if model is not Start:
+            return None
+        start = Start.model_validate(json.loads(body)) if body.strip() else Start()
+        lack = self._lacks(start.transport, bool(start.createDailyRoom))
+        return (400, lack) if lack else None
+
+
+def _as_json(scope: Scope) -> Scope:
+    """Return the request with the content type that its body was found to have."""
+    others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*others, (b"content-type", b"application/json")]}
 
 
 def _model(scope: Scope) -> type[BaseModel] | None:

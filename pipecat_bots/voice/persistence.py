@@ -19,7 +19,7 @@ from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Event, ServerError
 from nemotron_speech.protocol.tts_client import TtsClient
 from pipecat_bots.connections.outage import silent
-from pipecat_bots.connections.websocket import KeepConnected
+from pipecat_bots.connections.websocket import KeepConnected, Refused
 from pipecat_bots.voice.addresses import ask_rate
 from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
 from pipecat_bots.voice.segments import Segment, Utterance
@@ -115,6 +115,9 @@ class PersistentVoice(KeepConnected):
         for message in client.to_send():
             await websocket.send(message)
         errors = await self._habits(client, websocket)
+        for error in errors:
+            if "language" in error.message:  # spoken in another one it would be worse than silence
+                raise Refused(error.message)
         if client.sample_rate is None:
             self._assumed_rate = await ask_rate(self._url)
         self._client = client

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+_PROGRAMS = re.compile(r"(^|&& |\| )(nemotron|python) ")
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -15,7 +17,12 @@ def in_checkout() -> bool:
 
 def command(rest: str) -> str:
     """Return the `nemotron` command with its arguments: command("up -d")."""
-    return f"uv run nemotron {rest}" if in_checkout() else f"nemotron {rest}"
+    return prefixed(f"nemotron {rest}")
+
+
+def prefixed(line: str) -> str:
+    """Return a shell line with what its programs (`nemotron`, `python`) need before them here."""
+    return _PROGRAMS.sub(r"\1uv run \2 ", line) if in_checkout() else line
 
 
 def install(extras: Iterable[str] = ()) -> str:

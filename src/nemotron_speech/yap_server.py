@@ -14,11 +14,13 @@ from typing import Any
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.asr.service import SERVICE, AsrService, application, make_engine, routes
 from nemotron_speech.asr.stream import Place
 from nemotron_speech.audio import RateChange
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.protocol.asr import Audio, ResetRequested
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.protocol.yap import CloseRequested, Opened, YapError, YapServer
@@ -45,9 +47,10 @@ class YapConversations:
         machine = YapServer(_unix_ms)
         opened = await _opened(channel, machine)
         language = opened.language or channel.query.get("language")
-        async with self._service.place(channel, language, machine, lambda: machine.closed) as place:
-            rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
-            await _listen(channel, machine, place, rate)
+        with caller_log.about(caller_log.short(opened.sid) or caller_log.caller_of(channel.query)):
+            async with self._service.place(channel, language, machine, lambda: machine.closed) as place:
+                rate = RateChange(opened.sample_rate, self._service.runner.engine.info.sample_rate)
+                await _listen(channel, machine, place, rate)
 
 
 async def _opened(channel: Channel, machine: YapServer) -> Opened:
@@ -141,7 +144,7 @@ async def listening_beside(app: web.Application) -> AsyncIterator[None]:
     host, port = service.settings.yap_host or service.settings.host, service.settings.yap_port
     beside = web.Application(middlewares=[errors_as_json])
     beside.add_routes(_routes(service))
-    runner = web.AppRunner(beside, access_log=None, shutdown_timeout=1)
+    runner = JsonRunner(beside, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await _listen_on(runner, host, port)

@@ -75,6 +75,9 @@ async def test_callers_beyond_the_capacity_are_counted_as_refused(
 ) -> None:
     outcome = await call_all(load(ports, protocol, recording, calls=9, concurrency=9))
     assert (outcome.held, outcome.refused, outcome.failures) == (CAPACITY, 9 - CAPACITY, [])
+    assert outcome.refusals == [f"all {CAPACITY} places are taken; try again later or elsewhere"] * (
+        9 - CAPACITY
+    )
     assert outcome.peak == CAPACITY, "those that were refused do not count"
 
 
@@ -156,6 +159,7 @@ async def test_the_command_prints_and_writes_what_it_measured(
     shown = " ".join(out.file.getvalue().split())
     assert f"held {CAPACITY}" in shown
     assert "refused 2" in shown
+    assert f"2 × refused: all {CAPACITY} places are taken" in shown
     assert "word error rate 20.0%" in shown
     assert f"= {TEXT_SAID}" in shown
     report = json.loads((tmp_path / "r.json").read_text())

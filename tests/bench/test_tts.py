@@ -97,6 +97,7 @@ async def test_a_voice_that_is_slower_than_real_time_is_heard_to_be() -> None:
 async def test_callers_beyond_the_capacity_are_counted_as_refused(port: int) -> None:
     heard = await listen(load(port, CAPACITY + 3, rounds=1, segments=["a" * 100]))
     assert (heard.whole, heard.refused, heard.failures) == (CAPACITY, 3, [])
+    assert all(f"all {CAPACITY} places are taken" in reason for reason in heard.refusals)
 
 
 async def test_a_voice_that_fails_and_one_that_is_not_there_are_named(port: int) -> None:
@@ -126,6 +127,7 @@ async def test_the_command_prints_and_writes_what_it_measured(port: int, tmp_pat
     assert await asyncio.to_thread(bench_tts.run, out, wanted) == 1, "two were refused"
     assert isinstance(out.file, io.StringIO)
     assert "first audio p99" in out.file.getvalue()
+    assert f"7 callers: 2 × refused: all {CAPACITY} places" in out.file.getvalue()
     report = json.loads((tmp_path / "r.json").read_text())
     assert [(level["callers"], level["refused"]) for level in report["levels"]] == [(1, 0), (7, 2)]
     assert report["levels"][0]["first_audio_ms"]["count"] == 1

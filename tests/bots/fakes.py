@@ -52,6 +52,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.port = free_port()
         self.connections = 0
+        self.addresses: list[str] = []
         self._runner: web.AppRunner | None = None
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -83,6 +84,7 @@ class FakeServer:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
         self.connections += 1
+        self.addresses.append(request.path_qs)
         self._sockets.add(ws)
         try:
             yield ws

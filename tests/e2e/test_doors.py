@@ -14,7 +14,7 @@ import pytest
 from benchmarks.caller import RtviEvent, call
 from benchmarks.stack import Process, Stack
 from nemotron_speech.audio import Clip
-from pipecat_bots.connections.outage import ALL_BUSY
+from pipecat_bots.connections.outage import all_busy
 from tests.e2e.conftest import SCRIPT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -103,9 +103,11 @@ async def test_a_caller_for_whom_there_is_no_line_is_told_so_and_greeted_when_th
         await first.until("bot-stopped-speaking")
         async with call(one_line.url) as second:
             await second.until("bot-stopped-speaking", timeout_s=40)
-            assert spoken(second.events).strip() == ALL_BUSY
+            assert spoken(second.events).strip() == all_busy(1)
             notices = [e.data for e in second.events if e.type == "server-message"]
-            assert [n["message"].startswith("All lines are busy") for n in notices] == [True]
+            assert {(n["message"], n["place"]) for n in notices} == {
+                ("All lines are busy. You are next in line.", 1)
+            }
             await first.hang_up()
             await second.until(lambda e: e.type == "server-message" and e.data["type"] == "notice-cleared")
             since = len(second.events)

@@ -246,4 +246,12 @@ def test_a_voice_without_its_files_is_not_offered() -> None:
         engines=lambda: ((), ("kokoro",)), importable=lambda module: True, has_file=lambda path: False
     )
     (lacks,) = profiles.voices(machine)["kokoro"]
-    assert "kokoro-v1.0.onnx" in lacks.mend
+    assert "\n" not in lacks.mend
+    assert lacks.mend.startswith(
+        "mkdir -p ~/.cache/nemotron-speech/kokoro && cd ~/.cache/nemotron-speech/kokoro"
+    )
+    for file in ("kokoro-v1.0.onnx", "voices-v1.0.bin"):
+        assert (
+            f"-LO https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0/{file}"
+            in (lacks.mend)
+        )

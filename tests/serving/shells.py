@@ -13,8 +13,10 @@ import aiohttp
 import uvicorn
 from aiohttp import WSMsgType, web
 
-from nemotron_speech import server, tts_server
+from nemotron_speech import server, tts_server, yap_server
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
+from nemotron_speech.half_open import HalfOpenProtocol
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.settings import AsrSettings, TtsSettings
 from tests.serving.channel import PATIENCE_S
 
@@ -46,6 +48,14 @@ async def speaking(shell: str, engine: TtsEngine, **settings: Any) -> AsyncItera
 
 
 @asynccontextmanager
+async def recognising_many(shell: str, engine: AsrEngine) -> AsyncIterator[str]:
+    """Serve a recogniser by the many-caller protocol; yields `host:port`."""
+    build = yap_server.build_app if shell == "aiohttp" else yap_server.build_asgi
+    async with _listening(shell, build(engine, AsrSettings(engine="none"))) as address:
+        yield address
+
+
+@asynccontextmanager
 async def _listening(shell: str, app: Any) -> AsyncIterator[str]:
     carry = _aiohttp if shell == "aiohttp" else _uvicorn
     async with carry(app) as address, aiohttp.ClientSession() as session, asyncio.timeout(60):
@@ -56,7 +66,7 @@ async def _listening(shell: str, app: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _aiohttp(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    runner = JsonRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -68,7 +78,13 @@ async def _aiohttp(app: web.Application) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _uvicorn(app: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        ws=HalfOpenProtocol,
     )
     carrier = _Uvicorn(config)
     task = asyncio.create_task(carrier.serve())

@@ -6,16 +6,17 @@ import asyncio
 import json
 from typing import Any
 
-from aiohttp import web
+import pytest
 
-from nemotron_speech import yap_server
 from nemotron_speech.serving.frames import BINARY, CLOSE, TEXT
-from nemotron_speech.settings import AsrSettings
 from tests.asr.test_recognition import pcm, text
 from tests.serving.channel import PATIENCE_S, until
 from tests.serving.engines import EchoAsr, LetterTts
-from tests.serving.shells import recognising, speaking
-from tests.serving.test_rfc6455 import Stranger, calling, frame, request
+from tests.serving.shells import SHELLS, recognising, recognising_many, speaking
+from tests.serving.test_rfc6455 import Stranger, calling, frame
+
+YAP = "/?"
+"""Address of the many-caller protocol, whose server says nothing before it is told who calls."""
 
 
 def said(**fields: Any) -> bytes:
@@ -32,10 +33,11 @@ async def heard(stranger: Stranger) -> tuple[list[dict[str, Any]], int]:
     return messages, int.from_bytes(came[1])
 
 
-async def test_finals_that_were_asked_for_still_come() -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_finals_that_were_asked_for_still_come(shell: str) -> None:
     engine = EchoAsr(capacity=1)
     async with (
-        recognising("aiohttp", engine) as address,
+        recognising(shell, engine) as address,
         calling(int(address.rpartition(":")[2]), "/") as one,
     ):
         engine.gate.shut()
@@ -50,8 +52,9 @@ async def test_finals_that_were_asked_for_still_come() -> None:
     assert finals == [text(*range(300)), text(*range(500, 800))]
 
 
-async def test_who_asked_for_nothing_more_gives_its_place_back_at_once() -> None:
-    async with recognising("aiohttp", EchoAsr(capacity=1)) as address:
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_who_asked_for_nothing_more_gives_its_place_back_at_once(shell: str) -> None:
+    async with recognising(shell, EchoAsr(capacity=1)) as address:
         for _ in range(3):
             async with calling(int(address.rpartition(":")[2]), "/") as one:
                 one.writer.write(frame(pcm(1, 2, 3), BINARY))
@@ -59,32 +62,41 @@ async def test_who_asked_for_nothing_more_gives_its_place_back_at_once() -> None
                 assert (await heard(one))[1] == 1000
 
 
-async def test_a_close_of_the_many_caller_protocol_is_still_answered() -> None:
-    app = yap_server.build_app(EchoAsr(), AsrSettings(engine="none"))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    try:
-        await until(lambda: app[yap_server.SERVICE].health()[0] == 200)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        one = Stranger(reader, writer)
-        writer.write(request("/"))
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(said(op="init", sid="s", sr=16000) + frame(pcm(*range(1000)), BINARY))
-        writer.write(said(op="close"))
-        writer.write_eof()
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_close_of_the_many_caller_protocol_is_still_answered(shell: str) -> None:
+    engine = EchoAsr(capacity=1)
+    async with (
+        recognising_many(shell, engine) as address,
+        calling(int(address.rpartition(":")[2]), YAP) as one,
+    ):
+        engine.gate.shut()
+        one.writer.write(said(op="init", sid="s", sr=16000) + frame(pcm(*range(1000)), BINARY))
+        one.writer.write(said(op="close"))
+        one.writer.write_eof()
+        await until(engine.gate.waiting.is_set)
+        engine.gate.open()
         messages, code = await heard(one)
-        assert (messages[-1]["op"], messages[-1]["text"], code) == ("final", text(*range(1000)), 1000)
-        writer.transport.abort()
-    finally:
-        await runner.cleanup()
+    assert (messages[-1]["op"], messages[-1]["text"], code) == ("final", text(*range(1000)), 1000)
 
 
-async def test_a_synthesiser_takes_half_a_connection_for_none() -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_flush_of_the_many_caller_protocol_is_still_answered(shell: str) -> None:
+    async with (
+        recognising_many(shell, EchoAsr(capacity=1)) as address,
+        calling(int(address.rpartition(":")[2]), YAP) as one,
+    ):
+        one.writer.write(said(op="init", sid="s", sr=16000) + frame(pcm(*range(500)), BINARY))
+        one.writer.write(said(op="flush"))
+        one.writer.write_eof()
+        messages, code = await heard(one)
+    assert (messages[-1]["op"], messages[-1]["text"], code) == ("final", text(*range(500)), 1000)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_synthesiser_takes_half_a_connection_for_none(shell: str) -> None:
     engine = LetterTts()
     async with (
-        speaking("aiohttp", engine) as address,
+        speaking(shell, engine) as address,
         calling(int(address.rpartition(":")[2]), "/ws/tts/stream") as one,
     ):
         one.writer.write(said(type="text", text="a" * 4000))

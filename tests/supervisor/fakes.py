@@ -20,6 +20,8 @@ class Script:
     exits_after: float | None = None
     code: int = 1
     silent_after: float | None = None
+    answered_by: int | None = None
+    """Process that answers on its port, where it is another one."""
     failed: str = ""
     failed_after: float = 0.0
     says: tuple[str, ...] = ()
@@ -90,7 +92,8 @@ class World:
         if script.failed and process.age >= script.failed_after:
             return HealthReport(Health.FAILED, message=script.failed)
         healthy = script.healthy_after is not None and process.age >= script.healthy_after
-        return HealthReport(Health.HEALTHY if healthy else Health.LOADING)
+        pid = script.answered_by or process.id.pid
+        return HealthReport(Health.HEALTHY if healthy else Health.LOADING, pid=pid)
 
     @property
     def alive(self) -> list[FakeProcess]:

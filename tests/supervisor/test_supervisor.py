@@ -247,3 +247,26 @@ def test_back_off_doubles_up_to_its_ceiling() -> None:
 )
 def test_how_a_process_ended_is_said_in_words(code: int, words: str) -> None:
     assert describe_exit(code) == words
+
+
+@virtual_time
+async def test_a_port_that_another_process_answers_on_is_not_ready() -> None:
+    world = World(asr=[Script(healthy_after=0, answered_by=77)])
+    async with supervise(world, [spec("asr")]).running() as supervisor:
+        with pytest.raises(StartFailed, match="asr does not have port 1: pid 77 answers there"):
+            await supervisor.ready()
+        assert supervisor.statuses[0].state is ServerState.FAILED
+    assert len(world.runs["asr"]) == 1
+
+
+@virtual_time
+async def test_a_server_whose_port_another_process_has_taken_over_is_started_again() -> None:
+    world = World(asr=[Script(), Script()])
+    notes = Notes()
+    async with supervise(world, [spec("asr")], notes).running() as supervisor:
+        await supervisor.ready()
+        world.runs["asr"][0].script.answered_by = 77
+        await asyncio.sleep(30)
+        assert supervisor.statuses[0].state is ServerState.READY
+    assert len(world.runs["asr"]) == 2
+    assert "does not have port 1: pid 77 answers there" in notes.reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
@@ -98,6 +99,7 @@ class EngineRunner(Generic[EngineT]):
             "engine": info.name,
             "active_streams": self.active,
             "capacity": info.capacity,
+            "pid": os.getpid(),
             **({"message": self.problem} if self.problem else {}),
         }
         return (200 if status is Status.HEALTHY else 503), body

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -85,6 +85,8 @@ class AsrReport(msgspec.Struct, frozen=True, kw_only=True):
     """Most calls at one time."""
     held: int
     refused: int
+    refusals: dict[str, int]
+    """Reasons that the server gave to the refused, and how many each."""
     failures: dict[str, int]
     """Why the other calls ended, and how many for that reason."""
     final_ms: Spread | None
@@ -110,8 +112,8 @@ def run(out: Console, wanted: AsrBenchOptions) -> int:
         for text in outcome.texts:
             out.print(text, markup=False, soft_wrap=True)
     out.print(table(report))
-    for reason, count in report.failures.items():
-        out.print(f"{count} × {reason}", markup=False, style="red")
+    for line in complaints(report.refusals, report.failures):
+        out.print(line, markup=False, style="red", soft_wrap=True)
     if wanted.json:
         wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if figure and wanted.plot:
@@ -181,6 +183,7 @@ def report_of(wanted: AsrBenchOptions, before: dict[str, Any], audio_s: float, o
         peak=outcome.peak,
         held=outcome.held,
         refused=outcome.refused,
+        refusals=dict(Counter(outcome.refusals).most_common()),
         failures=dict(reasons.most_common()),
         final_ms=Spread.of([took for _, took in outcome.finals]),
         interim_lag_ms=Spread.of([lag for _, lag in outcome.lags]),
@@ -189,6 +192,12 @@ def report_of(wanted: AsrBenchOptions, before: dict[str, Any], audio_s: float, o
         blocked_frames=outcome.blocked_frames,
         clients_late_ms=Spread.of(outcome.late_s),
     )
+
+
+def complaints(refusals: Mapping[str, int], failures: Mapping[str, int]) -> list[str]:
+    """Return a line for each reason why calls were refused or ended early, with how many of them."""
+    refused = [f"{count} × refused: {reason}" for reason, count in refusals.items()]
+    return refused + [f"{count} × {reason}" for reason, count in failures.items()]
 
 
 def drift_ms(samples: Sequence[tuple[float, float]]) -> float | None:

@@ -60,6 +60,8 @@ class Outcome:
     held: int = 0
     """Calls that were served to their end."""
     refused: int = 0
+    refusals: list[str] = field(default_factory=list)
+    """Reasons that the server gave to callers it refused."""
     failures: list[str] = field(default_factory=list)
     """Why the other calls ended."""
     lags: list[tuple[float, float]] = field(default_factory=list)
@@ -167,6 +169,7 @@ class _Run:
     def _count(self, caller: _Caller) -> None:
         if caller.refused:
             self.outcome.refused += 1
+            self.outcome.refusals.append(caller.failure)
         elif caller.failure:
             self.outcome.failures.append(caller.failure)
         else:

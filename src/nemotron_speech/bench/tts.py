@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from nemotron_speech.bench.asr import LATE_MS, Spread, address, figure_type
+from nemotron_speech.bench.asr import LATE_MS, Spread, address, complaints, figure_type
 from nemotron_speech.bench.environment import circumstances
 from nemotron_speech.bench.tts_load import ListenerLoad, SpeakMode, SpeechHeard, listen
 from nemotron_speech.client.connections import tts_address
@@ -56,6 +56,8 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     utterances: int
     """Heard whole."""
     refused: int
+    refusals: dict[str, int]
+    """Reasons that the server gave to the refused, and how many each."""
     failures: dict[str, int]
     first_audio_ms: Spread | None
     gap_ms: Spread | None
@@ -106,8 +108,8 @@ def run(out: Console, wanted: TtsBenchOptions) -> int:
     )
     out.print(table(report))
     for level in levels:
-        for reason, count in level.failures.items():
-            out.print(f"{level.callers} callers: {count} × {reason}", markup=False, style="red")
+        for line in complaints(level.refusals, level.failures):
+            out.print(f"{level.callers} callers: {line}", markup=False, style="red", soft_wrap=True)
     if wanted.json:
         wanted.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if figure and wanted.plot:
@@ -170,6 +172,7 @@ def level_of(callers: int, heard: SpeechHeard) -> Level:
         callers=callers,
         utterances=heard.whole,
         refused=heard.refused,
+        refusals=dict(Counter(heard.refusals).most_common()),
         failures=dict(Counter(heard.failures).most_common()),
         first_audio_ms=Spread.of(heard.first_audio),
         gap_ms=Spread.of(heard.gaps),

@@ -75,6 +75,8 @@ class SpeechHeard:
     whole: int = 0
     """Utterances heard to their end."""
     refused: int = 0
+    refusals: list[str] = field(default_factory=list)
+    """Reasons that the server gave to callers it refused."""
     failures: list[str] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
     """How late this process was itself."""
@@ -266,6 +268,7 @@ class _Caller(WebSocketClient):
     def _closed(self, code: int, reason: str) -> None:
         if code == Full.close_code and not self.ended.done():
             self._heard.refused += 1
+            self._heard.refusals.append(self._reason or reason)
             self._end()
         else:
             self._fail(self._reason or f"closed with {code}: {reason}")

@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
+from nemotron_speech.invocation import command as line
+from nemotron_speech.invocation import prefixed
 
 PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), cpu or gpu."
 INTERRUPTED = 130
@@ -31,7 +33,7 @@ app = typer.Typer(
 
 
 def _examples(*lines: str) -> str:
-    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  {prefixed(line)}" for line in lines)
 
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help=PROFILE_HELP)]
@@ -48,6 +50,8 @@ TtsPort = Annotated[
     typer.Option("--tts-port", min=1, max=65535, envvar="NEMOTRON_TTS_PORT", help="Port of the synthesiser."),
 ]
 LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port of the language model.")]
+Host = Annotated[str | None, typer.Option(help="Address the servers listen on; 0.0.0.0 for all.")]
+PageHost = Annotated[str, typer.Option(help="Address the page is served on; 0.0.0.0 for all.")]
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
 AsrEngine = Annotated[
     str | None,
@@ -95,9 +99,6 @@ def _options(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-# ------------------------------------------------------------------------------------------ talking
-
-
 @app.command(
     epilog=_examples(
         "nemotron demo",
@@ -121,6 +122,7 @@ def demo(
     asr_option: AsrOption = None,
     tts_option: TtsOption = None,
     bot_port: BotPort = 7860,
+    host: PageHost = "127.0.0.1",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page.")] = True,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line the servers log.")
@@ -150,7 +152,7 @@ def demo(
             asr_options=asr_option or (),
             tts_options=tts_option or (),
         )
-        return await commands.demo(out, wanted, elsewhere, open_browser, verbose)
+        return await commands.demo(out, wanted, elsewhere, host, open_browser, verbose)
 
     _finish(run)
 
@@ -210,13 +212,10 @@ def talk(
     )
 
 
-# ----------------------------------------------------------------------------------------- servers
-
-
 @app.command(
     epilog=_examples(
         "nemotron up",
-        "nemotron up -d && uv run pipecat_bots/bot_interleaved_streaming.py",
+        "nemotron up -d && python -m pipecat_bots.bot_interleaved_streaming",
         "nemotron up --llm ~/models/nemotron.gguf --asr-port 8090",
         "nemotron up --profile gpu --model nvidia/parakeet_realtime_eou_120m-v1 --right-context 1",
     )
@@ -233,6 +232,7 @@ def up(
     tts_option: TtsOption = None,
     asr_model: AsrModel = None,
     right_context: RightContext = None,
+    host: Host = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -249,6 +249,7 @@ def up(
         tts_engine,
         asr_model,
         right_context,
+        host=host,
         asr_options=asr_option or (),
         tts_options=tts_option or (),
     )
@@ -299,9 +300,6 @@ def doctor(as_json: JsonOption = False) -> None:
     from nemotron_speech.cli import doctor as checks
 
     _finish_now(lambda out: checks.main(out, as_json=as_json))
-
-
-# ------------------------------------------------------------------------------------ benchmarks
 
 
 bench = typer.Typer(help="Measure servers that run.", no_args_is_help=True, rich_markup_mode="rich")
@@ -420,7 +418,7 @@ def _finish_now(command: Callable[[Console], int], *, stderr: bool = False) -> N
     try:
         code = command(console)
     except StartFailed as error:
-        complain(errors, f"{error}; see all of it: nemotron logs {error.name}", error.last_words)
+        complain(errors, f"{error}; see all of it: {line(f'logs {error.name}')}", error.last_words)
         code = 1
     except (BadRequest, ConfigurationError) as error:
         complain(errors, str(error))

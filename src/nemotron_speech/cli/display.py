@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -39,11 +40,15 @@ class View:
 
     Args:
         verbose: Show every line the servers write, not only what the supervisor does.
+        stamped: Begin every line with its time, for a log.
     """
 
-    def __init__(self, console: Console, specs: Sequence[ServerSpec], *, verbose: bool) -> None:
+    def __init__(
+        self, console: Console, specs: Sequence[ServerSpec], *, verbose: bool, stamped: bool = False
+    ) -> None:
         self._console = console
         self._verbose = verbose
+        self._stamped = stamped
         self._statuses = {spec.name: ServerStatus(spec) for spec in specs}
         self._spinners = {spec.name: Spinner("dots", style="yellow") for spec in specs}
         self._live: Live | None = None
@@ -78,7 +83,10 @@ class View:
 
     def _say(self, status: ServerStatus, text: str) -> None:
         style = STATE_STYLES.get(status.state, "")
-        self._console.print(prefix(status.spec.name).append(text, style=style), soft_wrap=True)
+        line = prefix(status.spec.name).append(text, style=style)
+        if self._stamped:
+            line = Text(f"{datetime.now():%Y-%m-%d %H:%M:%S.%f} ").append_text(line)
+        self._console.print(line, soft_wrap=True)
 
     def _progress(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))

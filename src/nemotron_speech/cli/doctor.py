@@ -280,7 +280,10 @@ def browser_check(name: str | None) -> Check:
     if name is None:
         found = "none to open here; open http://localhost:7860/client yourself"
         return Check(
-            "browser", Verdict.NOTE, found, "from another machine: ssh -L 7860:localhost:7860 this-machine"
+            "browser",
+            Verdict.NOTE,
+            found,
+            "from another machine: ssh -L 7860:localhost:7860 this-machine (sound needs UDP beside it)",
         )
     return Check("browser", Verdict.OK, name)
 

@@ -11,6 +11,18 @@ from pydantic_settings import SettingsConfigDict
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.settings import Settings
+from nemotron_speech.supervisor.profiles import HOST, Hosts
+
+
+class ListeningHosts(Settings):
+    """Addresses that the speech servers listen on; a flag of `nemotron up` comes before them."""
+
+    asr: str = Field(default=HOST, validation_alias="NEMOTRON_ASR_HOST")
+    tts: str = Field(default=HOST, validation_alias="NEMOTRON_TTS_HOST")
+
+    def or_all(self, host: str | None) -> Hosts:
+        """Return where each server listens: all of them on `host` where it is given."""
+        return Hosts(host, host, host) if host else Hosts(self.asr, self.tts)
 
 
 class ServerAddresses(Settings):

@@ -26,6 +26,8 @@ from nemotron_speech.supervisor.supervisor import ServerState
 
 FOLLOW_S = 0.2
 STOP_TIMEOUT_S = 30.0
+PIPE_WIDTH = 1000
+"""Most characters of a line where nobody looks at it."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TIME = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d:\d\d(?:[.,]\d+)?)")
 NOTHING_RUNS = (
@@ -48,6 +50,8 @@ def status(out: Console, *, as_json: bool) -> int:
     elif not runs:
         out.print(NOTHING_RUNS)
     else:
+        if not out.is_terminal:
+            out.width = PIPE_WIDTH  # one line for each server, for programs that read it
         out.print(_table(runs, time.time()))
     return 0
 

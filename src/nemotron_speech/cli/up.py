@@ -20,21 +20,32 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from nemotron_speech.cli.display import View
-from nemotron_speech.cli.settings import CliSettings, Elsewhere
+from nemotron_speech.cli.settings import CliSettings, Elsewhere, ListeningHosts
 from nemotron_speech.cli.talk import STANDARD, ask, play, read_question, write_answer
 from nemotron_speech.client.turn import SYSTEM_PROMPT
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command
-from nemotron_speech.settings import RIGHT_CONTEXTS
+from nemotron_speech.settings import RIGHT_CONTEXTS, read
 from nemotron_speech.supervisor.health import HealthProbe
 from nemotron_speech.supervisor.plan import Plan, plan, running
-from nemotron_speech.supervisor.profiles import Ports, bot_server, profile_named, servers, with_engines
-from nemotron_speech.supervisor.records import RunRecords
+from nemotron_speech.supervisor.profiles import (
+    Ports,
+    bot_server,
+    profile_named,
+    reachable,
+    servers,
+    with_engines,
+)
+from nemotron_speech.supervisor.records import RunRecords, keep_last
 from nemotron_speech.supervisor.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
 
 T = TypeVar("T")
 
 INTERRUPTED = 130
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+FROM_ELSEWHERE = (
+    "From another machine the page gets a microphone over https only; without it a caller can type."
+)
 DEFAULT_PROFILE = "embedded"
 REPORT_LINE = msgspec.json.Encoder()
 
@@ -54,6 +65,8 @@ class Wanted:
     """Look-ahead of a NeMo model, in frames of 80 ms."""
     elsewhere: Collection[str] = ()
     """Servers that run at another address and are not started."""
+    host: str | None = None
+    """Address that the servers listen on; that of their settings if None."""
     asr_options: Sequence[str] = ()
     tts_options: Sequence[str] = ()
     """Options of the engines, NAME=VALUE."""
@@ -72,6 +85,7 @@ class Wanted:
             asr_arguments=self._asr_arguments(),
             tts_arguments=_options("--option", self.tts_options),
             elsewhere=self.elsewhere,
+            hosts=read(ListeningHosts).or_all(self.host),
         )
 
     @property
@@ -86,6 +100,7 @@ class Wanted:
         """Return the flags of `up` that ask for the same."""
         flags = {
             "--profile": self.profile,
+            "--host": self.host,
             "--llm": self.model and self.model.resolve(),
             "--asr-port": self.ports.asr,
             "--tts-port": self.ports.tts,
@@ -137,7 +152,7 @@ async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
     """Run the servers in the foreground until a signal. Raises StartFailed, ConfigurationError."""
     specs = wanted.servers()
     to_start = await _plan(specs, reuse=False)
-    view = View(out, to_start.start, verbose=report_fd is None)
+    view = View(out, to_start.start, verbose=report_fd is None, stamped=report_fd is not None)
     listener: Listener = view if report_fd is None else Reporter(report_fd, view)
     async with (
         Signals() as signals,
@@ -185,9 +200,10 @@ class Reporter:
 
 async def up_detached(out: Console, wanted: Wanted) -> int:
     """Start `up` in the background; return when its servers are ready. Raises ConfigurationError."""
-    wanted.servers()  # what is wrong is better said here
+    await _plan(wanted.servers(), reuse=False)  # wrong ones leave another's log alone
     log = records().log_path("supervisor", wanted.ports.asr)
     log.parent.mkdir(parents=True, exist_ok=True)
+    keep_last(log)
     reading, writing = os.pipe()
     child = _detach(wanted.arguments(), writing, log)
     os.close(writing)
@@ -244,13 +260,18 @@ async def demo(
     out: Console,
     wanted: Wanted,
     elsewhere: Elsewhere,
+    host: str,
     open_browser: bool,
     verbose: bool,
 ) -> int:
-    """Run servers and bot, show where the page is, until a signal. Raises StartFailed, ConfigurationError."""
+    """Run servers and bot, show where the page is, until a signal. Raises StartFailed, ConfigurationError.
+
+    Args:
+        host: Address that the page is served on; the servers behind it stay where they are.
+    """
     for note in elsewhere.notes:
         out.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
-    page = bot_server(elsewhere.bot, wanted.ports, elsewhere=elsewhere.addresses)
+    page = bot_server(elsewhere.bot, wanted.ports, elsewhere=elsewhere.addresses, host=host)
     to_start = await _plan(wanted.servers(), reuse=True)
     to_start = Plan((*to_start.start, *(await _plan([page], reuse=False)).start), to_start.reuse)
     async with (
@@ -259,16 +280,24 @@ async def demo(
     ):
         if supervisor is None:
             return INTERRUPTED
-        url = f"http://localhost:{wanted.ports.bot}/client"
+        url = page_url(host, wanted.ports.bot)
         out.print(
             Panel(f"[bold link={url}]{url}[/]\n\nPress Connect and speak.", expand=False, padding=(1, 4))
         )
+        if host not in LOOPBACK:
+            out.print(f"[dim]{escape(FROM_ELSEWHERE)}[/]", soft_wrap=True)
         out.print(f"Ctrl-C stops it. What the servers say: [bold]{command('logs -f')}[/]")
         if open_browser and has_browser():
             await asyncio.to_thread(webbrowser.open, url)
         await signals.stopped.wait()
         out.print("Stopping.")
     return 0
+
+
+def page_url(host: str, port: int) -> str:
+    """Return where the page is opened on this machine."""
+    at = reachable(host)
+    return f"http://{'localhost' if at in LOOPBACK else at}:{port}/client"
 
 
 def has_browser() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import uvloop
-from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.json_runner import serve_until_signal
 from nemotron_speech.responder.app import ResponderOptions, build_app
 from nemotron_speech.responder.generation import TokenPace
 from nemotron_speech.responder.scripted import read_script
@@ -60,16 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
     logger.info("built-in responder on {}:{} with {} slots", parsed.host, parsed.port, parsed.parallel)
     try:
-        web.run_app(
-            app,
-            host=parsed.host,
-            port=parsed.port,
-            print=None,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=1.0,
-            loop=uvloop.new_event_loop(),
-        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_until_signal(app, parsed.host, parsed.port))
     except OSError as error:
         fail(f"cannot listen on {parsed.host}:{parsed.port}: {error.strerror}; choose another --port")
 

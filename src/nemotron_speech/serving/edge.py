@@ -10,14 +10,16 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSCloseCode, web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.errors import Full, NotReady, SpeechError
 from nemotron_speech.protocol.wire import check_audio_size, check_text_size
-from nemotron_speech.serving.channel import Channel, ChannelClosed
+from nemotron_speech.serving.channel import Channel, ChannelClosed, HalfClosed
 from nemotron_speech.serving.websocket import WebSocketChannel
 
 HEARTBEAT_S = 20.0
@@ -185,12 +187,13 @@ def websocket_handler(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         channel, response = await WebSocketChannel.accept(request)
-        watching = asyncio.create_task(channel.watch(HEARTBEAT_S))
-        try:
-            await hold(channel, callers.counted(converse), error_message)
-        finally:
-            watching.cancel()
-            channel.hang_up()
+        with caller_log.about(channel.caller):
+            watching = asyncio.create_task(channel.watch(HEARTBEAT_S))
+            try:
+                await hold(channel, callers.counted(converse), error_message)
+            finally:
+                watching.cancel()
+                channel.hang_up()
         return response
 
     return handle
@@ -239,6 +242,10 @@ def _in_words(request: web.Request, error: web.HTTPException) -> str:
 # ---------------------------------------------------------------------------------------- ASGI
 
 
+_WITHOUT_GOOD_BYE = (1005, WSCloseCode.ABNORMAL_CLOSURE)
+"""Close codes of a caller that sent no good-bye: its carrier may still bring it what it asked for."""
+
+
 class AsgiChannel(Channel):
     """A channel over an ASGI WebSocket scope that was accepted."""
 
@@ -247,15 +254,18 @@ class AsgiChannel(Channel):
 
         self.query: Mapping[str, str] = dict(parse_qsl(scope.get("query_string", b"").decode()))
         self._receive, self._send = receive, send
-        self._closed = False
+        self._closed = self._at_end = False
 
     @property
     def gone(self) -> bool:
-        return self._closed
+        return self._closed or self._at_end
 
     async def receive(self) -> str | bytes:
         event = await self._receive()
         if event["type"] != "websocket.receive":
+            self._at_end = True
+            if event.get("code", WSCloseCode.ABNORMAL_CLOSURE) in _WITHOUT_GOOD_BYE:
+                raise HalfClosed
             self._closed = True
             raise ChannelClosed
         text = event.get("text")
@@ -278,7 +288,8 @@ class AsgiChannel(Channel):
         if self._closed:
             return
         self._closed = True
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        with suppress(OSError, RuntimeError):  # the caller has gone meanwhile
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 def asgi(
@@ -301,7 +312,8 @@ def asgi(
             await receive()
             await send({"type": "websocket.accept"})
             channel = AsgiChannel(scope, receive, send)
-            await hold(channel, callers.counted(converse), error_message)
+            with caller_log.about(caller_log.caller_of(channel.query)):
+                await hold(channel, callers.counted(converse), error_message)
         elif scope["type"] == "http":
             await _http(scope, send, health)
 

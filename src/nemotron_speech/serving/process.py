@@ -13,7 +13,9 @@ from typing import TypeVar
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech import caller_log
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.serving.edge import Callers
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 from nemotron_speech.supervisor.profiles import check_installed
@@ -37,6 +39,7 @@ def serve(
         check_installed("recogniser" if isinstance(settings, AsrSettings) else "synthesiser", settings.engine)
     except ConfigurationError as error:
         sys.exit(_complain(2, str(error)))
+    caller_log.set_up()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:
@@ -53,7 +56,7 @@ async def _serve(what: str, app: web.Application, callers: Callers, settings: Se
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    site_runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    site_runner = JsonRunner(app, access_log=None, shutdown_timeout=1)
     await site_runner.setup()
     try:
         site = web.TCPSite(site_runner, settings.host, settings.port, backlog=1024)

@@ -15,6 +15,7 @@ from typing import NoReturn
 from aiohttp import web
 from loguru import logger
 
+from nemotron_speech.caller_log import about, caller_of
 from nemotron_speech.errors import TooLarge
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
 from nemotron_speech.serving.channel import ChannelClosed, HalfClosed, Room, Take
@@ -39,6 +40,8 @@ class WebSocketChannel(asyncio.Protocol):
 
     def __init__(self, request: web.Request, transport: asyncio.Transport) -> None:
         self.query: Mapping[str, str] = request.query
+        self.caller = caller_of(self.query)
+        """Id of the caller in the log."""
         self._http = request.protocol
         self._transport = transport
         self._loop = asyncio.get_running_loop()
@@ -238,7 +241,8 @@ class WebSocketChannel(asyncio.Protocol):
     def _broken(self, error: Violation) -> None:
         """Say what is wrong with the frame that came, and hang up."""
         if not self._closing:
-            logger.info("closing a caller that breaks the WebSocket protocol: {}", error)
+            with about(self.caller):  # the socket's callback is no part of the conversation's task
+                logger.info("closing a caller that breaks the WebSocket protocol: {}", error)
             self._transport.write(
                 plain_frame(error.close_code.to_bytes(2) + str(error).encode()[:120], CLOSE)
             )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from nemotron_speech.supervisor.ports import holder
 
 if TYPE_CHECKING:  # half a second, which `nemotron status` need not wait for
     import aiohttp
@@ -37,6 +42,8 @@ class HealthReport:
     message: str = ""
     status: str = ""
     """In the server's own words."""
+    pid: int | None = None
+    """Process that answered; None where neither it nor the system says."""
 
 
 class HealthProbe:
@@ -60,16 +67,35 @@ class HealthProbe:
 
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
-                return understand(answer.status, await _json(answer))
+                report = understand(answer.status, await _json(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return HealthReport(Health.SILENT, message=str(error) or type(error).__name__)
+        if report.pid is None:
+            return replace(report, pid=await asyncio.to_thread(_listener_on, urlsplit(url).port))
+        return report
 
 
 def understand(code: int, body: object) -> HealthReport:
     """Turn the HTTP status and body of a health address into a report."""
     fields = body if isinstance(body, dict) else {}
     status, engine, message = (str(fields.get(name, "")) for name in ("status", "engine", "message"))
-    return HealthReport(_health(code, status), engine, message or f"HTTP status {code}", status)
+    pid = fields.get("pid")
+    return HealthReport(
+        _health(code, status),
+        engine,
+        message or f"HTTP status {code}",
+        status,
+        pid if isinstance(pid, int) else None,
+    )
+
+
+def _listener_on(port: int | None) -> int | None:
+    """Return the leader of the process group that listens on a port of this machine: what was started."""
+    pid = holder(port).pid if port is not None else None
+    try:
+        return os.getpgid(pid) if pid is not None else None
+    except ProcessLookupError:
+        return None
 
 
 def _health(code: int, status: str) -> Health:

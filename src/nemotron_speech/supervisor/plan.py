@@ -16,7 +16,6 @@ from nemotron_speech.invocation import command
 from nemotron_speech.supervisor.health import Health, HealthProbe, HealthReport
 from nemotron_speech.supervisor.ports import Holder, holder, is_free
 from nemotron_speech.supervisor.processes import Child, ProcessId
-from nemotron_speech.supervisor.profiles import HOST
 from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerLog, ServerRecord
 from nemotron_speech.supervisor.supervisor import (
     Listener,
@@ -77,7 +76,7 @@ async def plan(
 
 async def _look(spec: ServerSpec, probe: Probe, records: RunRecords, reuse: bool) -> bool:
     """Whether the server runs already and may be used."""
-    if is_free(HOST, spec.port):
+    if _is_free(spec):
         return False
     recorded = records.server_on(spec.port)
     if recorded is None:
@@ -91,6 +90,16 @@ async def _look(spec: ServerSpec, probe: Probe, records: RunRecords, reuse: bool
     if report.health is not Health.HEALTHY:
         raise AlreadyRunning(f"{_already(spec, run, server)}; it is not healthy: {report.message}")
     return True
+
+
+def _is_free(spec: ServerSpec) -> bool:
+    try:
+        return is_free(spec.host, spec.port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{spec.name} cannot listen on {spec.host}: {error.strerror}; choose --host 127.0.0.1 "
+            "(this machine alone), 0.0.0.0 (all of its addresses) or one of them"
+        ) from None
 
 
 async def _look_at_stranger(spec: ServerSpec, probe: Probe, reuse: bool) -> bool:

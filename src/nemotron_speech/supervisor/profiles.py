@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command, install
@@ -46,6 +47,21 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosts:
+    """Addresses that the servers listen on."""
+
+    asr: str = HOST
+    tts: str = HOST
+    llm: str = HOST
+
+
+def reachable(host: str) -> str:
+    """Return where a server that listens on `host` is reached from this machine, as URLs write it."""
+    host = {"0.0.0.0": HOST, "::": "::1", "": HOST}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """Something a profile needs and this machine lacks, with the command that mends it."""
 
@@ -66,8 +82,11 @@ class EngineChoice:
     """Makes an environment for it, where an extra cannot."""
     files: tuple[str, ...] = ()
     """Model files that nothing downloads."""
+    files_url: str = ""
+    """Where they are fetched from."""
 
 
+_KOKORO_URL = "https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0"
 _KOKORO = "~/.cache/nemotron-speech/kokoro"
 _KOKORO_FILES = (f"{_KOKORO}/kokoro-v1.0.onnx", f"{_KOKORO}/voices-v1.0.bin")
 ENGINES = {
@@ -76,7 +95,9 @@ ENGINES = {
         EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
         EngineChoice("espeak", ("espeakng_loader",)),
         EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
-        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES),
+        EngineChoice(
+            "kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES, files_url=_KOKORO_URL
+        ),
         EngineChoice("magpie", ("torch", "nemo"), "nemo"),
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
@@ -212,7 +233,11 @@ def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
     absent = [file for file in choice.files if not machine.has_file(file)]
     if not absent:
         return []
-    return [Missing(f"{choice.name} has no {absent[0]}", f"download {' and '.join(absent)}")]
+    folder = absent[0].rpartition("/")[0]
+    fetched = " ".join(f"-LO {choice.files_url}/{file.rpartition('/')[2]}" for file in absent)
+    return [
+        Missing(f"{choice.name} has no {absent[0]}", f"mkdir -p {folder} && cd {folder} && curl {fetched}")
+    ]
 
 
 _USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
@@ -304,6 +329,7 @@ def servers(
     asr_arguments: Sequence[str] = (),
     tts_arguments: Sequence[str] = (),
     elsewhere: Collection[str] = (),
+    hosts: Hosts | None = None,
 ) -> list[ServerSpec]:
     """Return the servers of a profile, but those that run elsewhere.
 
@@ -312,36 +338,65 @@ def servers(
     lacks = missing(profile, model, machine, elsewhere)
     if lacks:
         raise ProfileUnavailable(profile.name, lacks)
-    ports = ports or Ports()
-    asr = _speech_server("asr", "nemotron_speech.server", profile.asr, ports.asr, *asr_arguments)
-    tts = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, ports.tts, *tts_arguments)
-    return [spec for spec in (asr, tts, _llm_server(ports.llm, model)) if spec.name not in elsewhere]
+    ports, hosts = ports or Ports(), hosts or Hosts()
+    asr, tts, llm = (_Address(*pair) for pair in zip(astuple(hosts), astuple(ports), strict=False))
+    recogniser = _speech_server("asr", "nemotron_speech.server", profile.asr, asr, *asr_arguments)
+    voice = _speech_server("tts", "nemotron_speech.tts_server", profile.tts, tts, *tts_arguments)
+    return [spec for spec in (recogniser, voice, _llm_server(llm, model)) if spec.name not in elsewhere]
 
 
-def _speech_server(name: str, module: str, engine: EngineChoice, port: int, *arguments: str) -> ServerSpec:
+class _Address(NamedTuple):
+    """Address of a server: what it listens on."""
+
+    host: str
+    port: int
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return "--host", self.host, "--port", str(self.port)
+
+    @property
+    def health_url(self) -> str:
+        return f"http://{reachable(self.host)}:{self.port}/health"
+
+
+def _speech_server(
+    name: str, module: str, engine: EngineChoice, address: _Address, *arguments: str
+) -> ServerSpec:
     flags = ("--engine", engine.name, *arguments)
     timeout = _DOWNLOAD_TIMEOUT_S if engine.extra else 300.0
-    return _server(name, port, module, *flags, engine=engine.name, ready_timeout=timeout)
+    return _server(name, address, module, *flags, engine=engine.name, ready_timeout=timeout)
 
 
-def _llm_server(port: int, model: Path | None) -> ServerSpec:
+def _llm_server(address: _Address, model: Path | None) -> ServerSpec:
     if model is None:
-        return _server("llm", port, "nemotron_speech.responder", engine=RESPONDER)
+        return _server("llm", address, "nemotron_speech.responder", engine=RESPONDER)
     path = str(model.resolve())
     module = "nemotron_speech.llama_server"
-    return _server("llm", port, module, "--model", path, engine=model.name, ready_timeout=600.0)
+    return _server("llm", address, module, "--model", path, engine=model.name, ready_timeout=600.0)
 
 
 def _server(
-    name: str, port: int, module: str, *arguments: str, engine: str, ready_timeout: float = 60.0
+    name: str, address: _Address, module: str, *arguments: str, engine: str, ready_timeout: float = 60.0
 ) -> ServerSpec:
-    argv = (sys.executable, "-m", module, "--host", HOST, "--port", str(port), *arguments)
-    health = f"http://{HOST}:{port}/health"
-    return ServerSpec(name, argv, port, health, engine=engine, ready_timeout=ready_timeout)
+    argv = (sys.executable, "-m", module, *address.arguments, *arguments)
+    return ServerSpec(
+        name,
+        argv,
+        address.port,
+        address.health_url,
+        host=address.host,
+        engine=engine,
+        ready_timeout=ready_timeout,
+    )
 
 
 def bot_server(
-    bot: str, ports: Ports, arguments: Sequence[str] = (), elsewhere: Collection[str] = ()
+    bot: str,
+    ports: Ports,
+    arguments: Sequence[str] = (),
+    elsewhere: Collection[str] = (),
+    host: str = HOST,
 ) -> ServerSpec:
     """Return the bot, told where the servers are; those elsewhere it finds in its own settings.
 
@@ -349,12 +404,14 @@ def bot_server(
     """
     if bot not in BOTS:
         raise ConfigurationError(f"no bot is called {bot!r}; choose --bot {'|'.join(BOTS)}")
-    argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", "--host", HOST, "--port", str(ports.bot))
+    address = _Address(host, ports.bot)
+    argv = (sys.executable, "-m", f"pipecat_bots.{BOTS[bot]}", *address.arguments)
     return ServerSpec(
         "bot",
         (*argv, *arguments),
         ports.bot,
-        f"http://{HOST}:{ports.bot}/status",
+        address.health_url,
+        host=host,
         engine=BOTS[bot],
         ready_timeout=120.0,
         stop_timeout=6.0,

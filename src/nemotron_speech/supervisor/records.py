@@ -119,6 +119,12 @@ def signal_run(run: RunRecord, number: signal.Signals) -> list[ProcessId]:
     return [target for target in targets if target.send(number)]
 
 
+def keep_last(log: Path) -> None:
+    """Put a log aside, in place of the one before it: another run begins its own."""
+    if log.exists():
+        os.replace(log, log.with_suffix(".log.1"))
+
+
 class ServerLog:
     """The log file of one server: begun anew at each run and when too large, the one before kept."""
 
@@ -138,6 +144,5 @@ class ServerLog:
         self._file.close()
 
     def _begin(self) -> None:
-        if self.path.exists():
-            os.replace(self.path, self.path.with_suffix(".log.1"))
+        keep_last(self.path)
         self._file = self.path.open("w", encoding="utf-8", errors="replace", buffering=1)

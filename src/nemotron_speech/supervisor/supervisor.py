@@ -47,6 +47,8 @@ class ServerSpec:
     argv: tuple[str, ...]
     port: int
     health_url: str
+    host: str = "127.0.0.1"
+    """Address it listens on."""
     engine: str = ""
     ready_timeout: float = 60.0
     stop_timeout: float = 12.0
@@ -284,11 +286,11 @@ class _Keeper:
     async def _run_once(self) -> _End:
         """Run the server until it ends or is ended."""
         process = await self._start()
-        problem, healthy_s = await self._unless_exited(process, self._become_ready()), 0.0
+        problem, healthy_s = await self._unless_exited(process, self._become_ready(process.id)), 0.0
         if problem is None and not process.exited.done():
             self._become_known_as_ready()
             began = asyncio.get_running_loop().time()
-            problem = await self._unless_exited(process, self._until_useless())
+            problem = await self._unless_exited(process, self._until_useless(process.id))
             healthy_s = asyncio.get_running_loop().time() - began
         if process.exited.done():
             code = process.exited.result()
@@ -304,13 +306,13 @@ class _Keeper:
         self._change(process=process.id, since=self._seams.now())
         return process
 
-    async def _become_ready(self) -> _End | None:
+    async def _become_ready(self, process: ProcessId) -> _End | None:
         """Return when the server is healthy; why to end it when it will not be."""
         wait_s = FIRST_PROBE_S
         try:
             async with asyncio.timeout(self.spec.ready_timeout):
                 while (report := await self._seams.probe(self.spec.health_url)).health is not Health.HEALTHY:
-                    if report.health is Health.FAILED:
+                    if report.health is Health.FAILED and report.pid in (None, process.pid):
                         return _End(f"cannot serve: {report.message}", refused=not self._was_ready)
                     await asyncio.sleep(wait_s)
                     wait_s = min(PROBE_S, wait_s * 1.5)
@@ -318,19 +320,28 @@ class _Keeper:
             self._change(reason=f"was not ready after {self.spec.ready_timeout:.0f} s")
             self._settled.set()
             return _End(self.status.reason)
-        return None
+        return self._unless_own(report, process)
+
+    def _unless_own(self, report: HealthReport, process: ProcessId) -> _End | None:
+        """Return None where the process itself answered: a port that answers may be another's."""
+        if report.pid in (None, process.pid):
+            return None
+        reason = f"does not have port {self.spec.port}: pid {report.pid} answers there"
+        return _End(reason, refused=not self._was_ready)
 
     def _become_known_as_ready(self) -> None:
         self._was_ready = True
         self._change(state=ServerState.READY, reason="")
         self._settled.set()
 
-    async def _until_useless(self) -> _End:
+    async def _until_useless(self, process: ProcessId) -> _End:
         """Return when the server can serve no longer, or is silent; a busy one is asked many times."""
         silent = 0
         while silent < SILENT_PROBES:
             await asyncio.sleep(WATCH_S)
             report = await self._seams.probe(self.spec.health_url)
+            if report.health is Health.HEALTHY and (end := self._unless_own(report, process)):
+                return end
             if report.health is Health.FAILED:
                 return _End(f"can serve no longer: {report.message}")
             silent = silent + 1 if report.health is Health.SILENT else 0

@@ -48,11 +48,13 @@ _COMPRESSED = {
     "mp3": _Codec("mp3", "libmp3lame", "audio/mpeg", {"write_xing": "0"}),
     "opus": _Codec("ogg", "libopus", "audio/ogg; codecs=opus", {"page_duration": "20000"}),
     "aac": _Codec("adts", "aac", "audio/aac"),
-    # Short frames: the first audio leaves early, and players that lose the first frame of a FLAC lose little.
+    # Short frames: players that lose the first frame of a FLAC lose little.
     "flac": _Codec("flac", "flac", "audio/flac", options={"frame_size": "576"}),
 }
 STATES_LENGTH = frozenset({"wav", "flac"})
-"""Formats that begin with their length; players that read one in which it is missing may fail."""
+"""Formats that begin with their length, and come whole unless a client asks for them as they are made."""
+NEVER_STREAMED = frozenset({"flac"})
+"""Those of which common readers (libsndfile) read nothing where that length is missing."""
 
 
 @cache

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
@@ -119,19 +120,21 @@ class _Delivery:
         self.headers = {"Content-Type": encoding.content_type, "X-Sample-Rate": str(encoding.sample_rate)}
 
     async def piece(self, pcm: bytes) -> bytes:
-        return self.wrapped(await self._encoded(self.encoding.feed, pcm))
+        return self.wrapped(await self.encoded(pcm))
 
     async def rest(self) -> bytes:
-        return self.wrapped(await self._encoded(self.encoding.finish))
+        return self.wrapped(await self.encoded())
+
+    async def encoded(self, pcm: bytes | None = None) -> bytes:
+        """Return what is ready of the format; the rest where no audio is given."""
+        work = self.encoding.finish if pcm is None else partial(self.encoding.feed, pcm)
+        return await asyncio.to_thread(work) if self.encoding.compresses else work()
 
     def wrapped(self, data: bytes) -> bytes:
         return data
 
     def end(self) -> bytes:
         return b""
-
-    async def _encoded(self, function: Callable[..., bytes], *args: Any) -> bytes:
-        return await asyncio.to_thread(function, *args) if self.encoding.compresses else function(*args)
 
 
 class _Events(_Delivery):
@@ -160,7 +163,11 @@ class _Events(_Delivery):
 
 def _delivery(service: TtsService, body: SpeechRequest) -> _Delivery:
     encoding = encoder(body.response_format, service.info.sample_rate, body.rate)
-    return _Events(encoding) if body.stream_format == "sse" else _Delivery(encoding)
+    return _kind_of(body)(encoding)
+
+
+def _kind_of(body: SpeechRequest) -> type[_Delivery]:
+    return _Events if body.stream_format == "sse" else _Delivery
 
 
 async def _stream(
@@ -191,27 +198,30 @@ async def _stream(
 async def _whole(
     service: TtsService, request: web.Request, segment: Segment, spoken: Spoken, body: SpeechRequest
 ) -> web.StreamResponse:
-    """Send the audio when all of it is made, with its length."""
+    """Send the audio when all of it is made, with its length; as events where those are asked for."""
     with SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
         encoding = encoder(body.response_format, service.info.sample_rate, body.rate, cast("BinaryIO", file))
-        delivery, size = _Delivery(encoding), 0
+        delivery, size = _kind_of(body)(encoding), 0
         async with _speech(service, segment) as pieces:
             async for pcm in pieces:
                 if _has_left(request):
                     return web.Response()
                 size += len(pcm)
-                await delivery.piece(pcm)
-        await delivery.rest()
+                await delivery.encoded(pcm)
+        await delivery.encoded()
         duration_ms = round(size / 2 / service.info.sample_rate * 1000)
         response = web.StreamResponse(
             headers={**delivery.headers, **_unspoken(spoken), "X-Duration-Ms": str(duration_ms)}
         )
-        response.content_length = file.tell()
+        if not isinstance(delivery, _Events):
+            response.content_length = file.tell()
         await response.prepare(request)
         file.seek(0)
+        write = _writer(response)
         with suppress(ConnectionResetError):
             while data := file.read(_SENT_BYTES):
-                await response.write(data)
+                await write(delivery.wrapped(data))
+            await write(delivery.end())
             await response.write_eof()
         return response
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.tts import openai_names
-from nemotron_speech.tts.encoders import STATES_LENGTH, formats
+from nemotron_speech.tts.encoders import NEVER_STREAMED, STATES_LENGTH, formats
 
 _RATES = (8000, 48000)
 _STREAMING_HEADER = "X-Stainless-Raw-Response"
@@ -68,8 +68,11 @@ class SpeechRequest(pydantic.BaseModel):
         """Return whether the audio is read as it comes, so that its length cannot be stated before it.
 
         What the client says counts: `stream`, `stream_format`, the header of OpenAI's libraries. Otherwise a
-        format that begins with its length comes whole; so does PCM, unless it is OpenAI that is spoken.
+        format that begins with its length comes whole; so does PCM, unless it is OpenAI that is spoken. FLAC
+        comes whole whatever is said.
         """
+        if self.response_format in NEVER_STREAMED:
+            return False
         if self.stream is not None and self.stream_format != "sse":
             return self.stream
         if self.stream_format is not None or request.headers.get(_STREAMING_HEADER) == "stream":
