@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from nemotron_speech import env_file
+from nemotron_speech.engine_options import Options
 from nemotron_speech.errors import ConfigurationError
 
 
@@ -85,8 +86,10 @@ class AsrSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address the recognition server listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     engine: str = Field(default="pocketsphinx", description="Which recogniser: an engine's name.")
-    options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Options of that engine, as a JSON object."
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of the engine, as a JSON object; those of one engine alone under its name: "
+        '{"whisper": {"model": "small"}}.',
     )
     max_backlog_s: float = Field(
         default=30.0,
@@ -134,8 +137,10 @@ class TtsSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address the synthesis server listens on.")
     port: int = Field(default=8001, ge=0, le=65535, description="Its port; 0 takes a free one.")
     engine: str = Field(default="espeak", description="Which synthesiser: an engine's name.")
-    options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Options of that engine, as a JSON object."
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of the engine, as a JSON object; those of one engine alone under its name: "
+        '{"piper": {"model": "joe"}}.',
     )
     max_ahead_s: float = Field(
         default=20.0,
