@@ -90,6 +90,9 @@ class _Catalogue(msgspec.Struct, forbid_unknown_fields=True):
 @cache
 def entries() -> Mapping[str, Entry]:
     """Return the models by name, in the order of the catalogue."""
-    text = files("nemotron_speech.models").joinpath("catalogue.toml").read_text("utf-8")
-    found = msgspec.convert(tomllib.loads(text), _Catalogue)
+    found = msgspec.convert(tomllib.loads(_text()), _Catalogue)
     return {entry.name: entry for entry in found.model}
+
+
+def _text() -> str:
+    return files("nemotron_speech.models").joinpath("catalogue.toml").read_text("utf-8")

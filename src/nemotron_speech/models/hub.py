@@ -18,7 +18,6 @@ _CONNECT_S, _READ_S = 8.0, 30.0
 """Longest wait for a connection, and for the next bytes of a file."""
 _ATTEMPTS = 5
 """Connections in a row that may break without a new byte."""
-_BLOCK = 1 << 18
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -92,7 +91,7 @@ class HubSource:
             if at and not resumes:
                 at = 0
             with to.open("ab" if resumes else "wb") as out:
-                for block in response.iter_raw(_BLOCK):
+                for block in response.iter_raw():  # as it comes: what breaks loses nothing
                     out.write(block)
                     at += len(block)
                     progress(at)
