@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.models.catalogue import ModelFile
 from nemotron_speech.models.errors import DiskFull, ModelUnavailable, SourceFailed
 from nemotron_speech.models.fetching import Nobody, fetch
@@ -127,7 +128,9 @@ def test_the_right_files_of_a_damaged_model_are_kept(store: ModelStore) -> None:
 def test_a_disk_without_room_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     hub = Gives("hub", ONE, TWO)
     full = ModelStore(tmp_path / "models", free=lambda path: 1 << 20)
-    with pytest.raises(DiskFull, match=r"no room for small.*NEMOTRON_MODELS_DIR"):
+    with pytest.raises(
+        DiskFull, match=r"small takes .* MB, the disk of .* has 1 MB left.*NEMOTRON_MODELS_DIR"
+    ):
         fetch(MODEL, full, [hub])
     assert hub.asked == []
 
@@ -141,9 +144,10 @@ def test_a_disk_that_fills_up_keeps_what_is_here(store: ModelStore) -> None:
     assert again.asked == ["config/words.txt"]
 
 
-def test_another_failure_of_the_disk_is_not_taken_for_a_full_one(store: ModelStore) -> None:
-    with pytest.raises(PermissionError):
-        fetch(MODEL, store, [Gives("hub", PermissionError(errno.EACCES, "no"))])
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"file/models: Not a directory; set NEMOTRON_MODELS_DIR"):
+        fetch(MODEL, ModelStore(tmp_path / "file" / "models"), [])
 
 
 def test_a_model_that_was_removed_is_gone_with_what_was_unfinished(store: ModelStore) -> None:

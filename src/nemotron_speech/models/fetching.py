@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from nemotron_speech.models.catalogue import Entry, ModelFile
 from nemotron_speech.models.errors import DiskFull, ModelUnavailable, SourceFailed
 from nemotron_speech.models.packages import ARCHIVES
 from nemotron_speech.models.sources import Source
-from nemotron_speech.models.store import UNFINISHED, ModelStore, matches, sha256
+from nemotron_speech.models.store import ANOTHER, UNFINISHED, ModelStore, matches, sha256
 
 _SPARE = 32 << 20
 """Bytes of the disk that are left alone."""
@@ -52,21 +51,17 @@ def fetch(entry: Entry, store: ModelStore, sources: Sequence[Source], watcher: W
     """Return the folder of the model, fetched where it is not there.
 
     One process at a time fetches a model; others wait, and find it. What an interrupted fetch has left is
-    gone on from. Raises ModelUnavailable, and DiskFull before or while the disk fills up.
+    gone on from. Raises ModelUnavailable, DiskFull before or while the disk fills up,
+    and ConfigurationError for a folder that cannot be written.
     """
     watcher = watcher or Nobody()
     if store.has(entry):
         return store.path(entry)
-    with store.lock(entry, lambda: watcher.waiting(entry)):
-        if store.has(entry):
-            return store.path(entry)
-        try:
+    with store.written(), store.lock(entry, lambda: watcher.waiting(entry)):
+        if not store.has(entry):
             _Fetch(entry, store, sources, watcher).files()
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(f"{_full(entry, store)}; what is here is kept, and gone on from") from None
-            raise
-        return store.install(entry)
+            store.install(entry)
+        return store.path(entry)
 
 
 class _Fetch:
@@ -98,8 +93,11 @@ class _Fetch:
         have = sum(_size(self._part(file)) for file in missing)
         archive = max((part.archive_bytes for file in missing for part in file.parts), default=0)
         needed = sum(file.bytes for file in missing) - have + archive + _SPARE
-        if missing and self._store.free(self._folder) < needed:
-            raise DiskFull(f"{_full(self._entry, self._store)}; it takes {needed / 1e6:.0f} MB")
+        if missing and (left := self._store.free(self._folder)) < needed:
+            raise DiskFull(
+                f"{self._entry.name} takes {needed / 1e6:.0f} MB, the disk of {self._store.folder} has "
+                f"{left / 1e6:.0f} MB left: free some, or {ANOTHER}"
+            )
 
     def _part(self, file: ModelFile) -> Path:
         return self._folder / f"{file.path}{UNFINISHED}"
@@ -129,13 +127,6 @@ class _Fetch:
         if not resumed:
             raise SourceFailed(f"its {file.path} is another file (SHA-256 {found[:12]}…)")
         self._from(source, file)
-
-
-def _full(entry: Entry, store: ModelStore) -> str:
-    return (
-        f"the disk of {store.folder} has no room for {entry.name} ({entry.bytes / 1e6:.0f} MB): "
-        "free some space, or set NEMOTRON_MODELS_DIR to a folder on another disk"
-    )
 
 
 def _made(path: Path) -> Path:

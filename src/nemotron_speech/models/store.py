@@ -6,6 +6,7 @@ finished is in a folder with another name, and is never used.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,9 +16,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.models.catalogue import Entry, ModelFile
+from nemotron_speech.models.errors import DiskFull
 
 UNFINISHED = ".partial"
+ANOTHER = "set NEMOTRON_MODELS_DIR to another folder that can be written"
 _BLOCK = 1 << 20
 _LOCK_POLL_S = 0.2
 
@@ -67,7 +71,7 @@ class ModelStore:
 
     def remove(self, entry: Entry) -> int:
         """Delete a model and what is unfinished of it; return the bytes that are free again."""
-        with self.lock(entry):
+        with self.written(), self.lock(entry):
             freed = 0
             for folder in (self.path(entry), self.unfinished(entry)):
                 freed += _size(folder)
@@ -85,6 +89,19 @@ class ModelStore:
             shutil.rmtree(place)
         done.rename(place)
         return place
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Raise DiskFull, or ConfigurationError with what to set, for what the system refuses."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(
+                    f"the disk of {self.folder} is full; what is fetched is kept; free some, or {ANOTHER}"
+                ) from None
+            what = f"{error.filename or self.folder}: {error.strerror or error}"
+            raise ConfigurationError(f"cannot use {what}; {ANOTHER}") from None
 
     @contextmanager
     def lock(self, entry: Entry, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
