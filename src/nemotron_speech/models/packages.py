@@ -53,12 +53,17 @@ class PackageSource:
             out.truncate(done)
             out.seek(done)
             for part in missing:
-                self._append(part, out, to.parent / ARCHIVES, lambda n, done=done: progress(done + n))
+                archive = self._append(
+                    part, out, to.parent / ARCHIVES, lambda n, done=done: progress(done + n)
+                )
                 out.flush()
+                if len(file.parts) > 1 and archive.parent == to.parent / ARCHIVES:
+                    archive.unlink()  # the disk has room for the model and one archive
                 done += part.bytes
                 progress(done)
 
-    def _append(self, part: Part, out: IO[bytes], folder: Path, progress: Progress) -> None:
+    def _append(self, part: Part, out: IO[bytes], folder: Path, progress: Progress) -> Path:
+        """Write a part to the end of the file; return the archive that it came from."""
         folder.mkdir(exist_ok=True)
         archive = self._archive(part, folder, progress)
         try:
@@ -68,6 +73,7 @@ class PackageSource:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise SourceFailed(f"{archive.name} cannot be read ({error})") from None
+        return archive
 
     def _archive(self, part: Part, folder: Path, progress: Progress) -> Path:
         """Return the archive with the hash of the catalogue: an earlier download, or a new one."""
