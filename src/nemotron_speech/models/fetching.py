@@ -80,7 +80,8 @@ class _Fetch:
         self._check_space(missing)
         for file in missing:
             self._file(file)
-        shutil.rmtree(self._folder / ARCHIVES, ignore_errors=True)
+        for archives in list(self._folder.rglob(ARCHIVES)):
+            shutil.rmtree(archives)
 
     def _adopt_right_ones(self) -> None:
         """Take over the right files of a model that is in its place but not complete."""
