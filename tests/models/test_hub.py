@@ -9,7 +9,8 @@ import pytest
 
 from nemotron_speech.models.catalogue import ModelFile
 from nemotron_speech.models.errors import SourceFailed
-from nemotron_speech.models.hub import HUB, HubSource
+from nemotron_speech.models.hub import HubSource
+from nemotron_speech.models.sources import HUB
 from tests.models.server import Served, Server
 from tests.models.small import model_file, some_bytes
 

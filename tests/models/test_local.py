@@ -8,9 +8,9 @@ import pytest
 
 from nemotron_speech.models.errors import SourceFailed
 from nemotron_speech.models.fetching import fetch
-from nemotron_speech.models.hub import HUB
 from nemotron_speech.models.local import HubCache
 from nemotron_speech.models.places import sources_in
+from nemotron_speech.models.sources import HUB
 from nemotron_speech.models.store import ModelStore
 from tests.models.small import entry, model_file, part, some_bytes, tarball, wheel, wheel_name
 

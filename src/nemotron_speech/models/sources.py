@@ -8,6 +8,8 @@ from typing import Protocol
 
 from nemotron_speech.models.catalogue import ModelFile
 
+HUB = "https://huggingface.co"
+"""Address of the hub in the catalogue; a mirror takes its place."""
 Progress = Callable[[int], None]
 """Takes the bytes of the file that are here."""
 
