@@ -15,6 +15,8 @@ BREACHES = [
     ("src/nemotron_speech/text", "import asyncio"),
     ("src/nemotron_speech/text", "from nemotron_speech.engines import base"),
     ("src/nemotron_speech/batching", "import torch"),
+    ("src/nemotron_speech/models", "import asyncio"),
+    ("src/nemotron_speech/models", "from nemotron_speech.engines import base"),
     ("src/nemotron_speech/engines", "import asyncio"),
     ("src/nemotron_speech/engines", "import torch"),
     ("src/nemotron_speech/engines", "from nemotron_speech.protocol import asr"),

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from nemotron_speech import tts_server
 from nemotron_speech.audio import Clip
 from nemotron_speech.client.connections import AsrConnection, LlmClient, TtsConnection, tts_address
 from nemotron_speech.client.turn import answer
-from nemotron_speech.engines.scripted import AsrScript, TtsScript
+from nemotron_speech.engines.scripted import AsrScript, ScriptedTts, TtsScript
 from nemotron_speech.errors import BadRequest, Full, PeerError
 from tests.cli.servers import Addresses, scripted_servers, serving
+from tests.virtual_time import virtual_time
 
 LIMIT_S = 30
 SPEECH = (np.sin(np.arange(16000) / 5) * 8000).astype(np.int16)
@@ -32,6 +34,18 @@ async def servers() -> AsyncIterator[Addresses]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+@virtual_time
+async def test_a_voice_that_is_waited_for_longer_than_pings_are_is_still_there() -> None:
+    app = tts_server.build_app(ScriptedTts(TtsScript()))
+    await asyncio.sleep(0.3)  # the client's clock of pings ticks in whole seconds, the server's does not
+    async with serving(app) as port, TtsConnection.open(f"ws://127.0.0.1:{port}") as tts:
+        await asyncio.sleep(200)
+        utterance = tts.utterance()
+        await utterance.say("hello")
+        await utterance.finish()
+        assert [chunk async for chunk in utterance]
 
 
 # ------------------------------------------------------------------------------------ recognition

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nemotron_speech import models
 from nemotron_speech.engines.base import Segment, TtsResult
 from nemotron_speech.engines.kokoro_tts.engine import KokoroEngine
 from nemotron_speech.engines.kokoro_tts.phonemes import LONGEST, TOKENS, KokoroPhonemes, in_parts
@@ -163,6 +164,33 @@ def test_words_are_timed_where_the_model_tells_how_long_its_symbols_are(
     ]
     assert results[-1].words[-1].end_ms == len(pcm(results)) // 2 * 1000 // 24000
     assert speak(engine, Segment("Hello, world.", "af_heart"))[-1].words == ()
+
+
+def test_the_table_of_one_voice_is_a_voice_of_its_file_s_name(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with np.load(files[1]) as archive:
+        table = archive["af_heart"]
+    table.tofile(tmp_path / "af_heart.bin")
+    alone = KokoroEngine(model=str(files[0]), voices=str(tmp_path / "af_heart.bin"))
+    alone.load()
+    assert alone.info.voices == ("af_heart",)
+    both = KokoroEngine(model=str(files[0]), voices=str(files[1]))
+    both.load()
+    said = [pcm(speak(engine, Segment("A bath.", "af_heart"))) for engine in (alone, both)]
+    assert said[0] == said[1]
+
+
+def test_without_its_usual_files_the_catalogue_s_model_is_used(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(models, "present", lambda role: [models.entry_named("kokoro-heart")])
+    paths = {"model": str(files[0]), "voices": str(files[1])}
+    monkeypatch.setattr(models, "options", lambda name, engine: paths)
+    engine = KokoroEngine()
+    engine.load()
+    assert engine.info.voices == VOICES
 
 
 def test_voices_are_those_of_the_file_and_so_are_the_languages(engine: KokoroEngine) -> None:

@@ -243,15 +243,21 @@ def test_servers_that_run_are_used_whatever_their_engine() -> None:
 
 def test_a_voice_without_its_files_is_not_offered() -> None:
     machine = profiles.Machine(
-        engines=lambda: ((), ("kokoro",)), importable=lambda module: True, has_file=lambda path: False
+        engines=lambda: ((), ("kokoro",)),
+        importable=lambda module: True,
+        has_file=lambda path: False,
+        has_model=lambda name: False,
     )
     (lacks,) = profiles.voices(machine)["kokoro"]
-    assert "\n" not in lacks.mend
-    assert lacks.mend.startswith(
-        "mkdir -p ~/.cache/nemotron-speech/kokoro && cd ~/.cache/nemotron-speech/kokoro"
+    assert "kokoro-v1.0.onnx" in lacks.what
+    assert "nemotron models pull kokoro-heart" in lacks.mend
+
+
+def test_a_voice_whose_model_is_in_the_catalogue_and_here_is_offered() -> None:
+    machine = profiles.Machine(
+        engines=lambda: ((), ("kokoro",)),
+        importable=lambda module: True,
+        has_file=lambda path: False,
+        has_model=lambda name: name == "kokoro-heart",
     )
-    for file in ("kokoro-v1.0.onnx", "voices-v1.0.bin"):
-        assert (
-            f"-LO https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0/{file}"
-            in (lacks.mend)
-        )
+    assert profiles.voices(machine) == {"kokoro": []}
