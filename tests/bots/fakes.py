@@ -134,6 +134,10 @@ class DelayedMail:
         self._waiting: deque[tuple[float, str]] = deque()
         self._last_due = 0.0
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
     async def send(self, message: str, delay_s: float = 0.0) -> None:
         """Send the message in `delay_s` seconds, or behind those that wait."""
         loop = asyncio.get_running_loop()
@@ -183,10 +187,16 @@ class FakeAsr(FakeServer):
         self.deaf = False
         self.knows_soft_resets = True
         self.resets = 0
+        self._mails: list[DelayedMail] = []
 
     @property
     def url(self) -> str:
         return f"ws://{self.authority}"
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no message is still to be sent."""
+        return all(mail.is_empty for mail in self._mails)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/", self.serve)]
@@ -197,6 +207,7 @@ class FakeAsr(FakeServer):
                 await ws.close(code=1013, message=b"full")
                 return ws
             machine, pcm, mail = AsrServer(), bytearray(), DelayedMail(ws)
+            self._mails.append(mail)
             await ws.send_str(machine.ready())
             async for message in ws:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
@@ -434,6 +445,11 @@ class FakeLlm(FakeServer):
         finally:
             self._at_work.remove(transport)
         return response
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no request is being answered."""
+        return not self._at_work
 
     def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:
         """Return the answer to a conversation."""
