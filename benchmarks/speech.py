@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +34,16 @@ def espeak(text: str, voice: str, language: str = "en") -> Clip:
         pcm, done = pcm + result.pcm, result.done
     engine.close(stream)
     return _trimmed(Clip(np.frombuffer(pcm, "<i2"), engine.info.sample_rate))
+
+
+def espeak_afresh(texts: Sequence[str], voice: str) -> list[Clip]:
+    """Return the texts as a process of its own says them, one after another: always the same samples.
+
+    The library goes on in its noise and its waves from one utterance to the next, so what a process hears of
+    it depends on all that was said in it before.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return list(fresh.map(espeak, texts, repeat(voice)))
 
 
 @cache

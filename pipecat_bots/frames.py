@@ -40,6 +40,8 @@ class AnnouncementFrame(TTSSpeakFrame):
 class NothingSaidFrame(DataFrame):
     """Downstream: what the recogniser heard up to here holds no words, and no transcript will come."""
 
+    interruptible: bool = field(default=False, init=False)
+
 
 @dataclass
 class VoiceActivityFrame(SystemFrame):

@@ -2,7 +2,8 @@
 
 At every pause that the voice activity detector reports, a hard reset follows the audio to the server, and
 its final covers exactly that audio (docs/decisions/turn-finalisation.md). What has not been answered is
-said again on a new connection, so a short outage costs no words.
+said again on a new connection, so a short outage costs no words. A server that stays connected and answers
+nothing is left, too, and told everything again on a new connection.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, I
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.connections.outage_notice import Owed
 from pipecat_bots.connections.replay_buffer import Journal, Mark
-from pipecat_bots.connections.websocket import KeepConnected
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
+from pipecat_bots.peers.answers_due import AnswersDue
 from pipecat_bots.runtime.audio_path import hand_on
 from pipecat_bots.speculation.foresight import Foresight
 from pipecat_bots.turn_text.completeness import same_words
@@ -61,7 +62,7 @@ class NVidiaSTTSettings(STTSettings):
     """Runtime settings: `language` is passed to the server, None leaves it the choice."""
 
 
-class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
+class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
     """Recognise speech with the streaming server of docs/protocols.md, section 1.
 
     Args:
@@ -182,6 +183,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
         await self._pump()
         if self._socket is None:
             self._wanted.set()
+        if self._socket is None or self.is_silent:
             await self._give_up_later()
 
     # ------------------------------------------------------------------------------ to the server
@@ -224,6 +226,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     def _reset(self, mark: Mark) -> str:
         id, message = self._client.reset()
+        self._watch()
         self._resets[id] = mark.number
         return message
 
@@ -241,15 +244,27 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
                     logger.warning(f"{self}: {self._server.address} says: {reason}")
 
     async def _on_connected(self) -> None:
-        await self._stop_giving_up()
+        if not self.is_silent:
+            await self._stop_giving_up()
         logger.debug(f"{self}: connected to {self._server.address}")
         self._journal.rewind()
         await self._pump()
 
     async def _on_lost(self) -> None:
+        await self._stop_watching()
+        if self.is_silent:
+            return
         self._owed = Owed.NOTHING
         if self._journal.pending:
             await self._give_up_later()
+
+    @property
+    def _is_answer_due(self) -> bool:
+        return bool(self._resets)
+
+    async def _on_silence(self, lasted_s: float) -> None:
+        self._owed = Owed.NOTHING
+        await self._give_up_later(lasted_s)
 
     @property
     def _language(self) -> Language | None:
@@ -262,6 +277,7 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
     async def _on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             raise PeerError("the recogniser sent binary data")
+        self._sign_of_life()
         match self._client.receive(message):
             case Interim(text=text) if self._journal.speaking and not self._resets:
                 await self._interim(text.strip())
@@ -288,7 +304,10 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self.push_frame(self._heard(InterimTranscriptionFrame, text))
 
     def _heard(self, kind: type[TranscriptT], text: str) -> TranscriptT:
-        return kind(text, self._user_id, time_now_iso8601(), self._language)
+        """Return a transcript that outlives an interruption: words that interrupt are followed by others."""
+        frame = kind(text, self._user_id, time_now_iso8601(), self._language)
+        frame.interruptible = False
+        return frame
 
     async def _final(self, final: Final) -> None:
         number = self._resets.pop(final.id, None)
@@ -296,6 +315,8 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self._cut_in_two(final)
             return
         self._journal.answered(number)
+        if self.is_silent:
+            await self._answers_again(bool(final.text.strip()))
         is_last = number == self._journal.last_mark
         if is_last:
             self._foresight.final(final.text.strip())
@@ -309,6 +330,13 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
             await self._nothing_said()
             if number == self._given_up:
                 await self._call_event_handler("on_unheard")
+
+    async def _answers_again(self, has_words: bool) -> None:
+        """Take the first answer of a server that was silent: with words, it is the news that it is back."""
+        await self._stop_giving_up()
+        if self._owed is Owed.NOTHING and has_words:
+            self._owed = Owed.ANSWER
+        await self._speaks_again()
 
     async def _cut_in_two(self, final: Final) -> None:
         """Take the first part of an utterance from a server that takes every reset for a hard one."""
@@ -328,18 +356,19 @@ class NVidiaWebSocketSTTService(KeepConnected, WebsocketSTTService):
 
     # ------------------------------------------------------------------------------- giving up
 
-    async def _give_up_later(self) -> None:
+    async def _give_up_later(self, waited_s: float = 0.0) -> None:
         await self._stop_giving_up()
-        self._giving_up = self.create_task(self._give_up(self._journal.last_mark), name="giving_up")
+        left_s = max(0.0, self._patience_s - waited_s)
+        self._giving_up = self.create_task(self._give_up(self._journal.last_mark, left_s), name="giving_up")
 
     async def _stop_giving_up(self) -> None:
         task, self._giving_up = self._giving_up, None
         if task is not None:
             await self.cancel_task(task)
 
-    async def _give_up(self, number: int) -> None:
+    async def _give_up(self, number: int, patience_s: float) -> None:
         """Let the turn go on; the words are kept for a while, and answered when the server is back."""
-        await asyncio.sleep(self._patience_s)
+        await asyncio.sleep(patience_s)
         logger.warning(f"{self}: an utterance waits in vain for {self._server.address}")
         self._given_up, self._owed = number, Owed.ANSWER
         await self._nothing_said()

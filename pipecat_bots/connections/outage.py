@@ -135,18 +135,20 @@ class Dependent(FrameProcessor):
         if is_usable:
             await super().set_usable(True)
 
-    async def _report_outage(self, notice: Notice, reason: object) -> None:
+    async def _report_outage(self, notice: Notice, reason: object, lasted_s: float = 0.0) -> None:
+        """Report that the server is gone, `lasted_s` seconds after it was."""
         if self.outage == notice:
             return
         self.outage = notice
         if self._missing is None:
-            self._missing = self.create_task(self._miss(), name="missing")
+            left_s = max(0.0, MISSED_AFTER_S - lasted_s)
+            self._missing = self.create_task(self._miss(left_s), name="missing")
         log = logger.error if notice.level == "error" else logger.warning
         log(f"{notice.message} ({reason}) {notice.hint}")
         await self._call_event_handler("on_outage", notice)
 
-    async def _miss(self) -> None:
-        await asyncio.sleep(MISSED_AFTER_S)
+    async def _miss(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         await self._call_event_handler("on_missed")
 
     async def _stop_missing(self) -> None:

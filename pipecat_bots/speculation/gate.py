@@ -196,8 +196,7 @@ class AnswerGate(FrameProcessor):
         else:
             async with self._order:
                 await self._push(self._on_ordered(frame))
-        if self._gate.is_held_for_voice and self._waiting is None:
-            self._waiting = self.create_task(self._give_up_waiting(), "voice")
+        await self._time_hold()
 
     def _on_ordered(self, frame: Frame) -> list[Frame]:
         return [*self._gate.interrupted(), frame] if isinstance(frame, EndFrame) else self._gate.take(frame)
@@ -229,6 +228,16 @@ class AnswerGate(FrameProcessor):
         self._quiet = None
         async with self._order:
             await self._push(self._gate.heard_voice(False))
+        await self._time_hold()
+
+    async def _time_hold(self) -> None:
+        """Count the seconds of a hold from its beginning, and of no other."""
+        if not self._gate.is_held_for_voice:
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                await self.cancel_task(waiting)
+        elif self._waiting is None:
+            self._waiting = self.create_task(self._give_up_waiting(), "voice")
 
     async def _give_up_waiting(self) -> None:
         await asyncio.sleep(VOICE_HOLD_S)

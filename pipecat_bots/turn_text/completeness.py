@@ -17,6 +17,7 @@ _SENTENCE_END = re.compile(r"[.?!]\s+")
 _TRAILS_OFF = re.compile(r"(?:[,:;–—，、：；-]|\.\.\.|…|\b(?:[cdjlmnst]|qu|un|[dns]?[aeu]ll)['’])\s*$")
 """A comma, dots; an elided article: *j'aime l'*."""
 _LONGEST_OPENING = 5
+_LONGEST_HOLD = 3
 
 
 @lru_cache(maxsize=256)
@@ -36,7 +37,8 @@ def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
     plain = _without_case(text)
     if dictation := dictated(plain, language):
         return cue_of(dictation, language, resumed)
-    if left_open := _left_open(_last_sentence(text), table):
+    words = _behind_holds(words, table)
+    if left_open := _left_open(_behind_holds(_last_sentence(text), table), table):
         return left_open
     asks = text.rstrip().endswith(("?", "？")) or words[-1].endswith(table.asking_tails)
     if asks or len(words) == len(words[0]) == 1 or is_number(plain, language):
@@ -64,6 +66,22 @@ def _without_case(text: str) -> str:
 
 def _last_sentence(text: str) -> list[str]:
     return _words(_SENTENCE_END.split(text.strip())[-1])
+
+
+def _behind_holds(words: list[str], table: Words) -> list[str]:
+    """Return the question behind *wait*, *no hold on*; all the words if there is none."""
+    behind = 0
+    at = 0
+    while at < len(words):
+        size = next(
+            (n for n in range(_LONGEST_HOLD, 0, -1) if " ".join(words[at : at + n]) in table.holds), 0
+        )
+        if not size and words[at] not in table.starters:
+            break
+        at += size or 1
+        behind = at if size else behind
+    asks = at < len(words) and (words[at].removesuffix("'s") in table.question or words[at] in table.asking)
+    return words[behind:] if asks else words
 
 
 def _left_open(words: list[str], table: Words) -> Cue | None:

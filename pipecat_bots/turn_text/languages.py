@@ -55,6 +55,11 @@ ENGLISH = Words(
         "er erm hmm right alright sure great good morning afternoon evening then now also anyway today "
         "tomorrow tonight"
     ),
+    holds=listed(
+        "wait|wait a minute|wait a second|wait a moment|hold on|hang on|one moment|one second|"
+        "just a moment|stop",
+        "|",
+    ),
     openings=listed(
         "i mean|i wonder|i was wondering|i'd like|i would like|let me|let us|let's see|let me see|"
         "let me think|hold on|hang on|wait|one moment|just a moment|one second|just a second|just a minute|"
@@ -96,6 +101,7 @@ GERMAN = Words(
     ),
     ends=_pairs("es ihn sie mich dich uns euch das du alles", "ein mit um an bei nach")
     | _pairs("von", "meinen deinen unseren ihren seinen"),
+    holds=listed("warte|warte mal|warten sie|moment|moment mal|einen moment|stopp|stop|halt", "|"),
     openings=listed(
         "ich|ich möchte|ich will|ich würde|ich würde gern|ich würde gerne|ich hätte|ich hätte gern|"
         "ich hätte gerne|ich brauche|ich suche|ich habe|ich hab|ich bin|ich kann|ich muss|ich soll|"
@@ -164,6 +170,7 @@ SPANISH = Words(
         "mi mis tu tus su sus nuestro nuestra al del a de en con por para sin sobre entre desde hasta hacia "
         "según contra durante cada muy tan eh em mmm hm"
     ),
+    holds=listed("espera|espere|un momento|un segundo|para|alto", "|"),
     openings=listed(
         "yo|quiero|quisiera|querría|me gustaría|necesito|busco|estoy|estoy buscando|tengo|tengo que|quería|"
         "voy a|puede|puedes|podría|podrías|me puede|me puedes|me podría|puede decirme|puedes decirme|"
@@ -226,6 +233,7 @@ FRENCH = Words(
     ends=_pairs("le du de un bon", "son ton")
     | _pairs("suis est es sommes êtes sont", "pour")
     | _pairs("viens vient venez vas va allez fais faire vis vit", "avec sans"),
+    holds=listed("attends|attendez|un moment|un instant|une seconde|stop", "|"),
     openings=listed(
         "je voudrais|j'aimerais|je veux|je souhaite|je souhaiterais|j'ai|j'ai besoin|je cherche|je suis|"
         "je peux|je dois|je vais|nous voulons|nous voudrions|nous avons|nous sommes|il y a|est ce|"
@@ -283,6 +291,7 @@ ITALIAN = Words(
         "dal dalla nel nella nei sul sulla a ad di da in con su per tra fra senza verso ogni ehm eh "
         "mmm cioè"
     ),
+    holds=listed("aspetta|aspetti|un momento|un attimo|un secondo|stop|ferma", "|"),
     openings=listed(
         "io|vorrei|voglio|ho|ho bisogno|cerco|sto cercando|sono|posso|devo|mi chiamo|il mio nome è|può|puoi|"
         "potrebbe|potresti|può dirmi|puoi dirmi|mi può dire|mi puoi dire|potrebbe dirmi|mi dica|dimmi|dammi|"
@@ -334,6 +343,7 @@ PORTUGUESE = Words(
         "meus minhas teu tua seu sua nosso nossa ao à aos às do da dos das no na nos nas pelo pela de em "
         "com por para sem sobre entre desde até cada hum ahn"
     ),
+    holds=listed("espera|espere|um momento|um segundo|para|pare", "|"),
     openings=listed(
         "eu|quero|eu quero|queria|eu queria|gostaria|eu gostaria|preciso|eu preciso|procuro|estou|"
         "estou procurando|tenho|eu tenho|vou|posso|devo|pode|você pode|poderia|você poderia|pode me dizer|"

@@ -75,6 +75,8 @@ class Words:
     """Words that may be said within an opening: *können Sie mir bitte*."""
     starters: frozenset[str] = _NONE
     """Words before the sentence proper begins."""
+    holds: frozenset[str] = _NONE
+    """Phrases that ask for a moment, and behind which a question stands all the same: *wait*, *hold on*."""
     letter_words: frozenset[str] = _NONE
     """Words of one letter, that are no letter being spelled."""
     announces: frozenset[str] = _NONE

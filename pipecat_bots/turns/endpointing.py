@@ -6,6 +6,7 @@ A machine of values: it is told what happens and how much audio has come, and ne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from pipecat_bots.turn_text.completeness import cue
 from pipecat_bots.turn_text.dictation import resumes
@@ -65,6 +66,39 @@ def _between(least: float, most: float, probability: float) -> float:
     return most - (most - least) * min(1.0, 2 * probability)
 
 
+class TurnSpeech(Enum):
+    """Speech of the user, as the detector of speech and the recogniser tell it."""
+
+    NONE = auto()
+    """No pause since the last turn: nothing was said, or too softly for the detector."""
+    GOES_ON = auto()
+    DUE = auto()
+    """The user has paused, and the transcript is due."""
+    KNOWN = auto()
+    """The user has paused, and the transcript has come."""
+
+
+class _Event(Enum):
+    SPEAKS = auto()
+    PAUSES = auto()
+    TRANSCRIBED = auto()
+    ENDS = auto()
+
+
+_SPEECH = {
+    **{(speech, _Event.SPEAKS): TurnSpeech.GOES_ON for speech in TurnSpeech},
+    **{(speech, _Event.PAUSES): TurnSpeech.DUE for speech in TurnSpeech},
+    (TurnSpeech.NONE, _Event.TRANSCRIBED): TurnSpeech.NONE,
+    (TurnSpeech.GOES_ON, _Event.TRANSCRIBED): TurnSpeech.GOES_ON,
+    (TurnSpeech.DUE, _Event.TRANSCRIBED): TurnSpeech.KNOWN,
+    (TurnSpeech.KNOWN, _Event.TRANSCRIBED): TurnSpeech.KNOWN,
+    (TurnSpeech.NONE, _Event.ENDS): TurnSpeech.NONE,
+    (TurnSpeech.GOES_ON, _Event.ENDS): TurnSpeech.GOES_ON,
+    (TurnSpeech.DUE, _Event.ENDS): TurnSpeech.NONE,
+    (TurnSpeech.KNOWN, _Event.ENDS): TurnSpeech.NONE,
+}
+
+
 class TurnEnd:
     """One turn of the user, as it goes on. `over` is the decision."""
 
@@ -72,7 +106,7 @@ class TurnEnd:
         self.language = language
         """Language of the words; may change with every transcript."""
         self._patience = patience or Patience()
-        self._speaking = False
+        self._speech = TurnSpeech.NONE
         self._voiced = False
         self.end()
 
@@ -86,30 +120,31 @@ class TurnEnd:
         """A turn is over: the next one begins with another pause."""
         self.begin()
         self._silence_ms = 0.0
-        self._paused = self._final_due = False
+        self._speech = _SPEECH[self._speech, _Event.ENDS]
 
     # ------------------------------------------------------------------------------- what happens
 
     def speaks(self) -> None:
         """The detector has made up its mind: the user speaks."""
-        self._speaking = self._voiced = True
+        self._speech = _SPEECH[self._speech, _Event.SPEAKS]
+        self._voiced = True
         self._go_on()
 
     def pauses(self, stop_ms: float) -> None:
         """The detector has made up its mind: the user has been silent for `stop_ms`. A transcript is due."""
-        self._speaking = self._voiced = False
+        self._speech = _SPEECH[self._speech, _Event.PAUSES]
+        self._voiced = False
         self._silence_ms = max(self._silence_ms, stop_ms)
-        self._paused = self._final_due = True
 
     def voice(self, voiced: bool) -> None:
         """The newest window holds a voice, or none."""
         self._voiced = voiced
-        if self._speaking:
+        if self.is_speaking:
             self._go_on()
 
     def audio(self, ms: float) -> None:
         """Count `ms` of audio, come since the last call."""
-        if not (self._speaking and self._voiced):
+        if not (self.is_speaking and self._voiced):
             self._silence_ms += ms
 
     def judged(self, probability: float) -> None:
@@ -123,13 +158,14 @@ class TurnEnd:
         """
         self._resumed = bool(self._segments) and resumes(self._segments[-1], text, self.language)
         self._segments.append(text.strip())
-        self._final_due = self._final_due and not is_last
-        if not self._paused:
+        if self._speech is TurnSpeech.NONE:
             self._silence_ms = 0.0
+        if is_last:
+            self.said_nothing()
 
     def said_nothing(self) -> None:
         """The transcript that was due holds no words."""
-        self._final_due = False
+        self._speech = _SPEECH[self._speech, _Event.TRANSCRIBED]
 
     def _go_on(self) -> None:
         self._silence_ms = 0.0
@@ -140,12 +176,12 @@ class TurnEnd:
     @property
     def is_speaking(self) -> bool:
         """True if the user speaks, as far as the detector has made up its mind."""
-        return self._speaking
+        return self._speech is TurnSpeech.GOES_ON
 
     @property
-    def is_paused(self) -> bool:
-        """True if the user has spoken and is silent."""
-        return self._paused and not self._voiced
+    def is_quiet(self) -> bool:
+        """True if the user has spoken and is silent, were it for a moment."""
+        return self._speech is not TurnSpeech.NONE and not self._voiced
 
     @property
     def is_voiced(self) -> bool:
@@ -164,9 +200,9 @@ class TurnEnd:
     @property
     def over(self) -> bool:
         """True if the turn is over: with words, in silence, for as long as these words want."""
-        if self._speaking or self._voiced or not self._segments:
+        if self.is_speaking or self._voiced or not self._segments:
             return False
-        if self._final_due:
+        if self._speech is TurnSpeech.DUE:
             return self._silence_ms >= self._patience.sure_ms + self._patience.final_ms
         wait = self._patience.wait_ms(self.text, self._probability, self.language, self._resumed)
         return self._silence_ms >= wait

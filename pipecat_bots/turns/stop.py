@@ -69,7 +69,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         self._audio.begin()
         self._turn.begin()
         self._active = True
-        if self._turn.is_paused:
+        if self._turn.is_quiet:
             await self._judge()
 
     async def handle_user_turn_stopped(self) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
+    InputAudioRawFrame,
     InterruptionFrame,
     SystemFrame,
     TTSAudioRawFrame,
@@ -93,6 +94,22 @@ def user(script: Iterable[Spoken]) -> list[Step]:
     return steps
 
 
+LONGEST_WAIT_S = 3.2
+"""Seconds within which something follows, if anything does: longer than any turn waits to be over."""
+LONGEST_REST_S = 30.0
+
+
+def _rest(is_over: Callable[[], bool]) -> Iterator[Step]:
+    """Yield silence until everything has been over for so long that nothing can follow any more."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + LONGEST_REST_S
+    settled = loop.time()
+    while loop.time() < min(settled + LONGEST_WAIT_S, ends):
+        yield from (InputAudioRawFrame(bytes(640), 16000, 1), SleepFrame(0.02))
+        if not is_over():
+            settled = loop.time()
+
+
 class ScriptedDetector:
     """Gives its verdicts in turn, each after a while."""
 
@@ -162,6 +179,10 @@ class Loudspeaker(FrameProcessor):
             return
         self._task = self._task or self.create_task(self._play(), "play")
         self._queue.put_nowait(frame)
+
+    @property
+    def is_speaking(self) -> bool:
+        return self._speaking
 
     async def cleanup(self) -> None:
         await super().cleanup()
@@ -334,7 +355,11 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
             *(AnswerGate(), Playout(), line, *setting.extra, Speaker(context)),
         ]
         began = loop.time()
-        await through(processors, [SleepFrame(0.3), *user([*script, ("", 6000)])])
+
+        def is_over() -> bool:
+            return asr.is_idle and llm.is_idle and not line.is_speaking
+
+        await through(processors, chain([SleepFrame(0.3)], user([*script, ("", 400)]), _rest(is_over)))
         answers = numbers_of(text for text, _ in tts.segments)
         heard = [answers[value - 1] for value in line.heard]
         messages = [m for m in context.get_messages() if isinstance(m, dict)]

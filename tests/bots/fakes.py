@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -127,10 +128,46 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
     return " ".join(vocabulary[v] for v in runs if v)
 
 
-class FakeAsr(FakeServer):
-    """A recogniser. `final_delay_s` holds its finals back; `full` refuses callers; `deaf` sends no finals.
+class DelayedMail:
+    """Messages to a caller, each a while after it was written, and none before an earlier one."""
 
-    Several delays of finals are taken in turn.
+    def __init__(self, ws: web.WebSocketResponse) -> None:
+        self._ws = ws
+        self._waiting: deque[tuple[float, str]] = deque()
+        self._last_due = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    async def send(self, message: str, delay_s: float = 0.0) -> None:
+        """Send the message in `delay_s` seconds, or behind those that wait."""
+        loop = asyncio.get_running_loop()
+        self._last_due = max(self._last_due, loop.time() + delay_s)
+        if self._last_due <= loop.time() and not self._waiting:
+            await self._ws.send_str(message)
+            return
+        self._waiting.append((self._last_due, message))
+        if len(self._waiting) == 1:
+            loop.call_at(self._last_due, self._deliver)
+
+    def _deliver(self) -> None:
+        asyncio.ensure_future(self._send_due())  # noqa: RUF006
+
+    async def _send_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0][0] <= loop.time() + 1e-6:
+            if not self._ws.closed:
+                await self._ws.send_str(self._waiting[0][1])
+            self._waiting.popleft()
+        if self._waiting:
+            loop.call_at(self._waiting[0][0], self._deliver)
+
+
+class FakeAsr(FakeServer):
+    """A recogniser. `final_delay_s` makes its finals late; `full` refuses callers; `deaf` sends no finals.
+
+    Several delays of finals are taken in turn. Each counts from its reset; what follows waits for it.
 
     Args:
         lag_ms: If given, it is a plain one: no ids; words are heard so much audio after they end; a soft
@@ -152,20 +189,27 @@ class FakeAsr(FakeServer):
         self.deaf = False
         self.knows_soft_resets = True
         self.resets = 0
+        self._mails: list[DelayedMail] = []
 
     @property
     def url(self) -> str:
         return f"ws://{self.authority}"
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no message is still to be sent."""
+        return all(mail.is_empty for mail in self._mails)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/", self.serve)]
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         async with self.socket(request) as ws:
-            machine, pcm = AsrServer(), bytearray()
             if self.full:
                 await ws.close(code=1013, message=b"full")
                 return ws
+            machine, pcm, mail = AsrServer(), bytearray(), DelayedMail(ws)
+            self._mails.append(mail)
             await ws.send_str(machine.ready())
             async for message in ws:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
@@ -173,7 +217,7 @@ class FakeAsr(FakeServer):
                 understood = machine.receive(message.data)
                 if isinstance(understood, Audio):
                     pcm += understood.pcm
-                    await self._send_interim(ws, machine, bytes(pcm))
+                    await self._send_interim(mail, machine, bytes(pcm))
                     continue
                 self.resets += 1
                 if self.deaf:
@@ -182,15 +226,14 @@ class FakeAsr(FakeServer):
                 text = self._text(bytes(pcm), hard)
                 if hard:
                     pcm.clear()
-                if hard or self.lag_ms is None:
-                    await asyncio.sleep(next(self._delays))
-                await ws.send_str(self._dialect(machine.final(understood, Utterance(text))))
+                delay_s = next(self._delays) if hard or self.lag_ms is None else 0.0
+                await mail.send(self._dialect(machine.final(understood, Utterance(text))), delay_s)
         return ws
 
-    async def _send_interim(self, ws: web.WebSocketResponse, machine: AsrServer, pcm: bytes) -> None:
+    async def _send_interim(self, mail: DelayedMail, machine: AsrServer, pcm: bytes) -> None:
         due = self.lag_ms is None or len(pcm) // 2 % 2560 < 320
         if due and (interim := machine.interim(self._text(pcm, self.lag_ms is None))):
-            await ws.send_str(interim)
+            await mail.send(interim)
 
     def _text(self, pcm: bytes, flush: bool) -> str:
         """Return the text of the audio; without a flush, that of `lag_ms` ago and of ended words only."""
@@ -404,6 +447,11 @@ class FakeLlm(FakeServer):
         finally:
             self._at_work.remove(transport)
         return response
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no request is being answered."""
+        return not self._at_work
 
     def reply_to(self, messages: Sequence[dict[str, Any]]) -> str:
         """Return the answer to a conversation."""

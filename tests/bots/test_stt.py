@@ -429,3 +429,97 @@ def _append(to: list[Any], default: object = None) -> Callable[..., Coroutine[An
         to.append(args[0] if args else default)
 
     return handler
+
+
+# ------------------------------------------------------------------------------- a server without answers
+
+
+@virtual_time
+async def test_a_server_that_falls_silent_is_left_and_told_again_what_it_did_not_answer() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        notices: list[Notice] = []
+        recoveries: list[object] = []
+        stt.add_event_handler("on_outage", _append(notices))
+        stt.add_event_handler("on_recovered", _append(recoveries, default="recovered"))
+
+        async def hear_again() -> None:
+            asr.deaf = False
+
+        asr.deaf = True
+        steps = [SleepFrame(0.2), *utterance("one", "two"), SleepFrame(3), hear_again, SleepFrame(2)]
+        down, _ = await through([stt], [*steps, *utterance("three"), SleepFrame(1)])
+    assert finals(down) == ["one two", "three"]
+    assert of_type(down, NothingSaidFrame) == [], "the turn has waited for it"
+    message = f"The speech recogniser at {asr.url} answers, but says nothing."
+    assert [notice.message for notice in notices] == [message]
+    assert recoveries == ["recovered"]
+    assert asr.connections == 2
+
+
+@virtual_time
+async def test_a_server_that_stays_silent_is_asked_ever_more_rarely_and_reported_once() -> None:
+    async with FakeAsr() as asr:
+        asr.deaf = True
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        notices: list[Notice] = []
+        missed: list[object] = []
+        stt.add_event_handler("on_outage", _append(notices))
+        stt.add_event_handler("on_missed", _append(missed, default="missed"))
+
+        async def hear_again() -> None:
+            asr.deaf = False
+
+        steps = [SleepFrame(0.2), *utterance("one"), SleepFrame(40), hear_again, SleepFrame(30)]
+        down, _ = await through([stt], steps)
+    assert len(notices) == 1
+    assert missed == ["missed"]
+    assert asr.connections <= 5
+    said = [type(frame) for frame in down if isinstance(frame, (NothingSaidFrame, TranscriptionFrame))]
+    assert said == [NothingSaidFrame, TranscriptionFrame], "the turn goes on; its words come when they can"
+    assert stt.owed is Owed.ANSWER
+
+
+@virtual_time
+async def test_a_turn_does_not_hang_on_a_silent_server_nor_does_the_one_after_it() -> None:
+    async with FakeAsr() as asr:
+        asr.deaf = True
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        steps = [SleepFrame(0.2), *utterance("one"), SleepFrame(10), *utterance("two"), SleepFrame(6)]
+        down, _ = await through([stt], steps)
+    assert len(of_type(down, NothingSaidFrame)) == 2
+
+
+@pytest.mark.parametrize("final_s", [3.0, 3.9])
+@virtual_time
+async def test_a_server_whose_finals_are_late_is_not_taken_for_a_silent_one(final_s: float) -> None:
+    async with FakeAsr(final_s) as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        spoken_twice = [*utterance("one"), SleepFrame(1.5), *utterance("two"), SleepFrame(5)]
+        down, _ = await through([stt], [SleepFrame(0.2), *spoken_twice])
+    assert finals(down) == ["one", "two"]
+    assert asr.connections == 1
+
+
+@virtual_time
+async def test_a_server_that_is_slower_than_silence_is_known_for_it_afterwards() -> None:
+    async with FakeAsr(6.0) as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+        words = ("one", "two", "three")
+        steps = [step for word in words for step in (*utterance(word), SleepFrame(20))]
+        down, _ = await through([stt], [SleepFrame(0.2), *steps])
+    assert finals(down) == ["one", "two", "three"]
+    assert asr.connections == 2
+
+
+@virtual_time
+async def test_a_long_rest_between_two_utterances_says_nothing_about_the_server() -> None:
+    async with FakeAsr() as asr:
+        stt = NVidiaWebSocketSTTService(url=asr.url)
+
+        async def fall_silent() -> None:
+            asr.deaf = True
+
+        steps = [*utterance("one"), SleepFrame(300), fall_silent, *utterance("two"), SleepFrame(5)]
+        await through([stt], [SleepFrame(0.2), *steps])
+    assert asr.connections == 2

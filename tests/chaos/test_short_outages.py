@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.caller import Caller, call
+from benchmarks.caller import Caller, RtviEvent, call
 from benchmarks.stack import Process, Stack
 from nemotron_speech.audio import Clip
 from pipecat_bots.llm.restarts import RESTART_S
 from pipecat_bots.nvidia_stt import PATIENCE_S
+from pipecat_bots.peers.overdue import SILENT_S
 from tests.e2e.conftest import SCRIPT, reply
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(220)]
@@ -77,6 +79,28 @@ async def test_a_recogniser_killed_during_an_utterance(stack: Stack, speak: Spea
         assert said == ANSWER, "and no apology"
     if for_s > PATIENCE_S + 2:
         assert "recogniser" in said
+
+
+def is_notice(event: RtviEvent) -> bool:
+    return event.type == "server-message" and event.data["type"] == "notice"
+
+
+@pytest.mark.parametrize("stack", ["ours"], indirect=True)
+async def test_a_recogniser_that_hangs_with_its_connections_open(stack: Stack, speak: Speak) -> None:
+    async with call(stack.url) as caller:
+        await caller.until("bot-stopped-speaking")
+        since = len(caller.events)
+        saying = caller.say(speak(QUESTION))
+        began = await caller.until("user-started-speaking", since=since)
+        stack.asr.send_signal(signal.SIGSTOP)
+        await saying
+        try:
+            notice = await caller.until(is_notice, since=since, timeout_s=SILENT_S + 4)
+        finally:
+            stack.asr.send_signal(signal.SIGCONT)
+        said = await until_answered(caller, began.at)
+    assert "says nothing" in str(notice.data)
+    assert said.count(ANSWER) == 1, "one answer"
 
 
 @pytest.mark.parametrize("stack", ["ours"], indirect=True)

@@ -215,6 +215,33 @@ async def test_a_sound_after_a_silence_within_an_answer_waits_for_a_voice_too() 
 
 
 @virtual_time
+async def test_each_hold_for_a_voice_is_timed_from_its_own_beginning() -> None:
+    """A click holds the first answer, and is over; a voice begins when its second would be."""
+    down: list[tuple[float, Frame]] = []
+
+    class Line(FrameProcessor):
+        async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+            await super().process_frame(frame, direction)
+            down.append((asyncio.get_running_loop().time(), frame))
+            await self.push_frame(frame, direction)
+
+    click: list[Step] = [
+        VoiceActivityFrame(True),
+        start(),
+        audio(),
+        SleepFrame(0.05),
+        VoiceActivityFrame(False),
+    ]
+    voice: list[Step] = [SleepFrame(0.7), VoiceActivityFrame(True), start(), audio(), SleepFrame(0.5)]
+    end: list[Step] = [VoiceActivityFrame(False), SleepFrame(0.5)]
+    began = asyncio.get_running_loop().time()
+    await through([AnswerGate(), Line()], [*click, *voice, *end])
+    first, second = (at - began for at, frame in down if isinstance(frame, TTSAudioRawFrame))
+    assert first == pytest.approx(0.05 + QUIET_S, abs=0.02)
+    assert second == pytest.approx(0.05 + 0.7 + 0.5 + QUIET_S, abs=0.02)
+
+
+@virtual_time
 async def test_the_door_opens_on_the_frames_that_settle_an_answer() -> None:
     confirmed, withdrawn = speculation(), speculation()
     confirmed.confirm()

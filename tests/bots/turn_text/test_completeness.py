@@ -54,6 +54,27 @@ def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Wait, what time is it?", "en", Cue.OVER),
+        ("wait what time is it", "en", Cue.WHOLE),
+        ("no wait can you repeat that", "en", Cue.WHOLE),
+        ("hang on, what was that?", "en", Cue.OVER),
+        ("stop what time is it", "en", Cue.WHOLE),
+        ("warte mal wie spät ist es jetzt", "de", cue("wie spät ist es jetzt", "de")),
+        ("espere, ¿qué hora es?", "es", Cue.OVER),
+        ("attendez, quelle heure est-il ?", "fr", Cue.OVER),
+        ("wait", "en", Cue.GOES_ON),
+        ("wait a minute", "en", cue("just wait a minute", "en")),
+        ("hold on what time do", "en", Cue.LACKS),
+        ("I have to wait", "en", cue("I have to go", "en")),
+    ],
+)
+def test_a_question_behind_wait_is_a_question(text: str, language: str, expected: Cue) -> None:
+    assert cue(text, language) is expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("I think so", "the answer is seven", "", "give me a B", "it is 5 p.m.", "it was in 2026"),

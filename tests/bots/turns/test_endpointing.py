@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +154,38 @@ def test_speech_too_soft_for_the_detector_ends_a_while_after_its_last_transcript
     turn.said("there you are", is_last=False)
     assert not turn.over
     assert over_after(turn) == PATIENCE.most_ms
+
+
+HAPPENINGS: tuple[Callable[[TurnEnd], None], ...] = (
+    lambda turn: turn.audio(20),
+    lambda turn: turn.audio(900),
+    lambda turn: turn.voice(True),
+    lambda turn: turn.voice(False),
+    lambda turn: turn.speaks(),
+    lambda turn: turn.pauses(200),
+    lambda turn: turn.judged(0.9),
+    lambda turn: turn.said("hello", is_last=True),
+    lambda turn: turn.said("hello and", is_last=False),
+    lambda turn: turn.said_nothing(),
+    lambda turn: turn.begin(),
+    lambda turn: turn.end(),
+)
+
+
+@given(st.lists(st.sampled_from(HAPPENINGS), max_size=40))
+def test_in_any_order_of_what_happens_a_turn_ends_with_words_in_silence_and_within_its_limits(
+    happenings: list[Callable[[TurnEnd], None]],
+) -> None:
+    turn = TurnEnd()
+    for happens in happenings:
+        happens(turn)
+        if turn.over:
+            assert turn.text
+            assert not turn.is_voiced
+            assert not turn.is_speaking
+    if turn.text and not turn.is_voiced and not turn.is_speaking:
+        turn.audio(PATIENCE.sure_ms + PATIENCE.final_ms)
+        assert turn.over
 
 
 NUMBERS = ("seven", "zero", "oh", "double", "twenty", "hundred", "vingt", "sept", "zwei", "treinta", "meia")

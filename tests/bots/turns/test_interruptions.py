@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pipecat.frames.frames import InterimTranscriptionFrame
 
 from pipecat_bots.context.assistant import CUT_OFF
 from pipecat_bots.context.user import KEPT_SILENT
+from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.playout import LEAD_S, LONGEST_HOLD_S
+from tests.bots.fakes import Step
 from tests.bots.turns.interruptions import (
     ANSWER_S,
     WORD_MS,
@@ -320,6 +323,26 @@ def test_an_interruption_is_judged_by_all_that_was_said_of_it_and_nothing_before
     outcome = act((0.5, MHM), (2.13, interruption))
     assert outcome.said == ["What is it?", "what about Paris"]
     assert voiced_s(outcome.ear.heard[-1]) == pytest.approx(1.8, abs=0.03)
+
+
+class SpokenInOneBreath(Voice):
+    """A voice whose first words are understood in the silence behind it, before that is a pause."""
+
+    def steps(self) -> list[Step]:
+        steps = super().steps()
+        silent = next(n for n, step in enumerate(steps) if _is_end(step))
+        steps.insert(silent + 5, InterimTranscriptionFrame("what about", "", ""))
+        return steps
+
+
+def _is_end(step: Step) -> bool:
+    return isinstance(step, VoiceActivityFrame) and not step.voiced
+
+
+def test_an_interruption_that_is_known_in_the_silence_behind_it_is_judged_too() -> None:
+    outcome = act((2.13, SpokenInOneBreath(600, "what about Paris", interims=False, final_s=0.6)))
+    assert len(outcome.ear.heard) == 2
+    assert voiced_s(outcome.ear.heard[-1]) == pytest.approx(0.6, abs=0.03)
 
 
 def test_a_turn_that_follows_another_at_once_is_judged_without_it() -> None:
