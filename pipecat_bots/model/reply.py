@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from loguru import logger
 from pipecat.metrics.metrics import LLMTokenUsage
 
 from nemotron_speech.protocol.llama import (
@@ -21,6 +19,7 @@ from nemotron_speech.protocol.llama import (
     ToolCallDelta,
 )
 from nemotron_speech.protocol.thoughts import ThinkTags
+from nemotron_speech.protocol.tool_calls import read_arguments
 from nemotron_speech.text import Chunker
 
 
@@ -41,15 +40,8 @@ class ToolCall:
     arguments: str = ""
 
     def parsed(self) -> dict[str, object] | None:
-        """The arguments, or None when the model wrote no JSON object."""
-        try:
-            arguments = json.loads(self.arguments or "{}")
-        except json.JSONDecodeError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            logger.warning(f"the model called {self.name} with arguments that are no JSON object")
-            return None
-        return arguments
+        """Return the arguments; None when the model wrote no JSON object."""
+        return read_arguments(self.arguments)
 
 
 class Reply:
@@ -186,5 +178,5 @@ class Reply:
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._calls.setdefault(delta.index, ToolCall())
         call.id = call.id or delta.id
-        call.name = call.name or delta.name
+        call.name += delta.name
         call.arguments += delta.arguments

@@ -212,19 +212,33 @@ async def test_a_refusal_of_the_model_is_passed_on() -> None:
                 pass
 
 
-async def test_an_answer_that_breaks_off_is_the_peers_fault() -> None:
-    async def break_off(request: web.Request) -> web.StreamResponse:
+async def said_before_the_end(*, breaks: bool) -> list[str]:
+    """Return the text of an answer that neither says why it ends nor that it does."""
+
+    async def begin(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(b'data: {"choices":[{"delta":{"content":"Once"}}]}\n\n')
+        if breaks:
+            await asyncio.sleep(0.05)
+            assert request.transport is not None
+            request.transport.abort()
         return response
 
     app = web.Application()
-    app.add_routes([web.post("/v1/chat/completions", break_off)])
+    app.add_routes([web.post("/v1/chat/completions", begin)])
     async with serving(app) as port, LlmClient.open(f"http://127.0.0.1:{port}") as llm:
-        with pytest.raises(PeerError, match="broke off"):
-            async for _ in llm.chat([]):
-                pass
+        return [text async for text in llm.chat([])]
+
+
+async def test_an_answer_whose_connection_breaks_is_the_peers_fault() -> None:
+    with pytest.raises(PeerError, match="lost the language model"):
+        await said_before_the_end(breaks=True)
+
+
+async def test_an_answer_whose_body_ends_behind_words_is_whole() -> None:
+    assert await said_before_the_end(breaks=False) == ["Once"]
 
 
 # ---------------------------------------------------------------------------------------- together
