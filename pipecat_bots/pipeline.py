@@ -42,6 +42,7 @@ from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMSe
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
 from pipecat_bots.model.handshake import CHUNKED, streamed
 from pipecat_bots.model.tools import Tools, check_servers, toolbox
+from pipecat_bots.model.waiting import ModelPatience
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.peers.announcements import LostRecogniser
 from pipecat_bots.peers.dependence import ALL_BUSY, Dependent, Notice, full
@@ -134,6 +135,10 @@ def llm_options(settings: BotSettings) -> dict[str, Any]:
         "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
         "run_ahead": settings.bot_run_ahead,
         "while_tools_run": settings.bot_tool_filler,
+        "patience": ModelPatience(
+            settings.bot_llm_notice_secs, settings.bot_llm_timeout_secs, settings.bot_llm_notice
+        ),
+        "nothing_to_say": settings.bot_nothing_to_say,
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pipecat.metrics.metrics import LLMTokenUsage
 
+from nemotron_speech.protocol.answer_filter import AnswerFilter, AnswerPart, SaidText, Unsaid
 from nemotron_speech.protocol.llama import (
     ChatRequest,
     Event,
@@ -18,9 +20,11 @@ from nemotron_speech.protocol.llama import (
     TextDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.thoughts import ThinkTags
 from nemotron_speech.protocol.tool_calls import read_arguments
-from nemotron_speech.text import Chunker
+from nemotron_speech.protocol.written_calls import WrittenCall, offered
+from nemotron_speech.text import Budget, Chunker, speakable
+
+_TOKEN = re.compile(r"\s*\S+\s*|\s+")
 
 
 class Refused(Exception):
@@ -45,12 +49,28 @@ class ToolCall:
 
 
 class Reply:
-    """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends."""
+    """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends.
 
-    def __init__(self, request: ChatRequest, chunker: Chunker) -> None:
+    Args:
+        request: The request for all of it.
+        first: Tokens of the first chunk.
+        rest: Tokens of every other chunk.
+        expects_thoughts: Whether the model's answers begin with thoughts that no tag opens.
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        first: Budget = Budget(10, 24),
+        rest: Budget = Budget(1, 96),
+        *,
+        expects_thoughts: bool = False,
+    ) -> None:
         self.request = request
-        self._chunker = chunker
-        self._tags = ThinkTags()
+        self._budgets = first, rest
+        self._chunker = Chunker(first, rest)
+        self._offered = offered(request.tools)
+        self._filter = AnswerFilter(self._offered, expects_thoughts=expects_thoughts)
         self._tokens = self._counted = 0
         self._usage = LLMTokenUsage(
             prompt_tokens=0, completion_tokens=0, total_tokens=0, cache_read_input_tokens=0
@@ -61,6 +81,9 @@ class Reply:
         self.ran_out_at: int | None = None
         """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
         self._calls: dict[int, ToolCall] = {}
+        self._written_calls: list[ToolCall] = []
+        self.taken_back = ""
+        """Text that the voice was given before it turned out to be thoughts."""
         self.chunks: deque[str] = deque()
         """Complete, and not spoken yet: one read may complete several."""
         self._given = 0
@@ -83,10 +106,26 @@ class Reply:
         return len(self.text) - self._given
 
     @property
+    def has_words(self) -> bool:
+        """True if there is something to be heard of it."""
+        return bool(speakable(self.text))
+
+    @property
+    def had_orphan(self) -> bool:
+        """True if thoughts ended in it that no tag had opened."""
+        return self._filter.had_orphan
+
+    @property
     def tool_calls(self) -> list[ToolCall]:
-        return list(self._calls.values())
+        """Calls as the server states them; those that the model wrote as text where it states none."""
+        stated = [call for call in self._calls.values() if call.name]
+        for call in stated:
+            bare = call.name.removeprefix("functions.")
+            call.name = bare if bare in self._offered else call.name
+        return stated or self._written_calls
 
     def next_request(self) -> ChatRequest:
+        self._filter.resume()
         request = self.request.continuation(self.text) if self.begun else self.request
         if request.max_tokens is not None:
             request = replace(request, max_tokens=max(1, request.max_tokens - self._tokens))
@@ -117,7 +156,8 @@ class Reply:
             match event:
                 case TextDelta(text=text, generated=generated):
                     self._tokens += generated
-                    chunks += self._chunker.feed(self._tags.feed(text)[1], in_haste=in_haste and not chunks)
+                    hurries = in_haste and not chunks
+                    chunks += self._read(self._filter.feed(text), chunks, in_haste=hurries)
                 case ToolCallDelta():
                     self._add_call(event)
                 case Progress():
@@ -125,7 +165,7 @@ class Reply:
                     self.prompt_tokens = self.prompt_tokens or event.total
                 case Finish():
                     self._finish(event)
-                    chunks += self._last_chunks()
+                    chunks += self._last_chunks(chunks)
                 case ServerError():
                     raise Refused(event)
         if (
@@ -134,13 +174,13 @@ class Reply:
             and self._tokens >= self.request.max_tokens
         ):
             self.finished = True
-            chunks += self._last_chunks()
+            chunks += self._last_chunks(chunks)
         self._give(chunks)
 
     def cut_short(self) -> None:
         """Take what there is for the whole."""
         self.finished = True
-        self._give(self._last_chunks())
+        self._give(self._last_chunks([]))
 
     def _give(self, chunks: Iterable[str]) -> None:
         self.chunks.extend(chunk for chunk in chunks if chunk)
@@ -156,8 +196,32 @@ class Reply:
         """Tokens of all requests; a prompt counts each time, mostly from the cache."""
         return self._usage
 
-    def _last_chunks(self) -> list[str]:
-        return [*self._chunker.feed(self._tags.finish()[1]), self._chunker.finish()]
+    def _last_chunks(self, waiting: list[str]) -> list[str]:
+        return [*self._read(self._filter.finish(), waiting), self._chunker.finish()]
+
+    def _read(self, parts: Iterable[AnswerPart], waiting: list[str], *, in_haste: bool = False) -> list[str]:
+        """Return the chunks that parts of the answer complete; `waiting` are those of the same read."""
+        chunks: list[str] = []
+        for part in parts:
+            match part:
+                case SaidText(text=text):
+                    for token in _tokens(text):
+                        chunks += self._chunker.feed(token, in_haste=in_haste and not chunks)
+                case WrittenCall(name=name, arguments=arguments):
+                    call = ToolCall(name=name, arguments=arguments)
+                    self._written_calls += [call] * (call not in self._written_calls)
+                case Unsaid():
+                    chunks.clear()
+                    waiting.clear()
+                    self._take_back()
+        return chunks
+
+    def _take_back(self) -> None:
+        """Begin anew: the text so far were thoughts. What the voice was not given yet, it never gets."""
+        self.taken_back += self.text[: self._given]
+        self.chunks.clear()
+        self._given = 0
+        self._chunker = Chunker(*self._budgets)
 
     def _finish(self, finish: Finish) -> None:
         self.finished = True
@@ -180,3 +244,8 @@ class Reply:
         call.id = call.id or delta.id
         call.name += delta.name
         call.arguments += delta.arguments
+
+
+def _tokens(text: str) -> list[str]:
+    """Return text that was held back for a while in pieces as long as tokens; code stays in one piece."""
+    return [text] if "```" in text else _TOKEN.findall(text)
