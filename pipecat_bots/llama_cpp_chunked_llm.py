@@ -48,19 +48,17 @@ from pipecat_bots.model.handshake import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.model.incoming import Incoming
 from pipecat_bots.model.llm_settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.model.model_server import GONE, Endpoints, ModelServer
-from pipecat_bots.model.reply import Refused, Reply
+from pipecat_bots.model.reply import FIRST_CHUNK, LATER_CHUNKS, Refused, Reply
 from pipecat_bots.model.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.model.tools import TOOL_TIMEOUT_S
-from pipecat_bots.model.waiting import ModelPatience, WaitNotice, unless_silent
+from pipecat_bots.model.waiting import STALL_S, ModelPatience, WaitNotice, unless_silent
 from pipecat_bots.model.warmer import Warmer
 from pipecat_bots.peers.dependence import Server
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 from pipecat_bots.speculation.speculative_llm import SpeculativeLLM
 
-__all__ = ["APOLOGY", "INSTRUCTIONS_TOO_LONG", "TOO_LONG", "LlamaCppChunkedLLMService"]
+__all__ = ["APOLOGY", "FIRST_CHUNK", "INSTRUCTIONS_TOO_LONG", "TOO_LONG", "LlamaCppChunkedLLMService"]
 
-FIRST_CHUNK = Budget(10, 24)
-LATER_CHUNKS = Budget(1, 96)
 VOICE_PATIENCE_S = 29.0
 """Seconds above what the voice was given to say; a silent voice gives itself up after 4 to 28 s."""
 
@@ -307,20 +305,22 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
             await self._guesses.release(incoming)
 
     async def _receive(self, incoming: Incoming, reply: Reply) -> None:
-        async for events in unless_silent(incoming.reads(), self._give_up_s):
-            await self._report_recovery()
+        tick_s = min(STALL_S, self._give_up_s)
+        async for events in unless_silent(incoming.reads(tick_s), self._give_up_s):
+            if events:
+                await self._report_recovery()
             if any(isinstance(event, TextDelta) and event.generated for event in events):
                 await self.stop_ttfb_metrics()
-            reply.take(events, in_haste=self._is_in_haste(reply))
+            reply.take(events, in_haste=self._is_in_haste(reply, has_stalled=not events))
             await self._say_ready(reply)
             if not reply.finished and self._has_enough(reply):
                 await incoming.close()
                 return
 
-    def _is_in_haste(self, reply: Reply) -> bool:
+    def _is_in_haste(self, reply: Reply, *, has_stalled: bool) -> bool:
         """Return whether the listener waits for the next chunk, and the voice for nothing else."""
-        awaited = reply.begun and not reply.chunks and not self._handshake.must_wait
-        return awaited and self._haste.is_due(asyncio.get_running_loop().time())
+        awaited = reply.has_come and not reply.chunks and not self._handshake.must_wait
+        return awaited and (has_stalled or self._haste.is_due(asyncio.get_running_loop().time()))
 
     def _has_enough(self, reply: Reply) -> bool:
         enough = self._strategy.is_enough(reply.waiting_characters, self._handshake.must_wait)

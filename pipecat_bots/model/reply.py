@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipecat.metrics.metrics import LLMTokenUsage
@@ -24,6 +24,8 @@ from nemotron_speech.protocol.tool_calls import read_arguments
 from nemotron_speech.protocol.written_calls import WrittenCall, offered
 from nemotron_speech.text import Budget, Chunker, speakable
 
+FIRST_CHUNK = Budget(10, 24)
+LATER_CHUNKS = Budget(1, 96)
 _TOKEN = re.compile(r"\s*\S+\s*|\s+")
 
 
@@ -61,8 +63,8 @@ class Reply:
     def __init__(
         self,
         request: ChatRequest,
-        first: Budget = Budget(10, 24),
-        rest: Budget = Budget(1, 96),
+        first: Budget = FIRST_CHUNK,
+        rest: Budget = LATER_CHUNKS,
         *,
         expects_thoughts: bool = False,
     ) -> None:
@@ -82,6 +84,8 @@ class Reply:
         """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
         self._calls: dict[int, ToolCall] = {}
         self._written_calls: list[ToolCall] = []
+        self.has_come = False
+        """True once text has come, given out or held back."""
         self.taken_back = ""
         """Text that the voice was given before it turned out to be thoughts."""
         self.chunks: deque[str] = deque()
@@ -144,7 +148,7 @@ class Reply:
         self._given += len(chunk)
         return chunk
 
-    def take(self, events: Iterable[Event], *, in_haste: bool = False) -> None:
+    def take(self, events: Sequence[Event], *, in_haste: bool = False) -> None:
         """Take in what was received; the chunks it completes join `chunks`. Raises Refused.
 
         Args:
@@ -152,10 +156,13 @@ class Reply:
             in_haste: Whether somebody waits for the next chunk.
         """
         chunks: list[str] = []
+        if not events and in_haste:
+            chunks += self._chunker.feed("", in_haste=True)
         for event in events:
             match event:
                 case TextDelta(text=text, generated=generated):
                     self._tokens += generated
+                    self.has_come = self.has_come or not text.isspace()
                     hurries = in_haste and not chunks
                     chunks += self._read(self._filter.feed(text), chunks, in_haste=hurries)
                 case ToolCallDelta():

@@ -14,6 +14,8 @@ from nemotron_speech.protocol.llama import Event
 
 NOTICE_S = 8.0
 GIVE_UP_S = 20.0
+STALL_S = 2.0
+"""Pause of the model after which the words at hand are spoken, however few they are."""
 NOTICE = "One moment please, I am still thinking about that."
 
 
@@ -33,24 +35,18 @@ class ModelPatience:
 
 
 async def unless_silent(reads: AsyncIterator[list[Event]], silence_s: float) -> AsyncIterator[list[Event]]:
-    """Give on what comes. Raises TimeoutError when nothing was received for `silence_s`.
+    """Give on what is read. Raises TimeoutError where all of it was nothing for `silence_s`.
 
     A read without events is no sign of the model: servers and proxies keep connections open with those.
     """
     loop = asyncio.get_running_loop()
     silent_since = loop.time()
-    while True:
-        try:
-            async with asyncio.timeout_at(silent_since + silence_s):
-                events = await anext(reads)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            waited_s = loop.time() - silent_since
-            raise TimeoutError(f"no sign of it for {waited_s:.0f} s") from None
-        yield events
+    async for events in reads:
         if events:
             silent_since = loop.time()
+        elif loop.time() - silent_since >= silence_s:
+            raise TimeoutError(f"no sign of it for {silence_s:.0f} s")
+        yield events
 
 
 class WaitNotice:

@@ -281,7 +281,8 @@ class _Words:
         self._parts.extend(self._filter.finish())
         left = "".join(part.text for part in self._parts if isinstance(part, SaidText))
         if not speakable(self._said + left):
-            self._parts.append(SaidText(self._nothing_to_say))
+            gap = "\n\n" if self._said + left else ""
+            self._parts.extend(SaidText(text) for text in (gap, self._nothing_to_say) if text)
 
     async def aclose(self) -> None:
         if isinstance(self._tokens, AsyncGenerator):
