@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from pipecat.metrics.metrics import LLMTokenUsage
 
-from nemotron_speech.protocol.answer_filter import AnswerFilter, AnswerPart, SaidText, Unsaid
+from nemotron_speech.protocol.answer_filter import AnswerFilter
+from nemotron_speech.protocol.answer_words import AnswerPart, SaidText, Unsaid
 from nemotron_speech.protocol.llama import (
     ChatRequest,
     Event,

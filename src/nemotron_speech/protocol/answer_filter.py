@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
 
 from nemotron_speech.protocol import marks, thoughts
+from nemotron_speech.protocol.answer_words import AnswerPart, Trust, WordOutlet
 from nemotron_speech.protocol.code_blocks import (
     MOST_CHARACTERS,
     BlockKind,
@@ -22,25 +21,7 @@ from nemotron_speech.protocol.code_blocks import (
     fence_names_a_call,
 )
 from nemotron_speech.protocol.marks import Mark, MarkKind
-from nemotron_speech.protocol.written_calls import Offered, WrittenCall, read_calls
-
-NOTHING_TO_SAY = "I have nothing to say to that. Please ask again."
-"""Answer in place of one without words."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaidText:
-    """Words of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaid:
-    """All words of the answer so far were thoughts; what was not spoken yet is not to be."""
-
-
-AnswerPart: TypeAlias = SaidText | WrittenCall | Unsaid
+from nemotron_speech.protocol.written_calls import Offered, read_calls
 
 
 class _State(Enum):
@@ -56,20 +37,13 @@ class _State(Enum):
     """Within words that are not the model's own."""
 
 
-class _Doubt(Enum):
-    """Confidence that the words are an answer."""
-
-    UNREAD = auto()
-    """Nothing has come but spaces."""
-    DOUBTED = auto()
-    SETTLED = auto()
-
-
 _ROLES = frozenset({"assistant", "model", "ai", "bot", "gpt", ""})
 _HEADER = re.compile(r"\s*(?P<role>[A-Za-z_.\-]*)(?P<rest>[^\n<]{0,80})(?:\n|(?=<[|｜]))")
 _CHANNEL = re.compile(r"(?P<header>[^\n]{0,200}?)(?:<\|message\|>|\n)")
 _RECIPIENT = re.compile(r"\bto=(?P<name>[\w.\-]+)")
 _BARE_CHANNEL = re.compile(r"\s*analysis(?=[A-Z])")
+_PLAIN = re.compile(r"[^<\[◁{`\n]*")
+"""Text that neither is nor begins anything but words, within a line."""
 _BARE_ANSWER = re.compile(r"assistant\s*final")
 _THOUGHT_CHANNELS = frozenset({"analysis", "thought", "thoughts", "thinking", "reasoning"})
 _HEADER_LIMIT = 240
@@ -87,10 +61,9 @@ class AnswerFilter:
     def __init__(self, tools: Offered | None = None, *, expects_thoughts: bool = False) -> None:
         self._tools: Offered = tools or {}
         self._blocks = CodeBlocks(self._tools)
-        self._expects_thoughts = expects_thoughts
+        self._words_out = WordOutlet(expects_thoughts=expects_thoughts)
         self.had_orphan = False
         """True once an end tag came that nothing had opened."""
-        self._out: list[AnswerPart] = []
         self._steps: dict[_State, Callable[[bool], bool]] = {
             _State.WORDS: self._words,
             _State.LABELLED: self._labelled,
@@ -101,29 +74,27 @@ class AnswerFilter:
             _State.CHANNEL: self._channel,
             _State.OTHERS: self._others,
         }
-        self._given = ""
-        """End of the words given out; empty before the first."""
         self._reset()
 
     def _reset(self) -> None:
         self._state = _State.WORDS
         self._held = ""
         """Text that was not understood yet."""
-        self._doubted = ""
-        """Words that are held because they may be thoughts."""
-        self._doubt = _Doubt.SETTLED if self._given else _Doubt.UNREAD
         self._key = ""
         self._kind = BlockKind.JSON
         self._recipient: re.Match[str] | None = None
         """Addressee of the message that begins, as its header names it."""
-        self._closes_gap = False
-        self._line_start = True
-        self._after_other_end: str | None = None
-        """Text behind an end tag of another name than the open one."""
+        self._has_other_end = False
+        """True once the open thoughts met an end tag of another name."""
         self._had_thoughts = False
 
     def feed(self, text: str) -> list[AnswerPart]:
         """Take in the next piece; return what it makes certain."""
+        out = self._words_out
+        is_plain = self._state is _State.WORDS and not (self._held or out.at_line_start)
+        if is_plain and out.trust is Trust.SETTLED and _PLAIN.fullmatch(text):
+            out.say(text)
+            return out.take()
         self._held += text
         return self._run(final=False)
 
@@ -134,31 +105,30 @@ class AnswerFilter:
     def resume(self) -> None:
         """Forget what was held back: the model is asked to go on behind the words it gave so far."""
         self._reset()
-        self._out.clear()
+        self._words_out.resume()
 
     def _run(self, *, final: bool) -> list[AnswerPart]:
         while self._steps[self._state](final):
             pass
-        if final and self._doubted:
-            self._settle()
-        out, self._out = self._out, []
-        return out
+        if final:
+            self._words_out.settle()
+        return self._words_out.take()
 
     # ------------------------------------------------------------------------------------- words
 
     def _words(self, final: bool) -> bool:
         """Give out words up to the next mark or block. Returns whether another state goes on."""
-        if self._doubt is _Doubt.UNREAD and (announced := self._announced(final)) is not None:
+        if self._words_out.trust is Trust.UNREAD and (announced := self._announced(final)) is not None:
             return announced
         mark = marks.find(self._held)
-        block = self._blocks.find(self._held, at_line_start=self._line_start)
+        block = self._blocks.find(self._held, at_line_start=self._words_out.at_line_start)
         if block is not None and (mark is None or block.start < mark.start):
-            self._say(self._take(block.start))
+            self._words_out.say(self._take(block.start))
             self._state, self._kind = _State.BLOCK, block.kind
             return True
         if mark is not None:
             return self._take_mark(mark, final)
-        self._say(self._take(len(self._held) if final else self._certain_end()))
+        self._words_out.say(self._take(len(self._held) if final else self._certain_end()))
         return False
 
     def _announced(self, final: bool) -> bool | None:
@@ -175,44 +145,17 @@ class AnswerFilter:
         return None
 
     def _certain_end(self) -> int:
-        here = self._blocks.open_end(self._held, at_line_start=self._line_start)
+        here = self._blocks.open_end(self._held, at_line_start=self._words_out.at_line_start)
         return min(here, marks.open_end(self._held))
 
     def _take(self, end: int) -> str:
         taken, self._held = self._held[:end], self._held[end:]
         return taken
 
-    def _say(self, text: str) -> None:
-        before = (self._given + self._doubted)[-1:]
-        if self._closes_gap and (before.isspace() or not before):
-            text = text.lstrip()
-        if not text:
-            return
-        self._closes_gap = False
-        self._line_start = text.endswith("\n")
-        if self._doubt is _Doubt.SETTLED:
-            self._give(text)
-            return
-        self._doubted += text
-        if self._doubted.strip():
-            self._doubt = _Doubt.DOUBTED
-            if not (self._expects_thoughts or thoughts.may_be_thought(self._doubted)):
-                self._settle()
-
-    def _settle(self) -> None:
-        """Take what was held for an answer."""
-        text, self._doubted = self._doubted, ""
-        self._doubt = _Doubt.SETTLED
-        self._give(text)
-
-    def _give(self, text: str) -> None:
-        if text:
-            self._given = text[-1]
-            self._out.append(SaidText(text))
-
     def _gap(self) -> None:
-        """Something that is not said stood here: one space is enough."""
-        self._state, self._closes_gap, self._line_start = _State.WORDS, True, True
+        """Go on with words behind something that is not said."""
+        self._state = _State.WORDS
+        self._words_out.leave_gap()
 
     # ------------------------------------------------------------------------------------- marks
 
@@ -220,15 +163,15 @@ class AnswerFilter:
         if mark.kind is MarkKind.THOUGHT_END:
             return self._orphan(mark, final)
         if mark.kind is MarkKind.MESSAGE and self._is_channel_name(self._held[: mark.start]):
-            self._doubted, self._doubt = "", _Doubt.UNREAD
+            self._words_out.doubted = ""
             self._state = _State.CHANNEL
             return True
-        self._say(self._take(mark.start))
+        self._words_out.say(self._take(mark.start))
         opener = self._take(mark.end - mark.start)
         self._gap()
         match mark.kind:
             case MarkKind.THOUGHT:
-                self._state, self._key, self._after_other_end = _State.THOUGHT, mark.key, None
+                self._state, self._key, self._has_other_end = _State.THOUGHT, mark.key, False
             case MarkKind.CALL:
                 self._state, self._key = _State.CALL, mark.key
                 self._held = (opener if "=" in opener else "") + self._held
@@ -242,10 +185,11 @@ class AnswerFilter:
 
     def _is_channel_name(self, text: str) -> bool:
         """Return whether nothing but a channel's name stands before its message."""
-        words = (self._doubted + text).split()
+        doubted = self._words_out.doubted
+        words = (doubted + text).split()
         is_name = bool(words) and words[-1] in {*_THOUGHT_CHANNELS, "final", "commentary"}
-        if is_name and not self._given and len(words) <= 2:
-            self._held = f"{self._doubted}{self._held}"
+        if is_name and not self._words_out.has_given and len(words) <= 2:
+            self._held = f"{doubted}{self._held}"
             return True
         return False
 
@@ -255,21 +199,14 @@ class AnswerFilter:
             if not final:
                 return False
             if self._had_thoughts:  # a tag too many at the end
-                self._say(self._take(mark.start))
+                self._words_out.say(self._take(mark.start))
                 self._held = ""
                 return False
         self._held = self._held[mark.end :]
-        self._unsay()
-        return True
-
-    def _unsay(self) -> None:
-        self._doubted = ""
-        if self._given:
-            self._out.append(Unsaid())
-            self._given = ""
+        self._words_out.unsay()
         self.had_orphan = self._had_thoughts = True
-        self._doubt, self._expects_thoughts = _Doubt.SETTLED, False
-        self._gap()
+        self._state = _State.WORDS
+        return True
 
     # --------------------------------------------------------------------------- what is not said
 
@@ -280,18 +217,18 @@ class AnswerFilter:
         while mark := marks.find(self._held, at):
             if self._ends_thought(mark):
                 is_next = mark.kind in (MarkKind.HEADER, MarkKind.CHANNEL)
-                self._held = self._held[mark.start if is_next else mark.end :]
-                self._had_thoughts = True
-                self._doubt, self._expects_thoughts = self._doubt_after_thoughts(), False
-                self._gap()
+                self._stop_thinking(mark.start if is_next else mark.end)
                 return True
             at = mark.end
             if mark.kind is MarkKind.THOUGHT_END:
-                self._after_other_end = self._held[at:]
-        return self._think_on(at, final)
+                self._held, self._has_other_end, at = self._held[at:], True, 0
+        return self._think_on(final)
 
-    def _doubt_after_thoughts(self) -> _Doubt:
-        return self._doubt if self._doubt is _Doubt.DOUBTED else _Doubt.SETTLED
+    def _stop_thinking(self, end: int) -> None:
+        self._held = self._held[end:]
+        self._had_thoughts = True
+        self._words_out.trust_what_follows()
+        self._gap()
 
     def _ends_thought(self, mark: Mark) -> bool:
         if self._key == "channel":
@@ -303,15 +240,14 @@ class AnswerFilter:
             )
         return mark.kind is MarkKind.THOUGHT_END and mark.key == self._key
 
-    def _think_on(self, at: int, final: bool) -> bool:
+    def _think_on(self, final: bool) -> bool:
         """Wait for the end tag. One of another name counts where the right one never comes."""
-        if not final:
-            return False
-        other = [mark for mark in self._marks(at=0) if mark.kind is MarkKind.THOUGHT_END]
-        self._held = self._held[other[-1].end :] if other else ""
-        self._had_thoughts = True
-        self._gap()
-        return bool(other)
+        if final:
+            self._stop_thinking(0 if self._has_other_end else len(self._held))
+            return self._has_other_end
+        if not self._has_other_end:
+            self._held = self._held[marks.open_end(self._held) :]
+        return False
 
     def _marks(self, at: int) -> list[Mark]:
         found: list[Mark] = []
@@ -322,28 +258,25 @@ class AnswerFilter:
 
     def _bare_thought(self, final: bool) -> bool:
         if end := _BARE_ANSWER.search(self._held):
-            self._held = self._held[end.end() :]
-            self._doubt = _Doubt.SETTLED
-            self._gap()
+            self._stop_thinking(end.end())
             return True
-        if final:
-            self._held = ""
+        self._held = "" if final else self._held[-len("assistant final") :]
         return False
 
     def _labelled(self, final: bool) -> bool:
+        if not (final or thoughts.may_hold_answer(self._held)):
+            return False
         block = thoughts.labelled(self._held)
         if block.action is not None and (final or block.answer is not None):
             call = read_calls(f"{block.action[0]} {block.action[1] or '{}'}", self._tools)
             if call:
-                self._out += call
-                self._held, self._doubt = "", _Doubt.SETTLED
-                self._state = _State.OTHERS
+                self._words_out.call(call)
+                self._held, self._state = "", _State.OTHERS
                 return False
         if not block.answer and not final:
             return False
         self._held = block.answer if block.answer is not None else thoughts.unanswered(self._held)
-        self._doubt = _Doubt.SETTLED
-        self._gap()
+        self._stop_thinking(0)
         return True
 
     def _call(self, final: bool) -> bool:
@@ -358,7 +291,7 @@ class AnswerFilter:
         body = self._take(mark.start if mark is not None else len(self._held))
         if mark is not None:
             self._take(mark.end - mark.start)
-        self._out += read_calls(body, self._tools) or []
+        self._words_out.call(read_calls(body, self._tools) or [])
         self._gap()
         return True
 
@@ -369,18 +302,24 @@ class AnswerFilter:
             if not (final or is_text):
                 return False
             end = len(self._held)
-        block = self._take(end)
-        calls = read_calls(block, self._tools)
-        if calls is None and self._kind is BlockKind.FENCE and fence_names_a_call(block):
-            calls = []
+        calls = read_calls(self._held[:end], self._tools)
+        if calls is None and self._kind is BlockKind.FENCE:
+            calls = [] if fence_names_a_call(self._held[:end]) else None
         if calls is None:
-            self._state = _State.WORDS
-            self._say(block)
-            self._line_start = False
+            self._say_code(end)
         else:
-            self._out += calls
+            self._take(end)
+            self._words_out.call(calls)
             self._gap()
         return True
+
+    def _say_code(self, end: int) -> None:
+        """Give out a block that is no call: a fenced one as it is, what was no block as words."""
+        is_fence = self._kind is BlockKind.FENCE
+        first = end if is_fence else next(n for n, c in enumerate(self._held, 1) if c in "{[(")
+        self._state = _State.WORDS
+        self._words_out.say(self._take(first))
+        self._words_out.at_line_start = False
 
     # ---------------------------------------------------------------------------- roles, channels
 
@@ -415,7 +354,7 @@ class AnswerFilter:
         elif _THOUGHT_CHANNELS & {word.lower() for word in words}:
             self._state, self._key = _State.THOUGHT, "channel"
         else:
-            self._doubt = _Doubt.SETTLED
+            self._words_out.trust_what_follows()
         return True
 
     def _others(self, final: bool) -> bool:

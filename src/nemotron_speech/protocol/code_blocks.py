@@ -34,7 +34,7 @@ _PREFIXES = tuple(
     for start in ("", "print(")
     for module in ("", "functions.", "tools.", "default_api.", "api.")
 )
-MOST_CHARACTERS = 16_000
+MOST_CHARACTERS = 4_000
 """Characters of a block that is not fenced; one that is longer is text."""
 
 

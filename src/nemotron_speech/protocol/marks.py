@@ -49,7 +49,7 @@ _CANDIDATE = re.compile(
     r"<[|｜]?/?[|｜]?[A-Za-z_][^<>\n]{0,100}>|\[/?[A-Z][A-Z_]{2,20}\]|◁/?[a-z]{3,12}▷|<<?/?SYS>>?"
 )
 _MAYBE = re.compile(
-    r"(?:<(?:[|｜][^<>\n]{0,100}|/?|/?(?P<name>[A-Za-z_][\w:.\-]{0,40})(?P<rest>[ =/][^<>\n]{0,60})?)"
+    r"(?:<(?:[|｜][^<>\n]{0,100}|/?|/?(?P<name>[A-Za-z_][\w:.\-]{0,40})(?P<rest>[|｜]|[ =/][^<>\n]{0,60})?)"
     r"|\[/?[A-Z_]{0,21}|◁/?[a-z]{0,12})\Z"
 )
 """Text at the end that may become a mark."""
@@ -106,13 +106,9 @@ def open_end(text: str) -> int:
     maybe = _MAYBE.match(text, start) if start >= 0 else None
     if maybe is None:
         return len(text)
-    if (
-        maybe["rest"]
-        and _meaning(f"<{maybe['name']}>") is None
-        and maybe["name"] not in ("function", "invoke")
-    ):
-        return len(text)
-    return start
+    goes_on = bool(maybe["rest"]) and maybe["rest"] not in "|｜"
+    is_known = maybe["name"] in ("function", "invoke") or _meaning(f"<{maybe['name']}>") is not None
+    return len(text) if goes_on and not is_known else start
 
 
 def _meaning(candidate: str) -> tuple[MarkKind, str] | None:

@@ -66,6 +66,12 @@ def may_be_label(start: str) -> bool | None:
     return None if is_prefix or (bare in (*_LABELS, *_SOFT_LABELS) and "\n" not in start.strip()) else False
 
 
+def may_hold_answer(text: str) -> bool:
+    """Return whether a labelled block may have come to its answer."""
+    lower = text.lower()
+    return any(word in lower for word in ("answer", "response", "reply", "output"))
+
+
 def labelled(text: str) -> LabelledBlock:
     """Take a labelled block apart, as far as it has come."""
     answer, action = _ANSWER.search(text), _ACTION.search(text)
