@@ -176,7 +176,8 @@ class ModelServer:
             return
         path = MODELS_PATH if self._at.plain else PROPS_PATH
         with suppress(*GONE):
-            async with self._http.get(self._at.root + path) as response:
+            timeout = aiohttp.ClientTimeout(total=CONNECT_TIMEOUT_S)
+            async with self._http.get(self._at.root + path, timeout=timeout) as response:
                 body = await response.read()
                 if response.status == 200:
                     self.context_tokens = self._stated(body) or None

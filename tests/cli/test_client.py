@@ -237,6 +237,22 @@ async def test_an_answer_whose_connection_breaks_is_the_peers_fault() -> None:
         await said_before_the_end(breaks=True)
 
 
+async def test_a_model_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await asyncio.sleep(5.0)
+        return response
+
+    monkeypatch.setattr("nemotron_speech.client.LLM_SILENCE_S", 0.1)
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", hang)])
+    async with serving(app) as port, LlmClient.open(f"http://127.0.0.1:{port}") as llm:
+        with pytest.raises(PeerError, match="no sign"):
+            async for _ in llm.chat([]):
+                pass
+
+
 async def test_an_answer_whose_body_ends_behind_words_is_whole() -> None:
     assert await said_before_the_end(breaks=False) == ["Once"]
 
