@@ -246,7 +246,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
             await self._call_tools(reply, context)
         elif not reply.has_words:
             logger.warning(f"{self}: the model gave an answer without words")
-            await self._admit_nothing()
+            await self._admit_nothing(reply.text)
         await self._model.learn_context_tokens()
 
     async def _answer_whole(self, reply: Reply, context: LLMContext) -> Reply:

@@ -40,11 +40,16 @@ class Excuses(LLMService[Any]):
         if not self._skip_tts:
             await self.push_frame(TTSSpeakFrame(apology, append_to_context=answers))
 
-    async def _admit_nothing(self) -> None:
-        """Answer where the model gave no words."""
+    async def _admit_nothing(self, signs: str) -> None:
+        """Answer where the model gave no words.
+
+        Args:
+            signs: What it gave, which is part of the conversation.
+        """
         if not self._nothing_to_say:
             return
         if self._skip_tts:
             await self.push_frame(LLMTextFrame(self._nothing_to_say))
         else:
-            await self.push_frame(TTSSpeakFrame(self._nothing_to_say, append_to_context=True))
+            gap = " " if signs.strip() else ""
+            await self.push_frame(TTSSpeakFrame(gap + self._nothing_to_say, append_to_context=True))

@@ -201,6 +201,7 @@ async def test_an_answer_without_words_is_said_to_be_one(
     call = await one_turn(service, WORDLESS[shape])
     assert call.asked_of_the_voice == [NOTHING_TO_SAY]
     assert call.answers[-1].endswith(NOTHING_TO_SAY)
+    assert call.answers[-1].removesuffix(NOTHING_TO_SAY)[-1:] in ("", " ")
 
 
 @virtual_time
