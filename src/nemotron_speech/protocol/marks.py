@@ -36,7 +36,7 @@ class MarkKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TextMark:
     """A mark in a text, from `start` to `end`; what begins and what ends belong together by `key`."""
 
     kind: MarkKind
@@ -90,11 +90,11 @@ _FIXED = {
 }
 
 
-def find(text: str, start: int = 0) -> Mark | None:
+def find(text: str, start: int = 0) -> TextMark | None:
     """Return the first mark of `text` from `start`."""
     for candidate in _CANDIDATE.finditer(text, start):
         if meaning := _meaning(candidate.group()):
-            return Mark(*meaning, candidate.start(), candidate.end())
+            return TextMark(*meaning, candidate.start(), candidate.end())
     return None
 
 
