@@ -17,14 +17,12 @@ from loguru import logger
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
     Frame,
-    FunctionCallFromLLM,
     FunctionCallResultFrame,
     InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
-    TTSSpeakFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
@@ -33,12 +31,11 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.llm_service import LLMService
-from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_llm
 
 from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
-from nemotron_speech.text import Budget, Chunker
+from nemotron_speech.text import Budget
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
@@ -48,26 +45,25 @@ from pipecat_bots.llm.chat_adapter import ChatAdapter
 from pipecat_bots.llm.client import GONE, Endpoints, ModelServer
 from pipecat_bots.llm.filler import Filler
 from pipecat_bots.llm.guesses import Guesses
-from pipecat_bots.llm.reply import Refused, Reply
+from pipecat_bots.llm.incoming import Incoming
+from pipecat_bots.llm.reply import FIRST_CHUNK, LATER_CHUNKS, Refused, Reply
 from pipecat_bots.llm.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.llm.settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.llm.slots import OwnSlot, SlotPolicy
 from pipecat_bots.llm.tools import TOOL_TIMEOUT_S
+from pipecat_bots.model.calls import ToldCalls, named
+from pipecat_bots.model.excuses import APOLOGY, INSTRUCTIONS_TOO_LONG, TOO_LONG, Excuses
+from pipecat_bots.model.waiting import STALL_S, ModelPatience, WaitNotice, unless_silent
 from pipecat_bots.speculation.llm import SpeculativeLLM
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 
-FIRST_CHUNK = Budget(10, 24)
-LATER_CHUNKS = Budget(1, 96)
+__all__ = ["APOLOGY", "FIRST_CHUNK", "INSTRUCTIONS_TOO_LONG", "TOO_LONG", "LlamaCppChunkedLLMService"]
+
 VOICE_PATIENCE_S = 29.0
 """Seconds above what the voice was given to say; a silent voice gives itself up after 4 to 28 s."""
-APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
-INSTRUCTIONS_TOO_LONG = (
-    "Sorry, my instructions are too long for my language model. Whoever set me up must shorten them."
-)
-TOO_LONG = "Sorry, that was more than I can take in at once. Please say it in fewer words."
 
 
-class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
+class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRestarts, LLMService):
     """Answer through `/v1/chat/completions` of a llama.cpp server, chunk by chunk.
 
     Args:
@@ -80,6 +76,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         run_ahead: Chunks that the voice may have and not have spoken.
         voice_patience_s: How long a voice that gives no sign is waited for, above what it was given to say.
         while_tools_run: What is said when a tool takes longer than a moment; empty for nothing.
+        patience: How long the model is waited for.
         endpoints: The server, where it is another than `base_url` says.
         model: Its model's name, where that matters.
         kwargs: Passed to Pipecat's base class.
@@ -100,6 +97,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         run_ahead: int = 1,
         voice_patience_s: float = VOICE_PATIENCE_S,
         while_tools_run: str = "",
+        patience: ModelPatience | None = None,
         endpoints: Endpoints | None = None,
         model: str | None = None,
         **kwargs: Any,
@@ -113,16 +111,21 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             function_call_timeout_secs=TOOL_TIMEOUT_S,
             **kwargs,
         )
-        self._model = ModelServer(endpoints, slots or OwnSlot())
+        patience = patience or ModelPatience()
+        self._model = ModelServer(endpoints, slots or OwnSlot(), silence_timeout_s=patience.give_up_s)
+        self._give_up_s = patience.give_up_s
         self._strategy = strategy
         self._budgets = first_chunk, later_chunks
         self._handshake = Handshake(run_ahead, voice_patience_s)
         self._haste = Haste(strategy.first_s)
+        self._notice = WaitNotice(patience, lambda: self._haste.heard_until, self)
         self._saying = asyncio.Lock()
         self._reply: Reply | None = None
         """The answer being given."""
         self._window = Window()
         self._verbatim = Verbatim()
+        self._expects_thoughts = False
+        """True while the model's answers begin with thoughts that no tag opens."""
         self.warmer = Warmer(self._model, self._request, self, lambda: self._is_idle)
         self._guesses = Guesses(self._model, self, self.warmer.start)
         self._user_speaks = False
@@ -205,7 +208,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             await self._process_context(context)
         except GONE as error:
             await self._lost(error or type(error).__name__)
-            self._owe(context)
+            if not isinstance(error, TimeoutError):  # who hangs once is not asked the same again
+                self._owe(context)
             await self._apologise(f"{self._server.name} lost: {error or type(error).__name__}")
         except Refused as refusal:
             await self._refused(refusal, context)
@@ -225,30 +229,24 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         else:
             await self._apologise(reason, TOO_LONG, answers=True)
 
-    async def _apologise(self, reason: str, apology: str = APOLOGY, *, answers: bool = False) -> None:
-        """Fail aloud: the next turn may work, so this is no more than an error of this one.
-
-        Args:
-            reason: For the log.
-            apology: What is said.
-            answers: Whether it is an answer to what the user said, which then is not part of the next turn.
-        """
-        await self.push_error(reason, category=ErrorCategory.SERVER)
-        if not self._skip_tts:
-            await self.push_frame(TTSSpeakFrame(apology, append_to_context=answers))
-
     @traced_llm
     async def _process_context(self, context: LLMContext) -> None:
         await self.start_ttfb_metrics()
+        self._notice.begin()
         reply = await self._reply_to(context)
         try:
             reply = await self._answer_whole(reply, context)
         finally:
-            self._verbatim.generated(reply.text)
+            self._verbatim.generated(reply.text, reply.taken_back)
+            self._expects_thoughts = reply.had_orphan or (self._expects_thoughts and not reply.begun)
             self._window.counted(reply.request.messages, reply.prompt_tokens)
             self._model.learn_context(reply.ran_out_at)
             await self.start_llm_usage_metrics(reply.usage)
-        await self._call_tools(reply, context)
+        if reply.tool_calls:
+            await self._call_tools(reply, context)
+        elif not reply.has_words:
+            logger.warning(f"{self}: the model gave an answer without words")
+            await self._admit_nothing(reply.text)
         await self._model.learn_context_tokens()
 
     async def _answer_whole(self, reply: Reply, context: LLMContext) -> Reply:
@@ -270,7 +268,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
                 reply = await self._reply_to(context)
 
     async def _reply_to(self, context: LLMContext) -> Reply:
-        return Reply(await self._request(context), Chunker(*self._budgets))
+        request = await self._request(context)
+        return Reply(request, *self._budgets, expects_thoughts=self._expects_thoughts)
 
     async def _answer(self, reply: Reply, guess: Speculation | None) -> None:
         """Speak the reply chunk by chunk; the request is closed while the voice is too far behind."""
@@ -292,15 +291,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
         """Receive more of the reply until that is enough, speaking what is complete."""
         incoming = await self._guesses.open(reply.next_request(), guess)
         try:
-            async for events in incoming.reads():
-                await self._report_recovery()
-                if any(isinstance(event, TextDelta) and event.generated for event in events):
-                    await self.stop_ttfb_metrics()
-                reply.take(events, in_haste=self._is_in_haste(reply))
-                await self._say_ready(reply)
-                if not reply.finished and self._has_enough(reply):
-                    await incoming.close()
-                    return
+            async with self._notice.while_waiting():
+                await self._receive(incoming, reply)
         except Refused as refusal:
             if not (reply.begun and refusal.error.is_context_overflow):
                 raise
@@ -312,10 +304,23 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
                 reply.abandon_request()
             await self._guesses.release(incoming)
 
-    def _is_in_haste(self, reply: Reply) -> bool:
+    async def _receive(self, incoming: Incoming, reply: Reply) -> None:
+        tick_s = min(STALL_S, self._give_up_s)
+        async for events in unless_silent(incoming.reads(tick_s), self._give_up_s):
+            if events:
+                await self._report_recovery()
+            if any(isinstance(event, TextDelta) and event.generated for event in events):
+                await self.stop_ttfb_metrics()
+            reply.take(events, in_haste=self._is_in_haste(reply, has_stalled=not events))
+            await self._say_ready(reply)
+            if not reply.finished and self._has_enough(reply):
+                await incoming.close()
+                return
+
+    def _is_in_haste(self, reply: Reply, *, has_stalled: bool) -> bool:
         """Return whether the listener waits for the next chunk, and the voice for nothing else."""
-        awaited = reply.begun and not reply.chunks and not self._handshake.must_wait
-        return awaited and self._haste.is_due(asyncio.get_running_loop().time())
+        awaited = reply.has_come and not reply.chunks and not self._handshake.must_wait
+        return awaited and (has_stalled or self._haste.is_due(asyncio.get_running_loop().time()))
 
     def _has_enough(self, reply: Reply) -> bool:
         enough = self._strategy.is_enough(reply.waiting_characters, self._handshake.must_wait)
@@ -390,7 +395,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
             schema = {"name": "response", "schema": response_schema, "strict": True}
             form = {"type": "json_schema", "json_schema": schema}
             request = replace(request, extra={**request.extra, "response_format": form})
-        reply = Reply(request, Chunker())
+        reply = Reply(request)
         async with aclosing(self._model.events(request)) as reads:
             async for events in reads:
                 reply.take(events)
@@ -399,12 +404,9 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, OutlivesRestarts, LLMService):
     # ---------------------------------------------------------------------------------------- tools
 
     async def _call_tools(self, reply: Reply, context: LLMContext) -> None:
-        calls = [
-            FunctionCallFromLLM(call.name, call.id, call.parsed() or {}, context) for call in reply.tool_calls
-        ]
-        if calls and not self._skip_tts and not reply.begun:
+        if not self._skip_tts and not reply.begun:
             self._filler.start()
-        await self.run_function_calls(calls)
+        await self.run_function_calls(named(reply.tool_calls, context))
 
 
 def _too_much(error: ServerError, reply: Reply) -> tuple[float, float | None]:

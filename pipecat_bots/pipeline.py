@@ -43,6 +43,7 @@ from pipecat_bots.llm.backpressure import CHUNKED, streamed
 from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.tools import Tools, check_servers, toolbox
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
+from pipecat_bots.model.waiting import ModelPatience
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.observability import log
 from pipecat_bots.observability.first_sound import FirstSound
@@ -135,6 +136,10 @@ def llm_options(settings: BotSettings) -> dict[str, Any]:
         "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
         "run_ahead": settings.bot_run_ahead,
         "while_tools_run": settings.bot_tool_filler,
+        "patience": ModelPatience(
+            settings.bot_llm_notice_secs, settings.bot_llm_timeout_secs, settings.bot_llm_notice
+        ),
+        "nothing_to_say": settings.bot_nothing_to_say,
     }
 
 

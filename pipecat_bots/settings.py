@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from nemotron_speech.errors import ConfigurationError
+from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
 from nemotron_speech.settings import Settings, read
 
 SYSTEM_PROMPT = (
@@ -109,6 +110,25 @@ class BotSettings(Settings):
     bot_tool_filler: Words = Field(
         default="Let me look that up.",
         description="What is said while a tool takes longer than a moment; `none` for nothing.",
+    )
+    bot_llm_notice_secs: float = Field(
+        default=8.0,
+        gt=0,
+        description="Seconds without a word of the language model after which the bot says BOT_LLM_NOTICE.",
+    )
+    bot_llm_notice: Words = Field(
+        default="One moment please, I am still thinking about that.",
+        description="What is said while the language model takes long; `none` for nothing.",
+    )
+    bot_llm_timeout_secs: float = Field(
+        default=20.0,
+        gt=0,
+        description="Seconds without a sign of the language model's server after which an answer is given "
+        "up and apologised for.",
+    )
+    bot_nothing_to_say: Words = Field(
+        default=NOTHING_TO_SAY,
+        description="What is said where the language model answers without words; `none` for nothing.",
     )
     bot_run_ahead: int = Field(
         default=1,

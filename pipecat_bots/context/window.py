@@ -16,6 +16,8 @@ from nemotron_speech.protocol.llama import Message
 
 SHRINK_TO = 0.6
 """Share of the context window kept on truncation; large cuts keep the cached prefix valid for many turns."""
+NOTHING_HEARD = "—"
+"""Answer of which nothing was heard, as the model is sent it."""
 _LONGEST_MARK = 60
 """Characters that may follow the words that were heard: a remark that they were interrupted."""
 
@@ -115,13 +117,19 @@ class Verbatim:
     """
 
     def __init__(self, most: int = 200) -> None:
-        self._answers: deque[str] = deque(maxlen=most)
+        self._answers: deque[tuple[str, str]] = deque(maxlen=most)
+        """Thoughts that were spoken before an answer, and the answer."""
         self._known: dict[str, str] = {}
 
-    def generated(self, answer: str) -> None:
-        """Remember an answer, complete or not."""
-        if answer.strip():
-            self._answers.append(answer)
+    def generated(self, answer: str, thoughts: str = "") -> None:
+        """Remember an answer, complete or not.
+
+        Args:
+            answer: Its text.
+            thoughts: Text that was spoken before it was known not to be part of it.
+        """
+        if answer.strip() or thoughts.strip():
+            self._answers.append((thoughts, answer))
 
     def restore(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages with the assistant's texts as the model wrote them, as far as they go."""
@@ -139,7 +147,14 @@ class Verbatim:
 
     def _candidates(self, text: str) -> Iterator[str]:
         """Newest first: who is asked twice may answer in the same words."""
-        return (found for answer in reversed(self._answers) if (found := _as_generated(answer, text)))
+        for thoughts, answer in reversed(self._answers):
+            if (found := _as_generated(thoughts + answer, text)) is not None:
+                yield _without(thoughts, found) if thoughts else found
+
+
+def _without(thoughts: str, text: str) -> str:
+    """Return text without the thoughts it begins with; a dash where nothing else was heard."""
+    return text[len(thoughts) :].lstrip() or NOTHING_HEARD
 
 
 def _as_generated(answer: str, text: str) -> str | None:

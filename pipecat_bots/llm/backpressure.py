@@ -70,19 +70,20 @@ class Haste:
     def begin(self) -> None:
         """Start a new answer."""
         self._began: float | None = None
-        self._heard_until: float | None = None
+        self.heard_until: float | None = None
+        """Moment until which what the voice was given is heard; None before it has any."""
 
     def gave(self, text: str, now: float) -> None:
         """The voice has got a chunk."""
-        begins = now + VOICE_S if self._heard_until is None else max(now, self._heard_until)
-        self._heard_until = begins + len(text) / _CHARACTERS_PER_S
+        begins = now + VOICE_S if self.heard_until is None else max(now, self.heard_until)
+        self.heard_until = begins + len(text) / _CHARACTERS_PER_S
 
     def is_due(self, now: float) -> bool:
         """Return whether to hurry, now that there is text of the next chunk."""
         if self._first_s is None:
             return False
-        if self._heard_until is not None:
-            return self._heard_until - now < NEXT_S
+        if self.heard_until is not None:
+            return self.heard_until - now < NEXT_S
         if self._began is None:
             self._began = now
         return now - self._began >= self._first_s

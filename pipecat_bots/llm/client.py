@@ -29,8 +29,10 @@ from pipecat_bots.llm.server_cache import GoesBack, ServerCache
 from pipecat_bots.llm.slots import SlotPolicy
 
 CONNECT_TIMEOUT_S = 3.0
-SILENCE_TIMEOUT_S = 60.0
-"""Longest silence between two events of a stream; a prompt being evaluated reports far more often."""
+SILENCE_TIMEOUT_S = 20.0
+"""Longest silence between two reads of a stream; a prompt being evaluated reports far more often."""
+ENDING_S = 1.0
+"""Longest wait for counts and the end mark behind an answer that the server has ended."""
 GONE = (aiohttp.ClientError, OSError, TimeoutError, PeerError)
 """Exceptions that a server that is away, or breaks off, is known by."""
 
@@ -60,10 +62,14 @@ class ModelServer:
     Args:
         endpoints: The server.
         slots: Which of a llama.cpp server's slots a request goes to.
+        silence_timeout_s: Silence after which a request is given up.
     """
 
-    def __init__(self, endpoints: Endpoints, slots: SlotPolicy) -> None:
+    def __init__(
+        self, endpoints: Endpoints, slots: SlotPolicy, *, silence_timeout_s: float = SILENCE_TIMEOUT_S
+    ) -> None:
         self._at = endpoints
+        self._silence_timeout_s = silence_timeout_s
         self._slots = slots
         self._http: aiohttp.ClientSession | None = None
         self.cache = ServerCache(GoesBack.ANYWHERE if endpoints.plain else GoesBack.UNKNOWN)
@@ -74,7 +80,7 @@ class ModelServer:
 
     def open(self) -> None:
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
+            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._silence_timeout_s
         )
         headers = {"Authorization": f"Bearer {self._at.api_key}"} if self._at.api_key else None
         self._http = aiohttp.ClientSession(timeout=timeout, headers=headers)
@@ -115,7 +121,7 @@ class ModelServer:
         try:
             async with await self._answer(replace(request, id_slot=slot, plain=self._at.plain)) as response:
                 answer = ChatAnswer()
-                async for data in response.content.iter_any():
+                async for data in _reads(response, answer):
                     events = answer.feed(data)
                     self.cache.take(number, events, is_warm_up=is_warm_up)
                     yield events
@@ -170,7 +176,8 @@ class ModelServer:
             return
         path = MODELS_PATH if self._at.plain else PROPS_PATH
         with suppress(*GONE):
-            async with self._http.get(self._at.root + path) as response:
+            timeout = aiohttp.ClientTimeout(total=CONNECT_TIMEOUT_S)
+            async with self._http.get(self._at.root + path, timeout=timeout) as response:
                 body = await response.read()
                 if response.status == 200:
                     self.context_tokens = self._stated(body) or None
@@ -191,3 +198,18 @@ class ModelServer:
         if lease.wait_s:
             await asyncio.sleep(lease.wait_s)
         return lease.slot
+
+
+async def _reads(response: aiohttp.ClientResponse, answer: ChatAnswer) -> AsyncGenerator[bytes, None]:
+    """Give the body as it comes; no longer than a moment behind the answer's end."""
+    while True:
+        try:
+            async with asyncio.timeout(ENDING_S if answer.is_complete else None):
+                data = await response.content.readany()
+        except TimeoutError:
+            if not answer.is_complete:
+                raise
+            return
+        if not data:
+            return
+        yield data

@@ -43,8 +43,11 @@ class Incoming:
         """True if nothing is missing, so far."""
         return self._error is None and not self._closed
 
-    async def reads(self) -> AsyncIterator[list[Event]]:
-        """Give all that has come and that comes. Raises what the request raised."""
+    async def reads(self, tick_s: float) -> AsyncIterator[list[Event]]:
+        """Give all that has come and that comes, and nothing (`[]`) whenever nothing came for `tick_s`.
+
+        Raises what the request raised.
+        """
         given = 0
         while True:
             while given < len(self._received):
@@ -55,7 +58,17 @@ class Incoming:
             if self._over:
                 return
             self._news.clear()
-            await self._news.wait()
+            if not await self._has_news(tick_s):
+                yield []
+
+    async def _has_news(self, timeout_s: float) -> bool:
+        """Wait for more; return whether it came in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the request; nothing comes after it."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from loguru import logger
 from pipecat.metrics.metrics import LLMTokenUsage
 
+from nemotron_speech.protocol.answer_filter import AnswerFilter
+from nemotron_speech.protocol.answer_words import AnswerPart, SaidText, Unsaid
 from nemotron_speech.protocol.llama import (
     ChatRequest,
     Event,
@@ -20,8 +21,13 @@ from nemotron_speech.protocol.llama import (
     TextDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.thoughts import ThinkTags
-from nemotron_speech.text import Chunker
+from nemotron_speech.protocol.tool_calls import read_arguments
+from nemotron_speech.protocol.written_calls import WrittenCall, offered
+from nemotron_speech.text import Budget, Chunker, speakable
+
+FIRST_CHUNK = Budget(10, 24)
+LATER_CHUNKS = Budget(1, 96)
+_TOKEN = re.compile(r"\s*\S+\s*|\s+")
 
 
 class Refused(Exception):
@@ -41,24 +47,33 @@ class ToolCall:
     arguments: str = ""
 
     def parsed(self) -> dict[str, object] | None:
-        """The arguments, or None when the model wrote no JSON object."""
-        try:
-            arguments = json.loads(self.arguments or "{}")
-        except json.JSONDecodeError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            logger.warning(f"the model called {self.name} with arguments that are no JSON object")
-            return None
-        return arguments
+        """Return the arguments; None when the model wrote no JSON object."""
+        return read_arguments(self.arguments)
 
 
 class Reply:
-    """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends."""
+    """The text so far, its chunks, and what it cost. `next_request()` goes on where the text ends.
 
-    def __init__(self, request: ChatRequest, chunker: Chunker) -> None:
+    Args:
+        request: The request for all of it.
+        first: Tokens of the first chunk.
+        rest: Tokens of every other chunk.
+        expects_thoughts: Whether the model's answers begin with thoughts that no tag opens.
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        first: Budget = FIRST_CHUNK,
+        rest: Budget = LATER_CHUNKS,
+        *,
+        expects_thoughts: bool = False,
+    ) -> None:
         self.request = request
-        self._chunker = chunker
-        self._tags = ThinkTags()
+        self._budgets = first, rest
+        self._chunker = Chunker(first, rest)
+        self._offered = offered(request.tools)
+        self._filter = AnswerFilter(self._offered, expects_thoughts=expects_thoughts)
         self._tokens = self._counted = 0
         self._usage = LLMTokenUsage(
             prompt_tokens=0, completion_tokens=0, total_tokens=0, cache_read_input_tokens=0
@@ -69,6 +84,11 @@ class Reply:
         self.ran_out_at: int | None = None
         """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
         self._calls: dict[int, ToolCall] = {}
+        self._written_calls: list[ToolCall] = []
+        self.has_come = False
+        """True once text has come, given out or held back."""
+        self.taken_back = ""
+        """Text that the voice was given before it turned out to be thoughts."""
         self.chunks: deque[str] = deque()
         """Complete, and not spoken yet: one read may complete several."""
         self._given = 0
@@ -91,10 +111,26 @@ class Reply:
         return len(self.text) - self._given
 
     @property
+    def has_words(self) -> bool:
+        """True if there is something to be heard of it."""
+        return bool(speakable(self.text))
+
+    @property
+    def had_orphan(self) -> bool:
+        """True if thoughts ended in it that no tag had opened."""
+        return self._filter.had_orphan
+
+    @property
     def tool_calls(self) -> list[ToolCall]:
-        return list(self._calls.values())
+        """Calls as the server states them; those that the model wrote as text where it states none."""
+        stated = [call for call in self._calls.values() if call.name]
+        for call in stated:
+            bare = call.name.removeprefix("functions.")
+            call.name = bare if bare in self._offered else call.name
+        return stated or self._written_calls
 
     def next_request(self) -> ChatRequest:
+        self._filter.resume()
         request = self.request.continuation(self.text) if self.begun else self.request
         if request.max_tokens is not None:
             request = replace(request, max_tokens=max(1, request.max_tokens - self._tokens))
@@ -113,7 +149,7 @@ class Reply:
         self._given += len(chunk)
         return chunk
 
-    def take(self, events: Iterable[Event], *, in_haste: bool = False) -> None:
+    def take(self, events: Sequence[Event], *, in_haste: bool = False) -> None:
         """Take in what was received; the chunks it completes join `chunks`. Raises Refused.
 
         Args:
@@ -121,11 +157,15 @@ class Reply:
             in_haste: Whether somebody waits for the next chunk.
         """
         chunks: list[str] = []
+        if not events and in_haste:
+            chunks += self._chunker.feed("", in_haste=True)
         for event in events:
             match event:
                 case TextDelta(text=text, generated=generated):
                     self._tokens += generated
-                    chunks += self._chunker.feed(self._tags.feed(text)[1], in_haste=in_haste and not chunks)
+                    self.has_come = self.has_come or not text.isspace()
+                    hurries = in_haste and not chunks
+                    chunks += self._read(self._filter.feed(text), chunks, in_haste=hurries)
                 case ToolCallDelta():
                     self._add_call(event)
                 case Progress():
@@ -133,7 +173,7 @@ class Reply:
                     self.prompt_tokens = self.prompt_tokens or event.total
                 case Finish():
                     self._finish(event)
-                    chunks += self._last_chunks()
+                    chunks += self._last_chunks(chunks)
                 case ServerError():
                     raise Refused(event)
         if (
@@ -142,13 +182,13 @@ class Reply:
             and self._tokens >= self.request.max_tokens
         ):
             self.finished = True
-            chunks += self._last_chunks()
+            chunks += self._last_chunks(chunks)
         self._give(chunks)
 
     def cut_short(self) -> None:
         """Take what there is for the whole."""
         self.finished = True
-        self._give(self._last_chunks())
+        self._give(self._last_chunks([]))
 
     def _give(self, chunks: Iterable[str]) -> None:
         self.chunks.extend(chunk for chunk in chunks if chunk)
@@ -164,8 +204,32 @@ class Reply:
         """Tokens of all requests; a prompt counts each time, mostly from the cache."""
         return self._usage
 
-    def _last_chunks(self) -> list[str]:
-        return [*self._chunker.feed(self._tags.finish()[1]), self._chunker.finish()]
+    def _last_chunks(self, waiting: list[str]) -> list[str]:
+        return [*self._read(self._filter.finish(), waiting), self._chunker.finish()]
+
+    def _read(self, parts: Iterable[AnswerPart], waiting: list[str], *, in_haste: bool = False) -> list[str]:
+        """Return the chunks that parts of the answer complete; `waiting` are those of the same read."""
+        chunks: list[str] = []
+        for part in parts:
+            match part:
+                case SaidText(text=text):
+                    for token in _tokens(text):
+                        chunks += self._chunker.feed(token, in_haste=in_haste and not chunks)
+                case WrittenCall(name=name, arguments=arguments):
+                    call = ToolCall(name=name, arguments=arguments)
+                    self._written_calls += [call] * (call not in self._written_calls)
+                case Unsaid():
+                    chunks.clear()
+                    waiting.clear()
+                    self._take_back()
+        return chunks
+
+    def _take_back(self) -> None:
+        """Begin anew: the text so far were thoughts. What the voice was not given yet, it never gets."""
+        self.taken_back += self.text[: self._given]
+        self.chunks.clear()
+        self._given = 0
+        self._chunker = Chunker(*self._budgets)
 
     def _finish(self, finish: Finish) -> None:
         self.finished = True
@@ -186,5 +250,10 @@ class Reply:
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._calls.setdefault(delta.index, ToolCall())
         call.id = call.id or delta.id
-        call.name = call.name or delta.name
+        call.name += delta.name
         call.arguments += delta.arguments
+
+
+def _tokens(text: str) -> list[str]:
+    """Return text that was held back for a while in pieces as long as tokens; code stays in one piece."""
+    return [text] if "```" in text else _TOKEN.findall(text)

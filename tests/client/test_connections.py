@@ -226,19 +226,49 @@ async def test_a_refusal_of_the_model_is_passed_on() -> None:
                 pass
 
 
-async def test_an_answer_that_breaks_off_is_the_peers_fault() -> None:
-    async def break_off(request: web.Request) -> web.StreamResponse:
+async def said_before_the_end(*, breaks: bool) -> list[str]:
+    """Return the text of an answer that neither says why it ends nor that it does."""
+
+    async def begin(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(b'data: {"choices":[{"delta":{"content":"Once"}}]}\n\n')
+        if breaks:
+            await asyncio.sleep(0.05)
+            assert request.transport is not None
+            request.transport.abort()
         return response
 
     app = web.Application()
-    app.add_routes([web.post("/v1/chat/completions", break_off)])
+    app.add_routes([web.post("/v1/chat/completions", begin)])
     async with serving(app) as port, LlmClient.open(f"http://127.0.0.1:{port}") as llm:
-        with pytest.raises(PeerError, match="broke off"):
+        return [text async for text in llm.chat([])]
+
+
+async def test_an_answer_whose_connection_breaks_is_the_peers_fault() -> None:
+    with pytest.raises(PeerError, match="lost the language model"):
+        await said_before_the_end(breaks=True)
+
+
+async def test_a_model_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await asyncio.sleep(5.0)
+        return response
+
+    monkeypatch.setattr("nemotron_speech.client.connections.LLM_SILENCE_S", 0.1)
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", hang)])
+    async with serving(app) as port, LlmClient.open(f"http://127.0.0.1:{port}") as llm:
+        with pytest.raises(PeerError, match="no sign"):
             async for _ in llm.chat([]):
                 pass
+
+
+async def test_an_answer_whose_body_ends_behind_words_is_whole() -> None:
+    assert await said_before_the_end(breaks=False) == ["Once"]
 
 
 # ---------------------------------------------------------------------------------------- together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import pytest
 from nemotron_speech.audio import Clip
 from nemotron_speech.client.turn import ASR_RATE, NoSpeech, answer
 from nemotron_speech.errors import EngineError, PeerError
+from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
 
 SECOND = Clip(np.zeros(48000, dtype=np.int16), 48000)
 
@@ -84,8 +86,13 @@ class FakeTts:
     error: Exception | None = None
     first_audio: asyncio.Event = field(default_factory=asyncio.Event)
 
+    cancels: int = 0
+
     def utterance(self) -> FakeSpeech:
         return FakeSpeech(self)
+
+    async def cancel(self) -> None:
+        self.cancels += 1
 
 
 async def test_a_question_becomes_a_spoken_answer() -> None:
@@ -133,12 +140,52 @@ async def test_silence_is_no_question(text: str) -> None:
     assert llm.messages == []
 
 
-@pytest.mark.parametrize("tokens", [(), ("🙂",), ("  ",)])
-async def test_an_answer_that_cannot_be_spoken_has_no_audio(tokens: Sequence[str]) -> None:
+WORDLESS = [(), ("🙂",), ("  ",), ("...",), ("```python\nprint(1)\n```",), ("<think>Hm.</think>",)]
+
+
+@pytest.mark.parametrize("tokens", WORDLESS)
+async def test_an_answer_without_words_is_said_to_be_one(tokens: Sequence[str]) -> None:
+    tts, shown = FakeTts(), list[str]()
+    llm = FakeLlm(tokens)
+    reply = await asyncio.wait_for(answer(SECOND, FakeAsr(), llm, tts, on_token=shown.append), 20)
+    assert " ".join(tts.said).endswith(NOTHING_TO_SAY)
+    assert NOTHING_TO_SAY in reply.text
+    assert NOTHING_TO_SAY in shown
+    assert llm.closed
+
+
+async def test_an_answer_that_cannot_be_spoken_may_be_silent() -> None:
     tts = FakeTts(sample_rate=None)
-    reply = await asyncio.wait_for(answer(SECOND, FakeAsr(), FakeLlm(tokens), tts), 20)
+    reply = await answer(SECOND, FakeAsr(), FakeLlm(("🙂",)), tts, nothing_to_say="")
     assert len(reply.audio.samples) == 0
     assert tts.said == []
+
+
+async def test_words_that_turn_out_to_be_thoughts_are_taken_back() -> None:
+    words = "A plan of lamps is what they want to have. It is a secret. " * 4
+    llm, tts = FakeLlm((*words.split(" "), "</think>", "It is ", "noon.")), FakeTts()
+    reply = await answer(SECOND, FakeAsr(), llm, tts)
+    assert reply.text == "It is noon."
+    assert tts.cancels == 1
+    assert len(reply.audio.samples) == len("It is noon.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Okay, the secret plan is to greet the user.\n</think>\n\nIt is noon.",
+        "<|channel|>analysis<|message|>The secret plan.<|end|><|channel|>final<|message|>It is noon.",
+        "Reasoning: the secret plan is to greet.\n\nAnswer: It is noon.",
+        "It is noon.<|im_end|><|endoftext|></s>",
+        'It is noon. <tool_call>{"name": "secret", "arguments": {}}</tool_call>',
+    ],
+)
+async def test_nothing_but_the_answer_is_shown_or_spoken(text: str) -> None:
+    shown: list[str] = []
+    llm, tts = FakeLlm(re.findall(r"\s*\S+|\s+", text)), FakeTts()
+    reply = await answer(SECOND, FakeAsr(), llm, tts, on_token=shown.append)
+    assert reply.text == "".join(shown).strip() == "It is noon."
+    assert tts.said == ["It is noon."]
 
 
 async def test_thoughts_are_neither_shown_nor_spoken() -> None:

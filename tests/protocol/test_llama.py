@@ -175,13 +175,27 @@ def test_an_error_in_the_middle_of_an_answer_ends_it() -> None:
 
 def test_an_answer_that_breaks_off_is_the_peers_fault() -> None:
     answer = ChatAnswer()
-    answer.feed(sse(chat_chunk({"content": "Hello"})))
+    answer.feed(sse(chat_chunk({"role": "assistant", "content": ""})))
     with pytest.raises(PeerError):
         answer.end()
     completion = CompletionAnswer()
     completion.feed(sse({"content": "Hello"}))
     with pytest.raises(PeerError):
         completion.end()
+
+
+def test_an_answer_whose_body_ends_behind_words_has_finished() -> None:
+    answer = ChatAnswer()
+    answer.feed(sse(chat_chunk({"content": "Hello"})))
+    assert answer.end() == [Finish(FinishReason.OTHER)]
+
+
+def test_an_answer_whose_body_ends_within_a_tool_call_broke_off() -> None:
+    answer = ChatAnswer()
+    function = {"name": "look_up", "arguments": '{"word": '}
+    answer.feed(sse(chat_chunk({"content": "Well", "tool_calls": [{"index": 0, "function": function}]})))
+    with pytest.raises(PeerError):
+        answer.end()
 
 
 def test_a_server_that_closes_instead_of_saying_done_has_finished() -> None:
@@ -191,7 +205,7 @@ def test_a_server_that_closes_instead_of_saying_done_has_finished() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["not json", '{"choices": 3}', "[]", '{"choices":[{"delta":{"content":5}}]}']
+    "data", ["not json", '{"choices": 3}', "[]", '{"choices":[{"delta":{"tool_calls":5}}]}']
 )
 def test_what_is_no_answer_is_the_peers_fault(data: str) -> None:
     with pytest.raises(PeerError):

@@ -30,6 +30,13 @@ def test_a_stream_gives_its_whole_events() -> None:
     assert SseParser().feed(STREAM) == EVENTS
 
 
+def test_the_event_that_the_end_left_open_is_given_once() -> None:
+    parser = SseParser()
+    parser.feed(STREAM)
+    assert parser.finish() == [SseEvent("unfinished")]
+    assert parser.finish() == []
+
+
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
     parser, found, start = SseParser(), [], 0

@@ -27,6 +27,8 @@ from nemotron_speech.protocol.tts_client import TtsClient
 
 START = f"start it with: {command('up')}"
 CONNECT_TIMEOUT_S = 5.0
+LLM_SILENCE_S = 20.0
+"""Longest silence of a language model, in seconds."""
 """A local server accepts at once; this is for one behind a network."""
 CLOSE_TIMEOUT_S = 2.0
 """How long a server that has said why it closes may take to do it."""
@@ -244,7 +246,7 @@ class LlmClient:
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncIterator[LlmClient]:
         """Prepare requests to the server at `url`; nothing is sent yet."""
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=LLM_SILENCE_S)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             yield cls(session, url)
 
@@ -269,7 +271,9 @@ class LlmClient:
                     yield self._checked(event)
         except aiohttp.ClientConnectorError:
             raise _nothing_answers("the language model", self.url) from None
-        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        except TimeoutError:
+            raise PeerError(f"the language model at {self.url} gave no sign in time; {_SEE_LOG}") from None
+        except (aiohttp.ClientError, ConnectionError) as error:
             raise PeerError(f"lost the language model at {self.url}: {error}; {_SEE_LOG}") from None
 
     def _checked(self, event: llama.Event) -> llama.Event:

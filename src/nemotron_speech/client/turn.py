@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nemotron_speech.audio import Clip, from_pcm
 from nemotron_speech.errors import BadRequest, EngineError
-from nemotron_speech.protocol.thoughts import ThinkTags
+from nemotron_speech.protocol.answer_filter import AnswerFilter
+from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY, AnswerPart, SaidText, Unsaid
 from nemotron_speech.text import Chunker, speakable
 
 ASR_RATE = 16000
@@ -63,6 +65,8 @@ class Synthesiser(Protocol):
     def sample_rate(self) -> int | None: ...
 
     def utterance(self) -> Speech: ...
+
+    async def cancel(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ async def answer(
     *,
     history: Sequence[Mapping[str, str]] = (),
     system: str = SYSTEM_PROMPT,
+    nothing_to_say: str = NOTHING_TO_SAY,
     on_transcript: Callable[[str], None] = lambda text: None,
     on_token: Callable[[str], None] = lambda text: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -147,6 +152,7 @@ async def answer(
     Args:
         audio: Any rate; it is sent as fast as the recogniser takes it.
         history: Earlier messages of the conversation, after the system prompt.
+        nothing_to_say: What is said where the model answers without words.
         on_transcript: Told what was understood, before the answer begins.
         on_token: Told each piece of the answer's text.
 
@@ -160,7 +166,8 @@ async def answer(
         raise NoSpeech(f"no speech was understood in {audio.seconds:.1f} s of audio")
     on_transcript(transcript)
     messages = [{"role": "system", "content": system}, *history, {"role": "user", "content": transcript}]
-    text, pcm = await _speak_answer(llm.chat(messages), tts.utterance(), watch, on_token)
+    words = _Words(llm.chat(messages), nothing_to_say)
+    text, pcm = await _speak_answer(words, tts, watch, on_token)
     if pcm and tts.sample_rate is None:
         raise EngineError("the synthesiser sent audio without saying its sample rate")
     watch.mark("end")
@@ -176,7 +183,20 @@ async def transcribe(audio: Clip, asr: Recogniser) -> str:
 
 
 async def _speak_answer(
-    tokens: AsyncIterator[str], speech: Speech, watch: _Stopwatch, on_token: Callable[[str], None]
+    words: _Words, tts: Synthesiser, watch: _Stopwatch, on_token: Callable[[str], None]
+) -> tuple[str, bytes]:
+    """Write and speak; what turns out to have been thoughts is begun anew, in another utterance."""
+    async with aclosing(words):
+        while True:
+            try:
+                return await _speak(words, tts.utterance(), watch, on_token)
+            except _TakenBack:
+                await tts.cancel()
+                on_token("\n")
+
+
+async def _speak(
+    words: _Words, speech: Speech, watch: _Stopwatch, on_token: Callable[[str], None]
 ) -> tuple[str, bytes]:
     """Write and speak at the same time. The first failure of either ends both."""
     pcm = bytearray()
@@ -188,7 +208,7 @@ async def _speak_answer(
 
     async def write() -> str:
         chunker = Chunker()
-        async for token in _without_thoughts(tokens):
+        async for token in words:
             watch.mark("token")
             on_token(token)
             for chunk in chunker.feed(token):
@@ -208,17 +228,60 @@ async def _speak_answer(
     return writing.result(), bytes(pcm)
 
 
-async def _without_thoughts(tokens: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Yield what is to be said of a model's text; closes `tokens` with itself."""
-    tags = ThinkTags()
-    async with AsyncExitStack() as stack:
-        if isinstance(tokens, AsyncGenerator):
-            await stack.enter_async_context(aclosing(tokens))
-        async for token in tokens:
-            if text := tags.feed(token)[1]:
-                yield text
-        if text := tags.finish()[1]:
-            yield text
+class _TakenBack(Exception):
+    """The words so far were thoughts."""
+
+
+class _Words:
+    """Words to be said of a model's text, and what is said where there are none; closes the text with itself.
+
+    Raises _TakenBack, and goes on behind it.
+    """
+
+    def __init__(self, tokens: AsyncIterator[str], nothing_to_say: str) -> None:
+        self._tokens = tokens
+        self._nothing_to_say = nothing_to_say
+        self._filter = AnswerFilter()
+        self._parts: deque[AnswerPart] = deque()
+        self._is_over = False
+        self._said = ""
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            while self._parts:
+                if (text := self._take(self._parts.popleft())) is not None:
+                    return text
+            if self._is_over:
+                raise StopAsyncIteration
+            await self._read()
+
+    def _take(self, part: AnswerPart) -> str | None:
+        if isinstance(part, Unsaid):
+            self._said = ""
+            raise _TakenBack
+        if isinstance(part, SaidText):
+            self._said += part.text
+            return part.text
+        return None
+
+    async def _read(self) -> None:
+        token = await anext(self._tokens, None)
+        if token is not None:
+            self._parts.extend(self._filter.feed(token))
+            return
+        self._is_over = True
+        self._parts.extend(self._filter.finish())
+        left = "".join(part.text for part in self._parts if isinstance(part, SaidText))
+        if not speakable(self._said + left):
+            gap = "\n\n" if self._said + left else ""
+            self._parts.extend(SaidText(text) for text in (gap, self._nothing_to_say) if text)
+
+    async def aclose(self) -> None:
+        if isinstance(self._tokens, AsyncGenerator):
+            await self._tokens.aclose()
 
 
 async def _say(speech: Speech, chunk: str, watch: _Stopwatch) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 
 import msgspec
 
-from nemotron_speech.protocol.llama_wire import ChatChunk
+from nemotron_speech.protocol.llama_wire import ChatChunk, ProgressBody, Timings, Usage
+
+_COUNTS = {"usage": Usage, "timings": Timings, "prompt_progress": ProgressBody}
+"""Fields of a chunk that count something."""
 
 
 def lenient(data: str) -> ChatChunk:
@@ -22,10 +25,20 @@ def lenient(data: str) -> ChatChunk:
         raise ValueError(f"an object is expected, not {data[:40]!r}")
     fields = _without_nulls(fields)
     fields["choices"] = [_choice(choice) for choice in _list(fields.get("choices"))]
-    for name in ("usage", "timings", "prompt_progress"):
+    for name, kind in _COUNTS.items():
         if name in fields:
-            fields[name] = _counts(fields[name])
+            fields[name] = _stated(_counts(fields[name]), kind)
+    if not isinstance(fields.get("error", ""), str | Mapping):
+        fields["error"] = json.dumps(fields["error"])
     return msgspec.convert(fields, ChatChunk, strict=False)
+
+
+def _stated(value: Any, kind: type[msgspec.Struct]) -> msgspec.Struct | None:
+    """Return counts as they are read; None for what makes no sense, as counts are no part of the answer."""
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        return None
 
 
 def _choice(choice: Any) -> dict[str, Any]:
@@ -37,31 +50,46 @@ def _choice(choice: Any) -> dict[str, Any]:
             delta[name] = _text(delta[name])
     if "tool_calls" in delta:
         delta["tool_calls"] = [_call(call) for call in _list(delta["tool_calls"])]
-    return {"delta": delta, "finish_reason": choice.get("finish_reason")}
+    if "function_call" in delta:
+        delta["function_call"] = _function(delta["function_call"])
+    reason = choice.get("finish_reason")
+    return {"delta": delta, "finish_reason": reason if isinstance(reason, str | None) else "stop"}
 
 
 def _call(call: Any) -> dict[str, Any]:
-    call = dict(call) if isinstance(call, Mapping) else {}
-    function = call.get("function")
-    function = dict(function) if isinstance(function, Mapping) else {}
-    if not isinstance(function.get("arguments", ""), str):
-        function["arguments"] = json.dumps(function["arguments"])
-    return {**call, "function": function}
+    call = call if isinstance(call, Mapping) else {}
+    stated = call.get("function")
+    read: dict[str, Any] = {"function": _function(stated if isinstance(stated, Mapping) else call)}
+    if "id" in call:
+        read["id"] = str(call["id"])
+    if str(call.get("index", "")).removesuffix(".0").isdecimal():
+        read["index"] = int(float(call["index"]))
+    return read
+
+
+def _function(function: Any) -> dict[str, Any]:
+    function = function if isinstance(function, Mapping) else {}
+    arguments = function.get("arguments", "")
+    return {
+        "name": str(function.get("name", "")),
+        "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+    }
 
 
 def _text(content: Any) -> str:
-    """Return text that came whole, or in parts of {"type": "text", "text": …}."""
-    if isinstance(content, str):
-        return content
-    return "".join(
-        part if isinstance(part, str) else str(part.get("text", "") if isinstance(part, Mapping) else "")
-        for part in _list(content)
-    )
+    """Return text that came whole, or in parts of {"type": "text", "text": …}; other parts are left out."""
+    if isinstance(content, Mapping):
+        text = content.get("text", "")
+        return _text(text) if content.get("type", "text") in ("text", "output_text") else ""
+    return "".join(map(_text, content)) if isinstance(content, list) else str(content)
 
 
 def _list(value: Any) -> list[Any]:
+    """Return a list; one thing alone stands for a list of it. Raises ValueError for what is neither."""
     if value is None:
         return []
+    if isinstance(value, Mapping):
+        return [value]
     if not isinstance(value, list):
         raise ValueError(f"a list is expected, not {value!r}")
     return value

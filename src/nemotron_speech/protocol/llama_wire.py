@@ -45,6 +45,8 @@ class Delta(msgspec.Struct):
     reasoning: str | None = None
     """vLLM's name for `reasoning_content`."""
     tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    """The one call of an answer, in the older form."""
 
 
 class Choice(msgspec.Struct):

@@ -54,6 +54,12 @@ class SseParser:
             raise PeerError(f"the peer sent an event of more than {MAX_EVENT_BYTES} bytes")
         return events
 
+    def finish(self) -> list[SseEvent]:
+        """Give the event that the end of the stream left open, if there is one."""
+        line, self._line = self._line.decode(errors="replace"), bytearray()
+        events = [self._take_line(line) if line else None, self._dispatch()]
+        return [event for event in events if event is not None]
+
     def _take_line(self, line: str) -> SseEvent | None:
         if self._first_line:
             line = line.removeprefix("\ufeff")

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from nemotron_speech.text.formulas import open_math
+from nemotron_speech.text.machine_text import drop_machine_text
 from nemotron_speech.text.rewrite import Edit, Rewrite
 
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]+")
@@ -75,6 +76,7 @@ def strip_markup(rewrite: Rewrite, *, pauses: bool = False) -> list[str]:
 
 def _strip_once(rewrite: Rewrite, dropped: list[str], *, pauses: bool) -> None:
     rewrite.substitute(_INVISIBLE, lambda match: "")
+    drop_machine_text(rewrite)
     open_math(rewrite)
     if _MARKUP.search(rewrite.text):
         _drop_marks(rewrite)

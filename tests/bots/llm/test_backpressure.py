@@ -38,7 +38,7 @@ def test_every_text_is_spoken_whole_and_without_a_timeout(
         async with FakeLlm(text) as llm, FakeTts(delay_s=0.01) as tts:
             options = LlamaCppChunkedLLMService.Settings(max_tokens=5000)
             steps: list[Step] = [question(), SleepFrame(200)]
-            down, _ = await converse(llm, tts, steps, settings=options, strategy=strategy)
+            down, _ = await converse(llm, tts, steps, settings=options, strategy=strategy, nothing_to_say="")
         assert said(down) == text.lstrip("\n")
         asked = "".join(speakable(segment) for segment, _ in tts.segments)
         assert asked.replace(" ", "") == speakable(text).replace(" ", "")
@@ -134,7 +134,7 @@ async def test_a_chunk_is_given_to_the_voice_when_it_is_free_however_slow_the_mo
         async def look() -> None:
             while_silent.extend(text for text, _ in tts.segments)
 
-        steps: list[Step] = [question(), SleepFrame(4), look]
+        steps: list[Step] = [question(), SleepFrame(1.8), look]
         await converse(llm, tts, steps, strategy=streamed(first_s=None))
     assert while_silent == ["This first sentence has ten words or rather some more.", "Second one here."]
 

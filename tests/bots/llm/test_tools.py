@@ -206,7 +206,7 @@ async def test_thoughts_before_a_call_and_before_its_answer_are_neither_said_nor
 
 
 @virtual_time
-@pytest.mark.parametrize("arguments", ['{"wort": "love"}', "no json", "{}", '["love"]'])
+@pytest.mark.parametrize("arguments", ['{"wort": "love"}', "{}"])
 async def test_a_wrong_call_is_told_to_the_model_which_goes_on(arguments: str) -> None:
     async with FakeLlm("Let me try again.") as llm:
         llm.tool_call = ("look_up", arguments)
@@ -214,6 +214,26 @@ async def test_a_wrong_call_is_told_to_the_model_which_goes_on(arguments: str) -
         said = await converse(llm.url, context, [replied(context), SleepFrame(5)])
     assert said == ["Let me try again."]
     assert "word" in json.dumps(results(context))
+
+
+@virtual_time
+@pytest.mark.parametrize("arguments", ["no json", '["love"]', '{"word": "lo', '{"word": "love"}}'])
+async def test_a_call_with_broken_arguments_is_not_run_but_told_to_the_model(arguments: str) -> None:
+    called: list[dict[str, Any]] = []
+
+    async def look_up(params: FunctionCallParams) -> None:
+        called.append(dict(params.arguments))
+        await params.result_callback({"meaning": "nothing"})
+
+    schema = FunctionSchema("look_up", "Look up.", {}, [], handler=look_up)
+    async with FakeLlm("Let me try again.") as llm:
+        llm.tool_call = ("look_up", arguments)
+        context = asked("What is love?", schema)
+        said = await converse(llm.url, context, [replied(context), SleepFrame(5)])
+    assert said == ["Let me try again."]
+    assert called == []
+    assert results(context) == [{"error": f"not called: the arguments are no JSON object: {arguments}"}]
+    assert len(llm.requests) == 2
 
 
 @virtual_time

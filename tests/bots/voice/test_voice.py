@@ -18,6 +18,7 @@ from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
+from pipecat_bots.model.waiting import ModelPatience
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question, through
 from tests.bots.llm.answering import TEXTS, converse, said
 from tests.virtual_time import virtual_time
@@ -95,7 +96,8 @@ async def test_a_sentence_end_is_followed_by_a_pause_except_at_the_end() -> None
 async def test_a_voice_that_is_behind_anyway_makes_no_further_pause() -> None:
     text = "This first sentence has ten words or rather some more. Second sentence."
     async with FakeLlm(text, token_s=1.0) as llm, FakeTts() as tts:
-        down, _ = await converse(llm, tts, [question(), SleepFrame(60)])
+        patience = ModelPatience(notice="")
+        down, _ = await converse(llm, tts, [question(), SleepFrame(60)], patience=patience)
     assert len(tts.segments) == 2
     assert silences(down) == []
 
