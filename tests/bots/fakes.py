@@ -10,7 +10,6 @@ import asyncio
 import json
 import re
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -33,6 +32,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 from nemotron_speech.errors import SpeechError
 from nemotron_speech.protocol.asr import AsrServer, Audio, Utterance
 from nemotron_speech.protocol.tts_streams import Offer, TtsServer
+from tests.bots.delayed_mail import DelayedMail
 
 FrameT = TypeVar("FrameT", bound=Frame)
 
@@ -126,42 +126,6 @@ def heard(pcm: bytes, vocabulary: Sequence[str] = WORDS) -> str:
     values = np.frombuffer(pcm, np.int16)
     runs = values[np.insert(np.diff(values) != 0, 0, True)] if len(values) else values
     return " ".join(vocabulary[v] for v in runs if v)
-
-
-class DelayedMail:
-    """Messages to a caller, each a while after it was written, and none before an earlier one."""
-
-    def __init__(self, ws: web.WebSocketResponse) -> None:
-        self._ws = ws
-        self._waiting: deque[tuple[float, str]] = deque()
-        self._last_due = 0.0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._waiting
-
-    async def send(self, message: str, delay_s: float = 0.0) -> None:
-        """Send the message in `delay_s` seconds, or behind those that wait."""
-        loop = asyncio.get_running_loop()
-        self._last_due = max(self._last_due, loop.time() + delay_s)
-        if self._last_due <= loop.time() and not self._waiting:
-            await self._ws.send_str(message)
-            return
-        self._waiting.append((self._last_due, message))
-        if len(self._waiting) == 1:
-            loop.call_at(self._last_due, self._deliver)
-
-    def _deliver(self) -> None:
-        asyncio.ensure_future(self._send_due())  # noqa: RUF006
-
-    async def _send_due(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting and self._waiting[0][0] <= loop.time() + 1e-6:
-            if not self._ws.closed:
-                await self._ws.send_str(self._waiting[0][1])
-            self._waiting.popleft()
-        if self._waiting:
-            loop.call_at(self._waiting[0][0], self._deliver)
 
 
 class FakeAsr(FakeServer):
