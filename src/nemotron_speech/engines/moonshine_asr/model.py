@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ _LEAST_TOKENS = 3
 """Tokens that the shortest audio may have all the same."""
 _LONGEST_LOOP, _ROUNDS = 12, 4
 """Tokens of a phrase that counts as a loop, and how often in a row it may be said."""
+_SURE = 0.5
+"""Probability from which on a guess counts as said: a quantised model is less exact about many at once."""
+_WORTH = 2
+"""Guesses that must be right for the rest of the draft to be tried: a try costs as much as two tokens."""
 _NEAR = 4
 """Tokens of a draft in which its continuation is looked for after a correction."""
 
@@ -52,6 +56,22 @@ class Transcript:
     @property
     def text(self) -> str:
         return " ".join(word.text for word in self.words)
+
+
+@dataclass(slots=True)
+class _Said:
+    """The tokens of a reading so far, and their probabilities."""
+
+    tokens: list[int] = field(default_factory=list)
+    sure: list[float] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        return self.tokens[-1] if self.tokens else START
+
+    def add(self, tokens: Sequence[int], sure: Sequence[float]) -> None:
+        self.tokens += tokens
+        self.sure += sure
 
 
 class MoonshineModel:
@@ -107,23 +127,23 @@ class MoonshineModel:
 
     def _decode(self, encoded: Inputs, draft: Sequence[int], limit: int) -> tuple[list[int], list[float]]:
         """Return the tokens of the audio and their probabilities."""
-        tokens: list[int] = []
-        sure: list[float] = []
+        said = _Said()
         guess = [*draft[: limit - 1], END] if draft else []
-        given, cache = [START, *guess], dict.fromkeys(self._past, self._empty)
+        cache = dict.fromkeys(self._past, self._empty)
         while True:
-            best, probabilities, cache = self._run(encoded, given, cache, first=not tokens)
-            right = _agreeing(best, guess)
-            said = best[: right + 1]
-            tokens += said
-            sure += probabilities[: right + 1]
-            end = _end(tokens, limit)
-            if end is not None:
-                return tokens[:end], sure[:end]
-            kept = len(tokens)
-            cache = {k: v[:, :, :kept] if k in self._own else v for k, v in cache.items()}
-            guess = _rest(guess, right, said[-1])
-            given = [said[-1], *guess]
+            best, sure, cache = self._run(encoded, [said.last], cache, first=not said.tokens)
+            said.add(best, sure)
+            if (end := _end(said.tokens, limit)) is not None:
+                return said.tokens[:end], said.sure[:end]
+            guess = _rest(guess, best[0])
+            if len(guess) > 1:
+                best, sure, longer = self._run(encoded, [said.last, *guess], cache, first=False)
+                right = _agreeing(best, sure, guess)
+                said.add(best[:right], sure[:right])
+                if (end := _end(said.tokens, limit)) is not None:
+                    return said.tokens[:end], said.sure[:end]
+                cache = {k: v[:, :, : len(said.tokens)] if k in self._own else v for k, v in longer.items()}
+                guess = guess[right:] if right >= _WORTH else []
 
     def _run(
         self, encoded: Inputs, given: list[int], cache: Inputs, first: bool
@@ -147,10 +167,10 @@ def _likeliest(logits: npt.NDArray[np.float32]) -> tuple[list[int], list[float]]
     return best.tolist(), (1 / np.exp(logits - top[:, None]).sum(axis=1)).tolist()
 
 
-def _agreeing(best: Sequence[int], guess: Sequence[int]) -> int:
-    """Count the guessed tokens that the decoder says too; what comes after the first other one is void."""
-    for count, (one, other) in enumerate(zip(best, guess, strict=False)):
-        if one != other:
+def _agreeing(best: Sequence[int], sure: Sequence[float], guess: Sequence[int]) -> int:
+    """Count the guessed tokens that the decoder surely says too; after the first other one all are void."""
+    for count, (one, probability, other) in enumerate(zip(best, sure, guess, strict=False)):
+        if one != other or probability < _SURE:
             return count
     return len(guess)
 
@@ -174,16 +194,10 @@ def _loop(tokens: Sequence[int]) -> int | None:
     return None
 
 
-def _rest(guess: list[int], right: int, said: int) -> list[int]:
-    """Return what the draft says after `said`, which the decoder says instead of its token `right`.
-
-    A draft that was wrong at once is given up: a guess costs more than a token, and is paid for by those that
-    are right.
-    """
-    if not right or right >= len(guess):
-        return []
-    near = guess[right : right + _NEAR]
-    return guess[right + near.index(said) + 1 :] if said in near else guess[right + 1 :]
+def _rest(guess: list[int], said: int) -> list[int]:
+    """Return what the draft says after `said`."""
+    near = guess[:_NEAR]
+    return guess[near.index(said) + 1 :] if said in near else guess[1:]
 
 
 # ------------------------------------------------------------------------------------- loading

@@ -1,7 +1,8 @@
 """Where in the audio of one utterance there is speech, in frames of 30 ms.
 
-WebRTC's detector and a test of pitch judge each frame (`pocketsphinx_gate.py`). Voiced frames are speech,
-and so are unvoiced ones close behind them, as at the end of "six". Hiss, knocks and breath alone never are.
+WebRTC's detector judges each frame, and a test of pitch the beginning (`pocketsphinx_gate.py`): an utterance
+begins with voice, so hiss, knocks and breath are never read. Once it has begun, all that the detector
+takes for speech is: over a poor line, or with a cold, much of it has no pitch that can be measured.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ FRAME = FRAME_BYTES // 2
 """Samples of a frame."""
 _ONSET = 3
 """Voiced frames from which on there is something to read: 90 ms."""
-_CODA = 8
-"""Frames behind the last voiced one in which an unvoiced sound belongs to the word: 240 ms."""
+_RUN = 2
+"""Sounding frames in a row that are speech; a single one is a click, unless it has pitch."""
 _QUIETEST = 33.0
 """RMS in int16 steps (-60 dBFS) from which on a frame is audible."""
 
@@ -67,7 +68,8 @@ class SpeechMap:
         self._gate = gate
         self._spoken = bytearray()
         self._rest = b""
-        self._last_voiced = -_CODA - 1
+        self._run = 0
+        """Sounding frames in a row."""
         self.voiced = 0
         """Voiced frames heard in this utterance."""
         self.end = 0
@@ -93,13 +95,12 @@ class SpeechMap:
         """Let the window begin so many frames later."""
         del self._spoken[:frames]
         self.end = max(self.end - frames, 0)
-        self._last_voiced -= frames
 
     def restart(self) -> None:
         """Begin another utterance."""
         self._gate.reset()
         self.forget(len(self))
-        self.voiced, self._rest, self._last_voiced = 0, b"", -_CODA - 1
+        self.voiced, self._rest, self._run = 0, b"", 0
 
     def spoken(self) -> npt.NDArray[np.bool_]:
         """Return for each frame whether it is speech."""
@@ -115,11 +116,9 @@ class SpeechMap:
         return first + int(begin + end) // 2
 
     def _add(self, sound: Sound) -> None:
-        at = len(self._spoken)
-        if sound is Sound.PITCHED:
-            self.voiced, self._last_voiced = self.voiced + 1, at
-        coda = sound is Sound.NOISE and at - self._last_voiced <= _CODA
-        speech = sound is Sound.PITCHED or coda
+        self._run = self._run + 1 if sound is not Sound.SILENCE else 0
+        self.voiced += sound is Sound.PITCHED
+        speech = sound is Sound.PITCHED or self._run >= _RUN
         self._spoken.append(speech)
         if speech:
-            self.end = at + 1
+            self.end = len(self._spoken)

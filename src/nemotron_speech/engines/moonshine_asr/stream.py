@@ -23,8 +23,8 @@ TICK = 2 * FRAME
 """Samples that a step without a flush takes: 60 ms, in which a pause is noticed."""
 _PAUSE = 4
 """Silent frames after which what was said is read at once: 120 ms."""
-_LONG_PAUSE = 34
-"""Silent frames after which the window ends: 1 s."""
+_LONG_PAUSE = 50
+"""Silent frames after which the window ends: 1.5 s."""
 _LEAD_IN = 17
 """Frames kept before speech, whose soft beginning the gate may have missed: 0.5 s."""
 _TAIL = 7
@@ -70,7 +70,7 @@ class MoonshineStream:
 
     @property
     def speaking(self) -> bool:
-        """Whether there was speech within the last second."""
+        """Whether there was speech lately."""
         return self.speech.begun and len(self.speech) - self.speech.end < _LONG_PAUSE
 
     def take(self, pcm: bytes) -> None:
@@ -123,7 +123,7 @@ class MoonshineStream:
         elif quiet >= _LONG_PAUSE and not self.unread and self.audio.size:
             self._keep(self.transcript, self.speech.spoken())
             self._forget(len(self.speech) - _TAIL)
-            self.transcript, self.speech.voiced = Transcript(), 0
+            self.transcript = Transcript()
 
     def restart(self) -> None:
         """Begin another utterance."""
