@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from nemotron_speech.cli_settings import CliSettings
-from nemotron_speech.settings import AsrSettings, TtsSettings, YapSettings
+from nemotron_speech.settings import AsrSettings, ModelSettings, TtsSettings, YapSettings
 from pipecat_bots.settings import BotSettings, TransportSettings
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +24,7 @@ CLASSES: tuple[type[BaseSettings], ...] = (
     AsrSettings,
     YapSettings,
     TtsSettings,
+    ModelSettings,
     CliSettings,
 )
 BEGIN, END = "<!-- settings: begin (written by scripts/settings_docs.py) -->", "<!-- settings: end -->"

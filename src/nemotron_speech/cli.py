@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from nemotron_speech import models_commands
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 
 PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), cpu or gpu."
@@ -37,7 +38,11 @@ def _examples(*lines: str) -> str:
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help=PROFILE_HELP)]
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--llm", metavar="FILE.gguf", help="Answer with this model, on llama.cpp, in any profile."),
+    typer.Option(
+        "--llm",
+        metavar="NAME|FILE.gguf",
+        help="Answer with this model, on llama.cpp: one of `nemotron models list`, or a file.",
+    ),
 ]
 AsrPort = Annotated[
     int,
@@ -51,15 +56,38 @@ LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
 AsrEngine = Annotated[
     str | None,
-    typer.Option(envvar="NEMOTRON_ASR_ENGINE", help="Another recogniser than the profile's, by name."),
+    typer.Option(
+        "--asr-engine",
+        "--asr",
+        envvar="NEMOTRON_ASR_ENGINE",
+        help="Another recogniser than the profile's, by name.",
+    ),
 ]
 TtsEngine = Annotated[
     str | None,
-    typer.Option(envvar="NEMOTRON_TTS_ENGINE", help="Another synthesiser than the profile's, by name."),
+    typer.Option(
+        "--tts-engine",
+        "--tts",
+        envvar="NEMOTRON_TTS_ENGINE",
+        help="Another synthesiser than the profile's, by name.",
+    ),
 ]
 AsrModel = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME_OR_PATH", help="The recogniser's model: on the hub, or a file."),
+    typer.Option(
+        "--asr-model",
+        "--model",
+        metavar="NAME_OR_PATH",
+        help="The recogniser's model: one of `nemotron models list`, a name on the hub, or a file.",
+    ),
+]
+TtsVoice = Annotated[
+    str | None,
+    typer.Option(
+        "--tts-voice",
+        metavar="NAME_OR_PATH",
+        help="The synthesiser's voice: one of `nemotron models list`, or what the engine knows.",
+    ),
 ]
 AsrOption = Annotated[
     list[str] | None,
@@ -120,6 +148,8 @@ def demo(
     tts_engine: TtsEngine = None,
     asr_option: AsrOption = None,
     tts_option: TtsOption = None,
+    asr_model: AsrModel = None,
+    tts_voice: TtsVoice = None,
     bot_port: BotPort = 7860,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page.")] = True,
     verbose: Annotated[
@@ -132,13 +162,16 @@ def demo(
     """
     from nemotron_speech import commands
     from nemotron_speech.cli_settings import ServerAddresses
+    from nemotron_speech.model_choice import with_models
     from nemotron_speech.profiles import Ports
     from nemotron_speech.settings import read
 
     ports = Ports(asr_port, tts_port, llm_port, bot_port)
-    typed = _typed(context, asr="asr_port asr_engine", tts="tts_port tts_engine", llm="llm_port llm")
+    typed = _typed(
+        context, asr="asr_port asr_engine asr_model", tts="tts_port tts_engine tts_voice", llm="llm_port llm"
+    )
 
-    async def run(out: Console) -> int:
+    def run(out: Console) -> Coroutine[Any, Any, int]:
         elsewhere = read(ServerAddresses).used_by(bot, typed)
         wanted = commands.Wanted(
             profile,
@@ -146,11 +179,13 @@ def demo(
             ports,
             asr_engine,
             tts_engine,
+            asr_model,
             elsewhere=tuple(elsewhere.addresses),
             asr_options=asr_option or (),
             tts_options=tts_option or (),
         )
-        return await commands.demo(out, wanted, elsewhere, open_browser, verbose)
+        wanted = with_models(out, wanted, tts_voice)
+        return commands.demo(out, wanted, elsewhere, open_browser, verbose)
 
     _finish(run)
 
@@ -182,6 +217,8 @@ def talk(
     tts_engine: TtsEngine = None,
     asr_option: AsrOption = None,
     tts_option: TtsOption = None,
+    asr_model: AsrModel = None,
+    tts_voice: TtsVoice = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line the servers log.")
@@ -192,6 +229,7 @@ def talk(
     Servers that are not running are started for the question, and stopped after it.
     """
     from nemotron_speech import commands
+    from nemotron_speech.model_choice import with_models
     from nemotron_speech.profiles import Ports
 
     wanted = commands.Wanted(
@@ -200,12 +238,15 @@ def talk(
         Ports(asr_port, tts_port, llm_port),
         asr_engine,
         tts_engine,
+        asr_model,
         asr_options=asr_option or (),
         tts_options=tts_option or (),
     )
     target = commands.Answer(output, play)
     _finish(
-        lambda out: commands.talk(out, question, target, wanted, system, verbose),
+        lambda out: commands.talk(
+            out, question, target, with_models(out, wanted, tts_voice), system, verbose
+        ),
         stderr=output == "-",
     )
 
@@ -232,12 +273,14 @@ def up(
     asr_option: AsrOption = None,
     tts_option: TtsOption = None,
     asr_model: AsrModel = None,
+    tts_voice: TtsVoice = None,
     right_context: RightContext = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when they are ready.")] = False,
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the recogniser, the synthesiser and the language model until Ctrl-C, or `nemotron down`."""
     from nemotron_speech import commands
+    from nemotron_speech.model_choice import with_models
     from nemotron_speech.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)
@@ -253,9 +296,9 @@ def up(
         tts_options=tts_option or (),
     )
     if detach:
-        _finish(lambda out: commands.up_detached(out, wanted))
+        _finish(lambda out: commands.up_detached(out, with_models(out, wanted, tts_voice)))
     else:
-        _finish(lambda out: commands.up(out, wanted, report_fd))
+        _finish(lambda out: commands.up(out, with_models(out, wanted, tts_voice), report_fd))
 
 
 @app.command(epilog=_examples("nemotron down", "nemotron down demo", "nemotron down 4711"))
@@ -455,6 +498,9 @@ def _describe(error: OSError) -> str:
             else f"the system says: {reason}"
         )
     return f"cannot use {error.filename}: {reason}; set NEMOTRON_STATE_DIR to a folder that can be written"
+
+
+models_commands.add_to(app, _finish_now)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nemotron_speech import models as catalogue
 from nemotron_speech.cli_settings import CliSettings
 from nemotron_speech.health import Health, HealthProbe
 from nemotron_speech.invocation import command, install
@@ -253,6 +254,7 @@ def _conveniences() -> Iterator[Check]:
     yield sound_check(_sound_device)
     yield browser_check(_browser())
     yield models_check(find_models(_model_folders()))
+    yield catalogue_check([entry.name for entry in catalogue.present()])
 
 
 def sound_check(device: Callable[[], str]) -> Check:
@@ -281,6 +283,14 @@ def models_check(models: Sequence[Path]) -> Check:
         return Check("models", Verdict.NOTE, "no GGUF found; the built-in responder needs none")
     names = ", ".join(str(path) for path in models[:5])
     return Check("models", Verdict.OK, names, f"use one: {command(f'demo --llm {models[0]}')}")
+
+
+def catalogue_check(names: Sequence[str]) -> Check:
+    """Say which models of the catalogue are here."""
+    see = command("models list")
+    if not names:
+        return Check("catalogue", Verdict.NOTE, "no model of the catalogue is here", f"see them: {see}")
+    return Check("catalogue", Verdict.OK, f"{', '.join(names)}; see more: {see}")
 
 
 def find_models(folders: Sequence[Path]) -> list[Path]:

@@ -14,6 +14,8 @@ from aiohttp import web
 from loguru import logger
 
 from nemotron_speech.edge import Callers
+from nemotron_speech.engine_options import Value, of_engine
+from nemotron_speech.engines.registry import asr_names, asr_options, tts_names, tts_options
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.profiles import check_installed
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
@@ -105,8 +107,19 @@ def _with_flags(what: str, settings: SettingsT, arguments: list[str] | None) -> 
     if named and flags["engine"] is None:
         flags["engine"] = "nemo"
     flags["engine"] = flags["engine"] or settings.engine
-    options = {**settings.options, **named, **dict(map(_option, flags.pop("option")))}
+    options = {
+        **_from_environment(settings, flags["engine"]),
+        **named,
+        **dict(map(_option, flags.pop("option"))),
+    }
     return settings.model_copy(update={**flags, "options": options})
+
+
+def _from_environment(settings: AsrSettings | TtsSettings, engine: str) -> dict[str, Value]:
+    """Return the options that were set, less those that were set for another engine."""
+    of_asr = isinstance(settings, AsrSettings)
+    takes, names = (asr_options, asr_names) if of_asr else (tts_options, tts_names)
+    return of_engine(engine, settings.options, takes, names)
 
 
 def _option(text: str) -> tuple[str, str | int | float | bool]:

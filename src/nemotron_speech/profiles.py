@@ -65,7 +65,9 @@ class EngineChoice:
     script: str = ""
     """Makes an environment for it, where an extra cannot."""
     files: tuple[str, ...] = ()
-    """Model files that nothing downloads."""
+    """Model files that the engine does not download itself."""
+    model: str = ""
+    """Model of the catalogue that does in their place."""
 
 
 _KOKORO = "~/.cache/nemotron-speech/kokoro"
@@ -76,7 +78,9 @@ ENGINES = {
         EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
         EngineChoice("espeak", ("espeakng_loader",)),
         EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
-        EngineChoice("kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES),
+        EngineChoice(
+            "kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES, model="kokoro-heart"
+        ),
         EngineChoice("magpie", ("torch", "nemo"), "nemo"),
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
@@ -150,6 +154,8 @@ class Machine:
     """Extras this version of the package offers."""
     program: Callable[[str], str | None] = field(default_factory=lambda: shutil.which)
     has_file: Callable[[str], bool] = field(default_factory=lambda: _has_file)
+    has_model: Callable[[str], bool] = field(default_factory=lambda: _has_model)
+    """Whether a model of the catalogue is here."""
 
 
 # ------------------------------------------------------------------------------------ what is missing
@@ -210,11 +216,15 @@ def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
 
 def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
     absent = [file for file in choice.files if not machine.has_file(file)]
-    if not absent:
+    if not absent or machine.has_model(choice.model):
         return []
-    return [Missing(f"{choice.name} has no {absent[0]}", f"download {' and '.join(absent)}")]
+    return [
+        Missing(f"{choice.name} has no {absent[0]}", f"fetch it: {command(f'models pull {choice.model}')}")
+    ]
 
 
+_SMALL_MODEL = "qwen2.5-coder-0.5b"
+"""Model of the catalogue that every machine can run, and fetch."""
 _USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
 
 
@@ -260,10 +270,12 @@ def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> li
     if model is None:
         if profile.responder:
             return []
-        return [Missing("no language model", f"give one: --profile {profile.name} --llm path/to/model.gguf")]
+        return [Missing("no language model", f"give one: --profile {profile.name} --llm {_SMALL_MODEL}")]
     lacks = []
     if not model.is_file():
-        lacks.append(Missing(f"the model {model} is not there", "give the path of a GGUF file: --llm FILE"))
+        lacks.append(
+            Missing(f"the model {model} is not there", f"give a GGUF file, or a name: --llm {_SMALL_MODEL}")
+        )
     if not machine.program("llama-server") and not machine.importable("xllamacpp"):
         lacks.append(Missing("no llama.cpp server (llama-server or xllamacpp)", f"install it: {install()}"))
     return lacks
@@ -277,6 +289,12 @@ def _registered_engines() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _has_file(path: str) -> bool:
     return Path(path).expanduser().is_file()
+
+
+def _has_model(name: str) -> bool:
+    from nemotron_speech import models
+
+    return any(entry.name == name for entry in models.present())
 
 
 def _importable(module: str) -> bool:

@@ -21,6 +21,7 @@ from nemotron_speech.edge import (
     fail_with,
     websocket_handler,
 )
+from nemotron_speech.engine_options import own_options
 from nemotron_speech.engines.base import AsrEngine, AsrStream
 from nemotron_speech.engines.registry import asr_engine, asr_options
 from nemotron_speech.protocol.asr import AsrServer, Audio, events_of
@@ -146,6 +147,7 @@ def make_engine(settings: AsrSettings, *, yap_defaults: bool = False) -> AsrEngi
     # The defaults name a model of NeMo; another engine has its own.
     defaults = yap_defaults and settings.engine == "nemo"
     options = YapSettings().engine_options(taken, defaults=defaults)
-    if "right_context" in settings.options:
+    own = own_options(settings.engine, settings.options)
+    if "right_context" in own:
         options.pop("att_ctx", None)
-    return asr_engine(settings.engine, **{**options, **settings.options})
+    return asr_engine(settings.engine, **{**options, **own})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from nemotron_speech import env_file
+from nemotron_speech.engine_options import Options
 from nemotron_speech.errors import ConfigurationError
 
 
@@ -84,8 +86,10 @@ class AsrSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address the recognition server listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     engine: str = Field(default="pocketsphinx", description="Which recogniser: an engine's name.")
-    options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Options of that engine, as a JSON object."
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of the engine, as a JSON object; those of one engine alone under its name: "
+        '{"whisper": {"model": "small"}}.',
     )
     max_backlog_s: float = Field(
         default=30.0,
@@ -133,8 +137,10 @@ class TtsSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address the synthesis server listens on.")
     port: int = Field(default=8001, ge=0, le=65535, description="Its port; 0 takes a free one.")
     engine: str = Field(default="espeak", description="Which synthesiser: an engine's name.")
-    options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Options of that engine, as a JSON object."
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of the engine, as a JSON object; those of one engine alone under its name: "
+        '{"piper": {"model": "joe"}}.',
     )
     max_ahead_s: float = Field(
         default=20.0,
@@ -153,6 +159,48 @@ class TtsSettings(Settings):
     drain_s: float = Field(
         default=10.0, ge=0, description="How long callers may finish when the server stops."
     )
+
+
+class ModelSettings(Settings):
+    """The model catalogue (`nemotron models`)."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    cache_home: Path = Field(
+        default=Path("~/.cache"),
+        validation_alias="XDG_CACHE_HOME",
+        description="Folder of per-user caches; models are in `nemotron-speech/models` in it.",
+    )
+    models_dir: Path | None = Field(
+        default=None,
+        validation_alias="NEMOTRON_MODELS_DIR",
+        description="Folder where catalogue models are kept, instead of the one in XDG_CACHE_HOME.",
+    )
+    hub_endpoint: str = Field(default="https://huggingface.co", validation_alias=AliasChoices("HF_ENDPOINT"))
+    hub_offline: bool = Field(default=False, validation_alias=AliasChoices("HF_HUB_OFFLINE"))
+    hub_home: Path | None = Field(default=None, validation_alias=AliasChoices("HF_HOME"))
+    hub_cache: Path | None = Field(default=None, validation_alias=AliasChoices("HF_HUB_CACHE"))
+    uv_index: str = Field(default="", validation_alias=AliasChoices("UV_DEFAULT_INDEX", "UV_INDEX_URL"))
+    pip_index: str = Field(default="", validation_alias=AliasChoices("PIP_INDEX_URL"))
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the models; it need not exist yet. Raises ConfigurationError."""
+        return _expanded(self.models_dir or self.cache_home / "nemotron-speech" / "models")
+
+    @property
+    def hub_folder(self) -> Path:
+        """Return the folder in which the hub's own client keeps what it has downloaded."""
+        return _expanded(self.hub_cache or (self.hub_home or self.cache_home / "huggingface") / "hub")
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError:
+        raise ConfigurationError(
+            "there is no home folder to keep models in; set NEMOTRON_MODELS_DIR to a folder"
+        ) from None
 
 
 _PREFIXES = {

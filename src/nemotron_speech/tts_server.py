@@ -27,6 +27,7 @@ from nemotron_speech.edge import (
     fail_with,
     websocket_handler,
 )
+from nemotron_speech.engine_options import own_options
 from nemotron_speech.engines.base import (
     Segment,
     SynthesisMode,
@@ -302,10 +303,15 @@ class _VoicesNow(Sequence[str]):
 SERVICE: web.AppKey[TtsService] = web.AppKey("service", TtsService)
 
 
+def make_engine(settings: TtsSettings) -> TtsEngine:
+    """Make the engine of `settings`. Raises ConfigurationError for an option that it does not take."""
+    return tts_engine(settings.engine, **own_options(settings.engine, settings.options))
+
+
 def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = None) -> web.Application:
     """Return the aiohttp application: `/ws/tts/stream`, `/v1/audio/*`, `/voices`, `/health`, `/metrics`."""
     settings = settings or TtsSettings()
-    service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
+    service = TtsService(engine or make_engine(settings), settings)
     app = web.Application(middlewares=[errors_as_json])
     Cors(settings.cors_origins).install(app)
 
@@ -334,7 +340,7 @@ def build_app(engine: TtsEngine | None = None, settings: TtsSettings | None = No
 def build_asgi(engine: TtsEngine | None = None, settings: TtsSettings | None = None) -> Any:
     """Return the WebSocket half of the server as an ASGI application, for deployments that want one."""
     settings = settings or TtsSettings()
-    service = TtsService(engine or tts_engine(settings.engine, **settings.options), settings)
+    service = TtsService(engine or make_engine(settings), settings)
     return asgi(service.converse, _error_message, service.callers, service.health, service.running)
 
 

@@ -239,7 +239,21 @@ def test_servers_that_run_are_used_whatever_their_engine() -> None:
 
 def test_a_voice_without_its_files_is_not_offered() -> None:
     machine = profiles.Machine(
-        engines=lambda: ((), ("kokoro",)), importable=lambda module: True, has_file=lambda path: False
+        engines=lambda: ((), ("kokoro",)),
+        importable=lambda module: True,
+        has_file=lambda path: False,
+        has_model=lambda name: False,
     )
     (lacks,) = profiles.voices(machine)["kokoro"]
-    assert "kokoro-v1.0.onnx" in lacks.mend
+    assert "kokoro-v1.0.onnx" in lacks.what
+    assert "nemotron models pull kokoro-heart" in lacks.mend
+
+
+def test_a_voice_whose_model_is_in_the_catalogue_and_here_is_offered() -> None:
+    machine = profiles.Machine(
+        engines=lambda: ((), ("kokoro",)),
+        importable=lambda module: True,
+        has_file=lambda path: False,
+        has_model=lambda name: name == "kokoro-heart",
+    )
+    assert profiles.voices(machine) == {"kokoro": []}

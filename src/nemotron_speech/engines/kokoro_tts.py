@@ -5,6 +5,7 @@ A step speaks one piece of one text: the unit in which Kokoro works, and of canc
 
 from __future__ import annotations
 
+import zipfile
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loguru import logger
 
+from nemotron_speech import models
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult, Word
 from nemotron_speech.engines.clauses import split_clauses
 from nemotron_speech.engines.espeak_lib import espeak_library
@@ -21,6 +23,7 @@ from nemotron_speech.engines.kokoro_phonemes import TOKENS, KokoroPhonemes, in_p
 from nemotron_speech.engines.pieces import PieceStream, speak_pieces
 from nemotron_speech.engines.word_times import words_of_tokens
 from nemotron_speech.errors import ConfigurationError, EngineError
+from nemotron_speech.invocation import command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +33,11 @@ PRESETS = {"aggressive": 60, "balanced": 120, "conservative": 240}
 """Characters of a text spoken at once: the fewer, the sooner the first is heard, and the less natural."""
 SAMPLE_RATE = 24000
 """Of every Kokoro model; the file does not say."""
+CATALOGUE_MODEL = "kokoro-heart"
 FOLDER = "~/.cache/nemotron-speech/kokoro"
 _SOURCE = "https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0"
+_STYLE = 256
+"""Numbers that describe a voice, for one length of text."""
 _DIALECTS = {
     "a": "en-us",
     "b": "en-gb",
@@ -57,8 +63,10 @@ class KokoroEngine:
     """Speak with a Kokoro model.
 
     Args:
-        model: Path of the ONNX file.
-        voices: Path of the file with the voices (a NumPy archive: a table [lengths, 1, 256] each).
+        model: Path of the ONNX file, or a name of the model catalogue, whose model also stands in for the
+            default file where that is not there.
+        voices: Path of the file with the voices: a NumPy archive with a table [lengths, 1, 256] each, or the
+            table of one voice as it lies in memory (float32), named as the voice.
         cuda: Run on a GPU (needs onnxruntime-gpu).
         threads: Of one step; 0 leaves it to ONNX Runtime.
         capacity: Callers at once.
@@ -92,6 +100,7 @@ class KokoroEngine:
 
     def load(self) -> None:
         """Load model and voices; `info` then says what they have. Raises ConfigurationError."""
+        self._use_catalogue()
         for option, path in (("model", self._model), ("voices", self._voices)):
             if not path.is_file():
                 raise ConfigurationError(_absent(option, path))
@@ -113,6 +122,16 @@ class KokoroEngine:
 
     def unload(self) -> None:
         self._session = None
+
+    def _use_catalogue(self) -> None:
+        """Take the paths of a model that is named, or that is here where the default files are not."""
+        name = str(self._model)
+        instead = self._model == Path(f"{FOLDER}/kokoro-v1.0.onnx").expanduser() and not self._model.is_file()
+        if instead and any(entry.name == CATALOGUE_MODEL for entry in models.present("tts")):
+            name = CATALOGUE_MODEL
+        if name in models.entries():
+            paths = models.options(name, engine="kokoro")
+            self._model, self._voices = Path(paths["model"]), Path(paths["voices"])
 
     def open(self, segment: Segment) -> PieceStream:
         """Start a segment. Raises BadRequest for an unknown voice or language, or an impossible speed."""
@@ -213,6 +232,8 @@ def _styles(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     import numpy as np
 
     try:
+        if not zipfile.is_zipfile(path):
+            return {path.stem: np.fromfile(path, np.float32).reshape(-1, 1, _STYLE)}
         with np.load(path) as archive:
             styles = {name: np.asarray(archive[name], np.float32) for name in sorted(archive.files)}
     except (OSError, ValueError, AttributeError) as error:
@@ -238,7 +259,9 @@ def _dialect(segment: Segment) -> str:
 
 def _absent(option: str, path: Path) -> str:
     return (
-        f"{option}: there is no file {path}. Kokoro's two files are not part of this package; get them with\n"
+        f"{option}: there is no file {path}. Kokoro's files are not part of this package; get them with\n"
+        f"  {command(f'models pull {CATALOGUE_MODEL}')}\n"
+        "or, with all voices, with\n"
         f"  mkdir -p {FOLDER} && cd {FOLDER}\n"
         f"  curl -LO {_SOURCE}/kokoro-v1.0.onnx\n"
         f"  curl -LO {_SOURCE}/voices-v1.0.bin\n"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from nemotron_speech import models
 from nemotron_speech.audio import to_int16
 from nemotron_speech.engines.base import Segment, TtsInfo, TtsResult
 from nemotron_speech.engines.pieces import PieceStream
@@ -49,8 +50,8 @@ class PiperEngine:
     """Speak with a Piper voice.
 
     Args:
-        model: Path of the voice's .onnx file, its .onnx.json beside it; or a voice's name, looked for in
-            `folder`.
+        model: Path of the voice's .onnx file, its .onnx.json beside it; or a name: of the model catalogue, or
+            of Piper's collection, looked for in `folder`.
         folder: Where voices are kept by name, downloaded or not.
         download: Whether a voice that is not in `folder` may be fetched from Piper's collection.
         cuda: Run the voice on a GPU (needs onnxruntime-gpu).
@@ -166,7 +167,9 @@ class PiperEngine:
         return [phoneme for sentence in self._voice.phonemize(word) for phoneme in sentence]
 
     def _path(self) -> Path:
-        """Return the path of the voice's model; one that is only a name is fetched."""
+        """Return the path of the voice's model; a name of Piper's collection is fetched."""
+        if self._source in models.entries():
+            return models.find(self._source, engine="piper")
         path = Path(self._source).expanduser()
         if path.suffix == ".onnx":
             _check_files(path)
@@ -192,7 +195,8 @@ class PiperEngine:
         except Exception as error:
             raise ConfigurationError(
                 f"model: the voice {self._source} is not in {self._folder} and cannot be downloaded "
-                f"({error}); put its .onnx and .onnx.json there, or give the path of the .onnx as model="
+                f"({error}); "
+                "put its .onnx and .onnx.json there, or take one of the catalogue: --tts-voice joe"
             ) from error
 
 

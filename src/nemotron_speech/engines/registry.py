@@ -71,6 +71,11 @@ def asr_options(name: str) -> frozenset[str]:
     return frozenset(signature(_factory("recogniser", name, _ASR, ASR_GROUP)).parameters)
 
 
+def tts_options(name: str) -> frozenset[str]:
+    """Return the names of the options the synthesiser called `name` takes. Raises ConfigurationError."""
+    return frozenset(signature(_factory("synthesiser", name, _TTS, TTS_GROUP)).parameters)
+
+
 def _made(kind: str, name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     taken = signature(factory)
     try:

@@ -98,8 +98,8 @@ class WhisperEngine:
     """A streaming recogniser over faster-whisper.
 
     Args:
-        model: Folder of a converted model, or a name on the hub (tiny, base, small, medium, large-v3, turbo;
-            `.en` for English alone), downloaded on first use.
+        model: Folder of a converted model, a name of the model catalogue, or one on the hub (tiny, base,
+            small, medium, large-v3, turbo; `.en` for English alone), downloaded on first use.
         language: Language of a caller that names none; auto hears which it is, utterance by utterance, where
             the model has several.
         device: auto, cpu, cuda or cuda:N; auto takes a GPU when there is one.

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from nemotron_speech import models
 from nemotron_speech.engines import hub
 from nemotron_speech.errors import ConfigurationError
 
@@ -54,8 +55,8 @@ def _device(device: str, gpus: int) -> tuple[str, int]:
 
 
 def _path(name: str) -> Path:
-    """Return the folder of the model; one that is only a name comes from the hub or what is kept of it."""
-    folder = Path(name).expanduser()
+    """Return the folder of the model; a name is of the model catalogue, or of the hub, kept or fetched."""
+    folder = models.find(name, engine="whisper") if name in models.entries() else Path(name).expanduser()
     if folder.is_dir():
         absent = [part for part in ("model.bin", "tokenizer.json") if not (folder / part).is_file()]
         if absent:
