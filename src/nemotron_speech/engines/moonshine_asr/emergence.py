@@ -56,12 +56,12 @@ def timed(
     speech = [0, *(int(said[frame]) for frame in frames), int(said[-1])]
     begins = np.interp([0, *ends[:-1]], letters, speech)
     finishes = np.interp(ends, letters, speech)
-    return [
-        Word(
-            word.text, start_ms + _ms(said, begin, 1), start_ms + _ms(said, end, 0), round(word.confidence, 3)
-        )
-        for word, begin, end in zip(words, begins, finishes, strict=True)
-    ]
+    found = list[Word]()
+    for word, begin, finish in zip(words, begins, finishes, strict=True):
+        at = _ms(said, begin, 1)
+        end = max(at, _ms(said, finish, 0))
+        found.append(Word(word.text, start_ms + at, start_ms + end, round(word.confidence, 3)))
+    return found
 
 
 def _anchors(words: Sequence[str], sightings: Sequence[Sighting], frames: int) -> tuple[list[int], list[int]]:

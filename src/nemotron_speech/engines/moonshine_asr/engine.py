@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 from loguru import logger
 
+from nemotron_speech import models
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
-from nemotron_speech.engines.moonshine_asr.files import model_folder
 from nemotron_speech.engines.moonshine_asr.model import RATE, Audio, MoonshineModel, Transcript
 from nemotron_speech.engines.moonshine_asr.speech import FRAME, AudibleGate, Gate, SpeechMap, voice_gate
 from nemotron_speech.engines.moonshine_asr.stream import Due, MoonshineStream
@@ -73,7 +73,7 @@ class MoonshineEngine:
 
     def load(self) -> None:
         """Load the model and the speech detector. Raises ConfigurationError."""
-        model = MoonshineModel(model_folder(self._model_name), self._threads)
+        model = MoonshineModel(models.find(self._model_name, engine="moonshine"), self._threads)
         model.warm_up()
         self._gate()
         self._model = model

@@ -71,7 +71,7 @@ class MoonshineStream:
     @property
     def speaking(self) -> bool:
         """Whether there was speech lately."""
-        return self.speech.begun and len(self.speech) - self.speech.end < _LONG_PAUSE
+        return self.speech.begun and 0 < self.speech.end > len(self.speech) - _LONG_PAUSE
 
     def take(self, pcm: bytes) -> None:
         """Append audio."""
