@@ -106,7 +106,7 @@ def cut_in_speech(clips: Sequence[HumanClip], seconds: float) -> list[HumanClip]
     """Return the beginnings of a few clips that are long enough."""
     size = int(seconds * RATE) * 2
     longer = [one for one in clips if one.seconds > seconds + 0.6]
-    return [HumanClip(one.name, one.group, "", one.pcm[:size]) for one in longer[:4]]
+    return [HumanClip(one.name, one.group, "", one.pcm[:size]) for one in longer[:3]]
 
 
 def whole(engine: AsrEngine, clips: Sequence[HumanClip]) -> list[Transcribed] | None:
@@ -192,9 +192,11 @@ def main() -> None:
     )
     parser.add_argument("clips", type=Path, help="folder of scripts.human_clips")
     parser.add_argument("engines", nargs="+", choices=sorted(ENGINES))
+    parser.add_argument("--longest", type=float, default=60.0, help="seconds of the longest clip that counts")
     parser.add_argument("--json", type=Path, help="file whose figures of other engines are kept")
     options = parser.parse_args()
-    clips, normalise = clips_in(options.clips), normaliser()
+    clips = [one for one in clips_in(options.clips) if one.seconds <= options.longest]
+    normalise = normaliser()
     kept = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     found = dict(kept.get("engines", {}))
     for name in options.engines:

@@ -117,14 +117,14 @@ def test_a_voice_is_read_and_the_silence_around_it_is_not(
     assert len(readings) == before
 
 
-@pytest.mark.parametrize(("sure", "text"), [(0.2, ""), (0.6, "You")])
-def test_one_unlikely_word_is_none(
-    sure: float, text: str, engine: MoonshineEngine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sure", "seconds", "text"), [(0.2, 1.0, ""), (0.6, 1.0, "You"), (0.6, 3.0, "")])
+def test_one_unlikely_or_impossibly_long_word_is_none(
+    sure: float, seconds: float, text: str, engine: MoonshineEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Moonshine hears "You" into a hum."""
+    """Moonshine hears "You" into a hum or a tone."""
     imagined = Transcript((7,), (SpokenWord("You", sure),))
     monkeypatch.setattr(loaded(engine), "read", lambda *_: imagined)
-    result = final(engine, chirp(1.0))
+    result = final(engine, chirp(seconds))
     assert result.text == text
     assert len(result.words) == len(text.split())
 

@@ -31,6 +31,8 @@ _TAIL = 7
 """Silent frames that a window of its own keeps behind its last word."""
 _UNSURE = 0.4
 """Probability below which a word that is all of an utterance was probably none."""
+_LONGEST_WORD = 50
+"""Voiced frames that one word has at most, 1.5 s: into more it is imagined, as into a tone."""
 
 
 class Due(Enum):
@@ -171,9 +173,11 @@ class MoonshineStream:
         return "" if self._imagined(transcript) else transcript.text
 
     def _imagined(self, transcript: Transcript) -> bool:
-        """Whether one unlikely word is all there is, as is heard into noise that has pitch."""
+        """Whether one unlikely or impossibly long word is all there is, as is heard into a tone."""
         words = transcript.words
-        return not self.said.recent and len(words) == 1 and words[0].confidence < _UNSURE
+        if self.said.recent or len(words) != 1:
+            return False
+        return words[0].confidence < _UNSURE or self.speech.voiced > _LONGEST_WORD
 
     def _joined(self, text: str) -> str:
         return f" {text}" if text and self.said.recent else text
