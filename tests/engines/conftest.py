@@ -1,4 +1,4 @@
-"""Whisper engines on a tiny random model."""
+"""Whisper and Moonshine engines on tiny random models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from nemotron_speech.engines.moonshine_asr.engine import MoonshineEngine
 from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
+from tests.engines.tiny_moonshine import save_moonshine
 from tests.engines.whisper_asr.tiny_whisper import save_whisper
 
 
@@ -48,6 +50,33 @@ def make_whisper(whisper_folder: Path, no_network: None) -> Iterator[MakeWhisper
         }
         engine = asr_engine("whisper", **{**defaults, **options})
         assert isinstance(engine, WhisperEngine)
+        engine.load()
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.unload()
+
+
+@pytest.fixture(scope="session")
+def moonshine_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_moonshine(tmp_path_factory.mktemp("moonshine") / "tiny")
+
+
+MakeMoonshine = Callable[..., MoonshineEngine]
+
+
+@pytest.fixture
+def make_moonshine(moonshine_folder: Path) -> Iterator[MakeMoonshine]:
+    """A loaded engine that reads at fixed steps and takes all that is audible for speech."""
+    engines: list[MoonshineEngine] = []
+
+    def make(**options: Any) -> MoonshineEngine:
+        step_s = options.get("step_s", 0.3)
+        defaults = {"threads": 1, "vad": False, "max_step_s": step_s, "model": str(moonshine_folder)}
+        engine = asr_engine("moonshine", **{**defaults, **options})
+        assert isinstance(engine, MoonshineEngine)
         engine.load()
         engines.append(engine)
         return engine

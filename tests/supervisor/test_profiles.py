@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,15 @@ def test_an_engine_chosen_by_name_is_mended_by_its_extra_or_its_script() -> None
         ["install it: uv sync --extra kokoro --inexact"],
         ["make its environment: scripts/chatterbox_env"],
     ]
+
+
+def test_a_recogniser_whose_model_is_not_here_is_mended_by_fetching_it() -> None:
+    here, chosen = machine((("moonshine",), ("espeak",))), with_engines(PROFILES["embedded"], asr="moonshine")
+    absent, present = (replace(here, has_model=lambda _, there=there: there) for there in (False, True))
+    (lack,) = missing(chosen, machine=absent)
+    assert lack.what == "moonshine has no moonshine-tiny-en"
+    assert lack.mend.endswith("models pull moonshine-tiny-en")
+    assert missing(chosen, machine=present) == []
 
 
 def test_voices_are_the_synthesisers_with_what_each_lacks() -> None:

@@ -54,6 +54,8 @@ class AsrInfo:
     """Streams in one step."""
     marks_end: bool = False
     """Whether results say that the speaker has finished (`AsrResult.ended`)."""
+    estimates_times: bool = False
+    """Whether the times of words are estimated from the readings, and not told by the model."""
 
 
 class AsrStream(Protocol):

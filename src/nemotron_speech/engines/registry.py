@@ -18,6 +18,7 @@ from nemotron_speech.errors import ConfigurationError
 ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
 
 _ASR = {
+    "moonshine": "nemotron_speech.engines.moonshine_asr.engine:MoonshineEngine",
     "nemo": "nemotron_speech.engines.nemo_asr.engine:NemoAsrEngine",
     "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr.engine:PocketsphinxEngine",
     "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",

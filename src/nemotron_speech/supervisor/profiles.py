@@ -83,7 +83,7 @@ class EngineChoice:
     files: tuple[str, ...] = ()
     """Model files that the engine does not download itself."""
     model: str = ""
-    """Model of the catalogue that does in their place."""
+    """Model of the catalogue that does in their place; without files, the only one there is."""
 
 
 _KOKORO = "~/.cache/nemotron-speech/kokoro"
@@ -98,6 +98,7 @@ ENGINES = {
             "kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES, model="kokoro-heart"
         ),
         EngineChoice("magpie", ("torch", "nemo"), "nemo"),
+        EngineChoice("moonshine", ("onnxruntime",), model="moonshine-tiny-en"),
         EngineChoice("nemo", ("torch", "nemo"), "nemo"),
         EngineChoice("piper", ("piper",), "piper"),
         EngineChoice("pocketsphinx", ("pocketsphinx",)),
@@ -209,6 +210,7 @@ def missing(
     lacks: list[Missing] = []
     if "asr" not in elsewhere:
         lacks += _engine_missing("recogniser", profile.asr, asr_names, machine)
+        lacks += _files_missing(profile.asr, machine)
     if "tts" not in elsewhere:
         lacks += _engine_missing("synthesiser", profile.tts, tts_names, machine)
     if profile.needs_gpu and not machine.program("nvidia-smi"):
@@ -231,7 +233,7 @@ def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
 
 
 def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
-    absent = [file for file in choice.files if not machine.has_file(file)]
+    absent = [file for file in choice.files or (choice.model,) if file and not machine.has_file(file)]
     if not absent or machine.has_model(choice.model):
         return []
     return [

@@ -59,9 +59,18 @@ def test_a_preview_changes_nothing() -> None:
     assert agreement.words == before
 
 
-def test_a_hypothesis_that_doubts_committed_words_only_adds_what_is_later() -> None:
+def test_a_hypothesis_over_the_whole_utterance_replaces_what_earlier_ones_agreed_on() -> None:
     agreement = agreement_on(words("turn on the"), words("turn on the light"))
     agreement.hear(words("burn gone the light please"))
+    assert text(agreement.words) == "burn gone the light please"
+    assert agreement.committed == ()
+    assert text(agreement.preview(words("learn on"))) == "learn on"
+
+
+def test_a_hypothesis_over_a_shortened_buffer_only_adds_what_is_later() -> None:
+    agreement = agreement_on(words("turn on the"), words("turn on the light"))
+    agreement.forget_audio(300)
+    agreement.hear(words("gone the light please", 300))
     assert text(agreement.words) == "turn on the light please"
 
 
@@ -114,7 +123,7 @@ def test_committed_text_is_never_retracted_and_begins_the_final(
         else:
             agreement.hear(item)
         assert agreement.committed[: len(committed)] == committed
-        committed = agreement.committed
+        committed = () if agreement.whole else agreement.committed
         assert agreement.words[: len(committed)] == committed
     assert agreement.preview(last)[: len(committed)] == committed
 

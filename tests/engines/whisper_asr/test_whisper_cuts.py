@@ -94,6 +94,23 @@ def test_a_final_holds_every_word_before_its_cut_once_and_none_after_it(
     assert listener.longest <= 5.5 * RATE
 
 
+def test_words_whose_audio_is_gone_begin_every_later_text() -> None:
+    engine = listening(Waverer())
+    stream, gone = engine.open(None), ""
+    for result in feed(engine, stream, spoken([1 + i % 9 for i in range(60)])):
+        assert result.text.startswith(gone)
+        if not stream.words.whole:
+            gone = " ".join(word.text for word in stream.words.committed)
+    assert gone == "", "the last reset began another utterance"
+    assert len(result.text.split()) >= 50
+
+
+def test_a_reading_of_the_whole_utterance_replaces_the_one_before_it() -> None:
+    engine = listening(Waverer())
+    final = feed(engine, engine.open(None), spoken([1 + i % 9 for i in range(10)]))[-1].text
+    assert len({word.partition("/")[2] for word in final.split()}) == 1, "all words are of one reading"
+
+
 @pytest.mark.parametrize("silence", [0, RATE])
 def test_a_word_that_is_all_there_is_is_held_by_the_final(silence: int) -> None:
     engine = listening(Listener())

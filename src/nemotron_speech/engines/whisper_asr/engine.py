@@ -1,8 +1,8 @@
 """Recognise speech with Whisper in many languages: a bounded buffer read again, and local agreement.
 
 Whisper reads a window of up to 30 s at once. A stream keeps the latest audio of its utterance, reads all of
-it anew after every `step_s` of further speech, and commits the words two readings in a row agree on
-(`local_agreement.py`). When the buffer is full, the audio of committed words leaves it and their text stays.
+it anew after every `step_s` of further speech, and the latest reading is the text. When the buffer is full,
+the audio of words that two readings in a row agree on leaves it and their text stays (`local_agreement.py`).
 Silence is not read: so a final after a pause needs no further reading, and nothing is imagined into silence.
 Readings that are due in one step are read in one batch (docs/decisions/whisper-batching.md).
 """
@@ -34,6 +34,8 @@ _SHORTEST = RATE // 10
 AUTO = "auto"
 _DETECT_WITHIN = 3 * RATE
 """Samples of an utterance that tell its language; with fewer, the next reading asks again."""
+_SPEAKER_SHARE = 0.4
+"""Of the time of whoever speaks alone that readings may take: a reset waits for the one that is going on."""
 _SHARE = 0.7
 """Of a core's time that readings may take before callers' steps grow longer."""
 _GPU_BATCH, _CPU_BATCH = 16, 1
@@ -247,7 +249,7 @@ class WhisperEngine:
     def _next_step(self) -> int:
         """Samples until the next reading: more when there is no time for those of all who speak."""
         speaking = sum(stream.speaking for stream in self._streams)
-        needed = round(self._reading_s * speaking / _SHARE * RATE)
+        needed = round(self._reading_s * max(1 / _SPEAKER_SHARE, speaking / _SHARE) * RATE)
         return min(max(self._step, needed), self._max_step)
 
     def _all_words(self, stream: WhisperStream) -> Generator[Reading, Heard, tuple[Word, ...]]:
@@ -315,9 +317,11 @@ def _interim(heard: LocalAgreement) -> AsrResult:
 
 
 def _final(heard: LocalAgreement, words: Sequence[Word]) -> AsrResult:
-    """`words` are the committed ones and those of the last reading."""
-    rest = words[len(heard.committed) :]
+    """`words` are the last reading, after the committed ones where some have left the buffer."""
     stripped = tuple(replace(word, text=word.text.strip()) for word in words[-MOST_WORDS:])
+    if heard.whole:
+        return AsrResult(heard.separator.join(word.text for word in words).strip(), stripped)
+    rest = words[len(heard.committed) :]
     return AsrResult((heard.text.whole + heard.joined(rest)).rstrip(), stripped, heard.text.dropped)
 
 

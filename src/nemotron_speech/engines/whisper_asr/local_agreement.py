@@ -3,7 +3,8 @@
 A recogniser that re-reads a growing buffer changes its mind about the latest words. LocalAgreement-2 (Liu,
 Spanakis and Niehues, Interspeech 2020; used for Whisper by Macháček, Dabre and Bojar, 2023) commits the
 longest common prefix of two consecutive hypotheses. Here the last word of a hypothesis is never committed by
-agreement, as the end of the buffer may have cut it.
+agreement, as the end of the buffer may have cut it. And while the buffer holds the whole utterance nothing is
+final: the latest hypothesis knows more than those before it, so what they agreed on gives way to it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ class LocalAgreement:
         self._tentative: list[Word] = []
         self._window = 0
         """Index of the first committed word that the buffer still holds."""
+        self.whole = True
+        """Whether the buffer holds all words so far."""
 
     @property
     def committed(self) -> tuple[Word, ...]:
-        """The words that stay, whatever is heard; of very many, the newest."""
+        """The words that two readings agree on; of very many, the newest.
+
+        Once the first of them has left the buffer they stay, whatever is heard.
+        """
         return tuple(self._committed)
 
     @property
@@ -47,6 +53,8 @@ class LocalAgreement:
 
     def hear(self, hypothesis: Sequence[Word]) -> None:
         """Take in a hypothesis over the buffer and commit what it shares with the one before."""
+        if self.whole:
+            self._tentative, self._committed, self.text = [*self.words], [], RunningText()
         rest = self._beyond_committed(hypothesis)
         agreed = min(_common_prefix(self._tentative, rest), max(len(rest) - 1, 0))
         self._commit(rest[:agreed])
@@ -54,11 +62,13 @@ class LocalAgreement:
 
     def preview(self, hypothesis: Sequence[Word]) -> tuple[Word, ...]:
         """Return what `words` would be with this hypothesis, and change nothing."""
+        if self.whole:
+            return tuple(hypothesis)
         return (*self._committed, *self._beyond_committed(hypothesis))
 
     def settle(self, until_ms: int) -> None:
-        """Commit the tentative words that end by `until_ms`, agreed on or not."""
-        while self._tentative and self._tentative[0].end_ms <= until_ms:
+        """Commit the tentative words of which at least half lies before `until_ms`, agreed on or not."""
+        while self._tentative and _middle(self._tentative[0]) <= until_ms:
             self._commit([self._tentative.pop(0)])
 
     def forget_audio(self, before_ms: int) -> None:
@@ -66,6 +76,7 @@ class LocalAgreement:
         self.settle(before_ms)
         while self._window < len(self._committed) and self._committed[self._window].end_ms <= before_ms:
             self._window += 1
+        self.whole = self.whole and not any(word.start_ms < before_ms for word in self.words[:1])
         old = min(self._window, len(self._committed) - MOST_WORDS)
         if old > 0:
             del self._committed[:old]
@@ -86,7 +97,7 @@ class LocalAgreement:
         if held and _common_prefix(held, hypothesis) == len(held):
             return self._after(hypothesis[len(held) :])
         end = self._committed[-1].end_ms if self._committed else 0
-        later = [word for word in hypothesis if word.start_ms + word.end_ms >= 2 * end]
+        later = [word for word in hypothesis if _middle(word) >= end]
         return self._after(self._without_repeats(later))
 
     def _without_repeats(self, words: list[Word]) -> list[Word]:
@@ -108,6 +119,10 @@ class LocalAgreement:
             at = max(at, word.start_ms)
             ordered.append(replace(word, start_ms=at, end_ms=max(at, word.end_ms)))
         return ordered
+
+
+def _middle(word: Word) -> float:
+    return (word.start_ms + word.end_ms) / 2
 
 
 def _common_prefix(one: Sequence[Word], other: Sequence[Word]) -> int:
