@@ -133,10 +133,12 @@ class AnswerFilter:
 
     def _announced(self, final: bool) -> bool | None:
         """Look whether thoughts without a tag begin the answer; None to go on reading words."""
+        if not self._held.strip():
+            return None if final else False
         if _BARE_CHANNEL.match(self._held):
             self._state, self._key = _State.THOUGHT, "assistantfinal"
             return True
-        is_label = thoughts.may_be_label(self._held) if self._held.strip() else False
+        is_label = thoughts.may_be_label(self._held)
         if is_label is None and not final:
             return False
         if is_label:
