@@ -81,8 +81,9 @@ class Incoming:
         try:
             async with aclosing(reads):
                 async for events in reads:
-                    self._received.append(events)
-                    self._news.set()
+                    if events:  # comments, and pieces of an event, are none
+                        self._received.append(events)
+                        self._news.set()
             error = None
         except (*GONE, Refused) as failure:
             error = failure

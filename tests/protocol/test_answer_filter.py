@@ -360,8 +360,9 @@ def test_an_answer_that_goes_on_is_read_from_its_last_word() -> None:
 
 PIECES = st.sampled_from(
     [
-        "<think>", "</think>", "</thinking>", "Okay, ", "the user ", "a ", "\n", "<|channel|>", "analysis",
-        "final", "<|message|>", "<|end|>", "<|start|>", "assistant", "Reasoning: ", "Answer: ", "{", "}", '"',
+        "<think>", "</think>", "</thinking>", "Okay, ", "the user ", "a ", "\n",
+        "<|channel|>analysis<|message|>",
+        "<|channel|>final<|message|>", "<|end|>", "assistant", "Reasoning: ", "Answer: ", "{", "}", '"',
         "<tool_call>", "</tool_call>", JSON, "```", "[TOOL_CALLS]", f"{TIME}(", ")", "<", "[",
         "<|im_end|>", ". ",
     ]

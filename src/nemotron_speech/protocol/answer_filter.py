@@ -20,7 +20,7 @@ from nemotron_speech.protocol.code_blocks import (
     block_end,
     fence_names_a_call,
 )
-from nemotron_speech.protocol.marks import Mark, MarkKind
+from nemotron_speech.protocol.marks import MarkKind, TextMark
 from nemotron_speech.protocol.written_calls import Offered, read_calls
 
 
@@ -133,10 +133,12 @@ class AnswerFilter:
 
     def _announced(self, final: bool) -> bool | None:
         """Look whether thoughts without a tag begin the answer; None to go on reading words."""
+        if not self._held.strip():
+            return None if final else False
         if _BARE_CHANNEL.match(self._held):
             self._state, self._key = _State.THOUGHT, "assistantfinal"
             return True
-        is_label = thoughts.may_be_label(self._held) if self._held.strip() else False
+        is_label = thoughts.may_be_label(self._held)
         if is_label is None and not final:
             return False
         if is_label:
@@ -159,7 +161,7 @@ class AnswerFilter:
 
     # ------------------------------------------------------------------------------------- marks
 
-    def _take_mark(self, mark: Mark, final: bool) -> bool:
+    def _take_mark(self, mark: TextMark, final: bool) -> bool:
         if mark.kind is MarkKind.THOUGHT_END:
             return self._orphan(mark, final)
         if mark.kind is MarkKind.MESSAGE and self._is_channel_name(self._held[: mark.start]):
@@ -193,7 +195,7 @@ class AnswerFilter:
             return True
         return False
 
-    def _orphan(self, mark: Mark, final: bool) -> bool:
+    def _orphan(self, mark: TextMark, final: bool) -> bool:
         """Take the words before an end tag for thoughts, once it is known that an answer follows."""
         if not self._held[mark.end :].strip():
             if not final:
@@ -230,7 +232,7 @@ class AnswerFilter:
         self._words_out.trust_what_follows()
         self._gap()
 
-    def _ends_thought(self, mark: Mark) -> bool:
+    def _ends_thought(self, mark: TextMark) -> bool:
         if self._key == "channel":
             return mark.kind in (
                 MarkKind.END,
@@ -249,8 +251,8 @@ class AnswerFilter:
             self._held = self._held[marks.open_end(self._held) :]
         return False
 
-    def _marks(self, at: int) -> list[Mark]:
-        found: list[Mark] = []
+    def _marks(self, at: int) -> list[TextMark]:
+        found: list[TextMark] = []
         while mark := marks.find(self._held, at):
             found.append(mark)
             at = mark.end

@@ -36,7 +36,7 @@ class MarkKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TextMark:
     """A mark in a text, from `start` to `end`; what begins and what ends belong together by `key`."""
 
     kind: MarkKind
@@ -53,6 +53,8 @@ _MAYBE = re.compile(
     r"|\[/?[A-Z_]{0,21}|◁/?[a-z]{0,12})\Z"
 )
 """Text at the end that may become a mark."""
+_OPEN_SYSTEM = frozenset(f"<<{slash}SYS>>"[:end] for slash in ("", "/") for end in range(2, 8))
+"""Beginnings of `<<SYS>>` and its end, the only mark with two brackets."""
 _NAME = re.compile(r"[\w.\-]+")
 _NAMESPACE = re.compile(r"^\w+:(?=\w)")
 _BORDER = re.compile(r"^(?:begin|start|end)_(?:of_)?|_(?:section_)?(?:begin|start|end)$")
@@ -90,19 +92,19 @@ _FIXED = {
 }
 
 
-def find(text: str, start: int = 0) -> Mark | None:
+def find(text: str, start: int = 0) -> TextMark | None:
     """Return the first mark of `text` from `start`."""
     for candidate in _CANDIDATE.finditer(text, start):
         if meaning := _meaning(candidate.group()):
-            return Mark(*meaning, candidate.start(), candidate.end())
+            return TextMark(*meaning, candidate.start(), candidate.end())
     return None
 
 
 def open_end(text: str) -> int:
     """Return where the end of `text` may be the beginning of a mark; its length where it is none."""
     start = max(text.rfind("<"), text.rfind("["), text.rfind("◁"))
-    if start > 0 and text[start - 1 : start + 1] == "<<":
-        start -= 1
+    if text[max(0, start - 1) :] in _OPEN_SYSTEM:
+        return start - 1
     maybe = _MAYBE.match(text, start) if start >= 0 else None
     if maybe is None:
         return len(text)
