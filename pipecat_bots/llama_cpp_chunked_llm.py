@@ -34,15 +34,17 @@ from pipecat.services.llm_service import LLMService
 from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.utils.tracing.service_decorators import traced_llm
 
-from nemotron_speech.protocol.llama import ChatRequest, Message, ServerError, TextDelta
+from nemotron_speech.protocol.llama.api import ChatRequest, Message, ServerError, TextDelta
 from nemotron_speech.text import Budget
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llm.backpressure import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.llm.cache_warmer import Warmer
+from pipecat_bots.llm.calls import ToldCalls, named
 from pipecat_bots.llm.chat_adapter import ChatAdapter
 from pipecat_bots.llm.client import GONE, Endpoints, ModelServer
+from pipecat_bots.llm.excuses import APOLOGY, INSTRUCTIONS_TOO_LONG, TOO_LONG, Excuses
 from pipecat_bots.llm.filler import Filler
 from pipecat_bots.llm.guesses import Guesses
 from pipecat_bots.llm.incoming import Incoming
@@ -51,9 +53,7 @@ from pipecat_bots.llm.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.llm.settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.llm.slots import OwnSlot, SlotPolicy
 from pipecat_bots.llm.tools import TOOL_TIMEOUT_S
-from pipecat_bots.model.calls import ToldCalls, named
-from pipecat_bots.model.excuses import APOLOGY, INSTRUCTIONS_TOO_LONG, TOO_LONG, Excuses
-from pipecat_bots.model.waiting import STALL_S, ModelPatience, WaitNotice, unless_silent
+from pipecat_bots.llm.waiting import STALL_S, ModelPatience, WaitNotice, unless_silent
 from pipecat_bots.speculation.llm import SpeculativeLLM
 from pipecat_bots.speculation.speculation import Speculation, speculation_of
 

@@ -35,11 +35,11 @@ from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
 from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
+from pipecat_bots.connections.answers_due import AnswersDue
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.connections.outage_notice import Owed
 from pipecat_bots.connections.replay_buffer import Journal, Mark
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
-from pipecat_bots.peers.answers_due import AnswersDue
 from pipecat_bots.runtime.audio_path import hand_on
 from pipecat_bots.speculation.foresight import Foresight
 from pipecat_bots.turn_text.completeness import same_words

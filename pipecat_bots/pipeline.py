@@ -42,8 +42,8 @@ from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMSe
 from pipecat_bots.llm.backpressure import CHUNKED, streamed
 from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.tools import Tools, check_servers, toolbox
+from pipecat_bots.llm.waiting import ModelPatience
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
-from pipecat_bots.model.waiting import ModelPatience
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.observability import log
 from pipecat_bots.observability.first_sound import FirstSound

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
+from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY
 from nemotron_speech.settings import Settings, read
 
 SYSTEM_PROMPT = (

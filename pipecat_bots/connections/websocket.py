@@ -18,7 +18,7 @@ from nemotron_speech.caller_log import SESSION
 from nemotron_speech.errors import BadRequest, Full, PeerError
 from pipecat_bots.connections.backoff import LEAST_WAIT_S, Backoff
 from pipecat_bots.connections.outage import Dependent, Notice, Server, full, not_answering, reason_of, refused
-from pipecat_bots.peers.waiting_line import line_to
+from pipecat_bots.connections.waiting_line import line_to
 
 STABLE_S = 1.0
 """A connection that lived this long worked; a shorter one counts as a failed attempt."""

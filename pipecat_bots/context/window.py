@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nemotron_speech.protocol.llama import Message
+from nemotron_speech.protocol.llama.api import Message
 
 SHRINK_TO = 0.6
 """Share of the context window kept on truncation; large cuts keep the cached prefix valid for many turns."""

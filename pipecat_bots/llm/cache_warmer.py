@@ -9,7 +9,7 @@ from contextlib import suppress
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameProcessor
 
-from nemotron_speech.protocol.llama import ChatRequest
+from nemotron_speech.protocol.llama.api import ChatRequest
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.llm.client import GONE, ModelServer
 from pipecat_bots.llm.reply import Refused

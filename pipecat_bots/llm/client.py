@@ -11,7 +11,7 @@ import aiohttp
 from loguru import logger
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     CHAT_PATH,
     HEALTH_PATH,
     MODELS_PATH,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pipecat.processors.frame_processor import FrameProcessor
 
-from nemotron_speech.protocol.llama import ChatRequest
+from nemotron_speech.protocol.llama.api import ChatRequest
 from pipecat_bots.llm.client import ModelServer
 from pipecat_bots.llm.incoming import Incoming
 from pipecat_bots.speculation.speculation import Speculation

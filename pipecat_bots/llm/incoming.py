@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from pipecat.processors.frame_processor import FrameProcessor
 
-from nemotron_speech.protocol.llama import ChatRequest, Event
+from nemotron_speech.protocol.llama.api import ChatRequest, Event
 from pipecat_bots.llm.client import GONE
 from pipecat_bots.llm.reply import Refused
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from pipecat.metrics.metrics import LLMTokenUsage
 
-from nemotron_speech.protocol.answer_filter import AnswerFilter
-from nemotron_speech.protocol.answer_words import AnswerPart, SaidText, Unsaid
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.answer_filter import AnswerFilter
+from nemotron_speech.protocol.llama.answer_words import AnswerPart, SaidText, Unsaid
+from nemotron_speech.protocol.llama.api import (
     ChatRequest,
     Event,
     Finish,
@@ -21,8 +21,8 @@ from nemotron_speech.protocol.llama import (
     TextDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.tool_calls import read_arguments
-from nemotron_speech.protocol.written_calls import WrittenCall, offered
+from nemotron_speech.protocol.llama.tool_calls import read_arguments
+from nemotron_speech.protocol.llama.written_calls import WrittenCall, offered
 from nemotron_speech.text import Budget, Chunker, speakable
 
 FIRST_CHUNK = Budget(10, 24)

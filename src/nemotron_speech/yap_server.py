@@ -20,12 +20,12 @@ from nemotron_speech.asr.stream import Place
 from nemotron_speech.audio import RateChange
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
-from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.protocol.asr import Audio, ResetRequested
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.protocol.yap import CloseRequested, Opened, YapError, YapServer
 from nemotron_speech.serving.channel import Channel, HalfClosed
 from nemotron_speech.serving.edge import asgi, errors_as_json
+from nemotron_speech.serving.json_runner import JsonRunner
 from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import AsrSettings
 

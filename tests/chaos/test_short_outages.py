@@ -14,9 +14,9 @@ import pytest
 from benchmarks.caller import Caller, RtviEvent, call
 from benchmarks.stack import Process, Stack
 from nemotron_speech.audio import Clip
+from pipecat_bots.connections.overdue import SILENT_S
 from pipecat_bots.llm.restarts import RESTART_S
 from pipecat_bots.nvidia_stt import PATIENCE_S
-from pipecat_bots.peers.overdue import SILENT_S
 from tests.e2e.conftest import SCRIPT, reply
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(220)]

@@ -14,7 +14,7 @@ import pytest
 from nemotron_speech.audio import Clip
 from nemotron_speech.client.turn import ASR_RATE, NoSpeech, answer
 from nemotron_speech.errors import EngineError, PeerError
-from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
+from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY
 
 SECOND = Clip(np.zeros(48000, dtype=np.int16), 48000)
 

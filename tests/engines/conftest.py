@@ -12,7 +12,7 @@ import pytest
 from nemotron_speech.engines.moonshine_asr.engine import MoonshineEngine
 from nemotron_speech.engines.registry import asr_engine
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
-from tests.engines.tiny_moonshine import save_moonshine
+from tests.engines.moonshine_asr.tiny_moonshine import save_moonshine
 from tests.engines.whisper_asr.tiny_whisper import save_whisper
 
 

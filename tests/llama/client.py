@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     CHAT_PATH,
     COMPLETION_PATH,
     ChatAnswer,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     ChatRequest,
     CompletionRequest,
     Finish,

@@ -8,7 +8,7 @@ import json
 import aiohttp
 import pytest
 
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     ChatRequest,
     CompletionRequest,
     FinishReason,

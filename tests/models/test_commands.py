@@ -15,11 +15,11 @@ from nemotron_speech import models
 from nemotron_speech.cli import app as cli
 from nemotron_speech.cli import doctor
 from nemotron_speech.cli import up as commands
+from nemotron_speech.cli.model_choice import with_models
+from nemotron_speech.cli.models import Bar
 from nemotron_speech.cli.up import Wanted
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.model_choice import with_models
 from nemotron_speech.models.catalogue import Entry
-from nemotron_speech.models_commands import Bar
 from tests.models.server import Served, Server
 from tests.models.small import entry, here, model_file, part, some_bytes, wheel, wheel_name
 

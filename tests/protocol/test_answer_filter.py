@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nemotron_speech.protocol.answer_filter import AnswerFilter
-from nemotron_speech.protocol.answer_words import AnswerPart, SaidText, Unsaid
-from nemotron_speech.protocol.written_calls import WrittenCall
+from nemotron_speech.protocol.llama.answer_filter import AnswerFilter
+from nemotron_speech.protocol.llama.answer_words import AnswerPart, SaidText, Unsaid
+from nemotron_speech.protocol.llama.written_calls import WrittenCall
 
 REPLY = "The blue lamp stands on the table."
 PLAN = "The secret plan is to greet."

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     ChatAnswer,
     ChatRequest,
     CompletionAnswer,

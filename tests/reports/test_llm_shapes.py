@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     ChatAnswer,
     Event,
     Finish,
@@ -19,7 +19,7 @@ from nemotron_speech.protocol.llama import (
     TextDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.tool_calls import read_arguments
+from nemotron_speech.protocol.llama.tool_calls import read_arguments
 
 REPLY = "The blue lamp stands on the table."
 WORDS = ["The ", "blue ", "lamp ", "stands ", "on ", "the ", "table."]

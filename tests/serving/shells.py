@@ -15,8 +15,8 @@ from aiohttp import WSMsgType, web
 
 from nemotron_speech import server, tts_server, yap_server
 from nemotron_speech.engines.base import AsrEngine, TtsEngine
-from nemotron_speech.half_open import HalfOpenProtocol
-from nemotron_speech.json_runner import JsonRunner
+from nemotron_speech.serving.half_open import HalfOpenProtocol
+from nemotron_speech.serving.json_runner import JsonRunner
 from nemotron_speech.settings import AsrSettings, TtsSettings
 from tests.serving.channel import PATIENCE_S
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from nemotron_speech import models_commands
+from nemotron_speech.cli import models as models_commands
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.invocation import command as line
 from nemotron_speech.invocation import prefixed
@@ -163,8 +163,8 @@ def demo(
     Servers that run already are used and left running. Ctrl-C stops what this command started.
     """
     from nemotron_speech.cli import up as commands
+    from nemotron_speech.cli.model_choice import with_models
     from nemotron_speech.cli.settings import ServerAddresses
-    from nemotron_speech.model_choice import with_models
     from nemotron_speech.settings import read
     from nemotron_speech.supervisor.profiles import Ports
 
@@ -231,7 +231,7 @@ def talk(
     Servers that are not running are started for the question, and stopped after it.
     """
     from nemotron_speech.cli import up as commands
-    from nemotron_speech.model_choice import with_models
+    from nemotron_speech.cli.model_choice import with_models
     from nemotron_speech.supervisor.profiles import Ports
 
     wanted = commands.Wanted(
@@ -280,7 +280,7 @@ def up(
 ) -> None:
     """Run the recogniser, the synthesiser and the language model until Ctrl-C, or `nemotron down`."""
     from nemotron_speech.cli import up as commands
-    from nemotron_speech.model_choice import with_models
+    from nemotron_speech.cli.model_choice import with_models
     from nemotron_speech.supervisor.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)

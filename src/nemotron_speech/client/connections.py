@@ -19,9 +19,9 @@ from aiohttp import WSMsgType
 from nemotron_speech.errors import BadRequest, Full, PeerError, SpeechError
 from nemotron_speech.invocation import command
 from nemotron_speech.protocol import asr as asr_protocol
-from nemotron_speech.protocol import llama
 from nemotron_speech.protocol import tts as tts_protocol
 from nemotron_speech.protocol.asr import AsrClient, Final, Interim
+from nemotron_speech.protocol.llama import api as llama
 from nemotron_speech.protocol.tts import PLAIN_RATE, AudioReceived, StreamStarted, UtteranceDone
 from nemotron_speech.protocol.tts_client import TtsClient
 

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from nemotron_speech.audio import Clip, from_pcm
 from nemotron_speech.errors import BadRequest, EngineError
-from nemotron_speech.protocol.answer_filter import AnswerFilter
-from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY, AnswerPart, SaidText, Unsaid
+from nemotron_speech.protocol.llama.answer_filter import AnswerFilter
+from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY, AnswerPart, SaidText, Unsaid
 from nemotron_speech.text import Chunker, speakable
 
 ASR_RATE = 16000

@@ -14,11 +14,11 @@ import uvloop
 from loguru import logger
 
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.json_runner import serve_until_signal
 from nemotron_speech.responder.app import ResponderOptions, build_app
 from nemotron_speech.responder.generation import TokenPace
 from nemotron_speech.responder.scripted import read_script
 from nemotron_speech.responder.talk.replies import reply
+from nemotron_speech.serving.json_runner import serve_until_signal
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -17,8 +17,8 @@ from nemotron_speech import caller_log
 from nemotron_speech.engine_options import Value, of_engine
 from nemotron_speech.engines.registry import asr_names, asr_options, tts_names, tts_options
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.json_runner import JsonRunner
 from nemotron_speech.serving.edge import Callers
+from nemotron_speech.serving.json_runner import JsonRunner
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
 from nemotron_speech.supervisor.profiles import check_installed
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemotron_speech.protocol.llama import Message
+from nemotron_speech.protocol.llama.api import Message
 from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 
 SYSTEM: Message = {"role": "system", "content": "Be brief."}

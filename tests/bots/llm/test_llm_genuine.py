@@ -21,7 +21,7 @@ from pipecat.tests.utils import SleepFrame
 
 from benchmarks.kv_reuse import after_interruption, longer_turn, turns
 from benchmarks.llm_talk import talk
-from nemotron_speech.protocol.llama import ChatRequest, Finish, TextDelta
+from nemotron_speech.protocol.llama.api import ChatRequest, Finish, TextDelta
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import (
     INSTRUCTIONS_TOO_LONG,

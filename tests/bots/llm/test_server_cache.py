@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nemotron_speech.protocol.llama import (
+from nemotron_speech.protocol.llama.api import (
     ChatRequest,
     Event,
     Finish,

@@ -17,8 +17,8 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
+from pipecat_bots.llm.waiting import ModelPatience
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.waiting import ModelPatience
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question, through
 from tests.bots.llm.answering import TEXTS, converse, said
 from tests.virtual_time import virtual_time

@@ -7,8 +7,8 @@ import asyncio
 from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.connections.outage import Notice, all_busy
+from pipecat_bots.connections.waiting_line import WaitingLine, line_to
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
-from pipecat_bots.peers.waiting_line import WaitingLine, line_to
 from tests.bots.fakes import FakeAsr, through
 from tests.virtual_time import virtual_time
 

@@ -8,7 +8,7 @@ from pipecat.frames.frames import LLMTextFrame, TTSSpeakFrame
 from pipecat.services.llm_service import LLMService
 from pipecat.utils.errors import ErrorCategory
 
-from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
+from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY
 
 APOLOGY = "Sorry, my language model is not answering. Please try again in a moment."
 INSTRUCTIONS_TOO_LONG = (

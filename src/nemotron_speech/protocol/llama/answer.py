@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama_events import (
+from nemotron_speech.protocol.llama.events import (
     Event,
     Finish,
     FinishReason,
@@ -16,9 +16,10 @@ from nemotron_speech.protocol.llama_events import (
     TextDelta,
     ThoughtDelta,
 )
-from nemotron_speech.protocol.llama_facts import stated_error
-from nemotron_speech.protocol.llama_tolerance import Surrogates, lenient
-from nemotron_speech.protocol.llama_wire import (
+from nemotron_speech.protocol.llama.facts import stated_error
+from nemotron_speech.protocol.llama.tolerance import Surrogates, lenient
+from nemotron_speech.protocol.llama.tool_calls import CallAssembler
+from nemotron_speech.protocol.llama.wire import (
     ChatChunk,
     CompletionChunk,
     Delta,
@@ -30,7 +31,6 @@ from nemotron_speech.protocol.llama_wire import (
     Usage,
 )
 from nemotron_speech.protocol.sse import MAX_EVENT_BYTES, SseEvent, SseParser
-from nemotron_speech.protocol.tool_calls import CallAssembler
 
 _CHAT_CHUNK = msgspec.json.Decoder(ChatChunk)
 _COMPLETION_CHUNK = msgspec.json.Decoder(CompletionChunk)

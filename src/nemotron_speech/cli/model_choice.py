@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from nemotron_speech import models
+from nemotron_speech.cli.models import fetched
 from nemotron_speech.cli.up import Wanted
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.models_commands import fetched
 from nemotron_speech.supervisor.profiles import profile_named
 
 if TYPE_CHECKING:

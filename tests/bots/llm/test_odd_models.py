@@ -15,13 +15,13 @@ from pipecat.frames.frames import Frame, InterruptionFrame, LLMContextFrame
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
 
-from nemotron_speech.protocol.answer_words import NOTHING_TO_SAY
+from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY
 from pipecat_bots.context.assistant import Speaker
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import streamed
+from pipecat_bots.llm.waiting import NOTICE, ModelPatience
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
-from pipecat_bots.model.waiting import NOTICE, ModelPatience
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from tests.bots.fakes import FakeServer, FakeTts, Step, through
 from tests.virtual_time import virtual_time

@@ -7,8 +7,8 @@ from abc import abstractmethod
 from typing import Any
 
 from pipecat_bots.connections.outage import silent
+from pipecat_bots.connections.overdue import Overdue
 from pipecat_bots.connections.websocket import KeepConnected
-from pipecat_bots.peers.overdue import Overdue
 
 
 class AnswersDue(KeepConnected):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from nemotron_speech.protocol.llama_events import ToolCallDelta
-from nemotron_speech.protocol.llama_wire import ToolCall
+from nemotron_speech.protocol.llama.events import ToolCallDelta
+from nemotron_speech.protocol.llama.wire import ToolCall
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from nemotron_speech.protocol.llama_wire import ChatChunk, ProgressBody, Timings, Usage
+from nemotron_speech.protocol.llama.wire import ChatChunk, ProgressBody, Timings, Usage
 
 _COUNTS = {"usage": Usage, "timings": Timings, "prompt_progress": ProgressBody}
 """Fields of a chunk that count something."""

@@ -1,15 +1,15 @@
 """Conversation with a llama.cpp server (or another OpenAI-compatible one): requests, events, answers.
 
-Requests are values with a `body()` (`llama_request.py`). A streamed answer is bytes fed to `ChatAnswer` or
-`CompletionAnswer` (`llama_answer.py`), which give events (`llama_events.py`); the last one is a `Finish` or a
+Requests are values with a `body()` (`protocol/llama/request.py`). A streamed answer is bytes fed to `ChatAnswer` or
+`CompletionAnswer` (`protocol/llama/answer.py`), which give events (`protocol/llama/events.py`); the last one is a `Finish` or a
 `ServerError`. To stop an answer, close its connection.
 
 No event carries U+FFFD: when a token limit cuts an answer inside a character, the incomplete tail is
 dropped, and a continuation makes the server generate that character again.
 """
 
-from nemotron_speech.protocol.llama_answer import ChatAnswer, CompletionAnswer
-from nemotron_speech.protocol.llama_events import (
+from nemotron_speech.protocol.llama.answer import ChatAnswer, CompletionAnswer
+from nemotron_speech.protocol.llama.events import (
     Event,
     Finish,
     FinishReason,
@@ -19,8 +19,8 @@ from nemotron_speech.protocol.llama_events import (
     ThoughtDelta,
     ToolCallDelta,
 )
-from nemotron_speech.protocol.llama_facts import Props, parse_context_tokens, parse_error, parse_props
-from nemotron_speech.protocol.llama_request import ChatRequest, CompletionRequest, Message
+from nemotron_speech.protocol.llama.facts import Props, parse_context_tokens, parse_error, parse_props
+from nemotron_speech.protocol.llama.request import ChatRequest, CompletionRequest, Message
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/completion"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from nemotron_speech.protocol.written_calls import Offered, extent
+from nemotron_speech.protocol.llama.written_calls import Offered, extent
 
 
 class BlockKind(Enum):

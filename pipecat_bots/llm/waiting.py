@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.processors.frame_processor import FrameProcessor
 
-from nemotron_speech.protocol.llama import Event
+from nemotron_speech.protocol.llama.api import Event
 
 NOTICE_S = 8.0
 GIVE_UP_S = 20.0

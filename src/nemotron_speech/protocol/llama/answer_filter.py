@@ -11,17 +11,17 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 
-from nemotron_speech.protocol import marks, thoughts
-from nemotron_speech.protocol.answer_words import AnswerPart, Trust, WordOutlet
-from nemotron_speech.protocol.code_blocks import (
+from nemotron_speech.protocol.llama import marks, thoughts
+from nemotron_speech.protocol.llama.answer_words import AnswerPart, Trust, WordOutlet
+from nemotron_speech.protocol.llama.code_blocks import (
     MOST_CHARACTERS,
     BlockKind,
     CodeBlocks,
     block_end,
     fence_names_a_call,
 )
-from nemotron_speech.protocol.marks import MarkKind, TextMark
-from nemotron_speech.protocol.written_calls import Offered, read_calls
+from nemotron_speech.protocol.llama.marks import MarkKind, TextMark
+from nemotron_speech.protocol.llama.written_calls import Offered, read_calls
 
 
 class _State(Enum):

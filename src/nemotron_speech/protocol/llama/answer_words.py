@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from nemotron_speech.protocol.thoughts import may_be_thought
-from nemotron_speech.protocol.written_calls import WrittenCall
+from nemotron_speech.protocol.llama.thoughts import may_be_thought
+from nemotron_speech.protocol.llama.written_calls import WrittenCall
 
 NOTHING_TO_SAY = "I have nothing to say to that. Please ask again."
 """Answer in place of one without words."""

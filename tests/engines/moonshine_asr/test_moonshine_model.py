@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineModel
 from nemotron_speech.engines.moonshine_asr.vocabulary import Vocabulary
 from nemotron_speech.errors import ConfigurationError
-from tests.engines.tiny_moonshine import PIECES, save_moonshine, vocabulary
+from tests.engines.moonshine_asr.tiny_moonshine import PIECES, save_moonshine, vocabulary
 from tests.engines.whisper_asr.whisper_streams import chirp
 
 RATE = 16000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.llama_events import ServerError
-from nemotron_speech.protocol.llama_wire import ErrorBody, ErrorDetail, ModelsBody, PropsBody
+from nemotron_speech.protocol.llama.events import ServerError
+from nemotron_speech.protocol.llama.wire import ErrorBody, ErrorDetail, ModelsBody, PropsBody
 
 _MODELS = msgspec.json.Decoder(ModelsBody)
 _PROPS = msgspec.json.Decoder(PropsBody)
