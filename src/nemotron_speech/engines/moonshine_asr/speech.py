@@ -1,6 +1,6 @@
 """Where in the audio of one utterance there is speech, in frames of 30 ms.
 
-WebRTC's detector judges each frame, and a test of pitch the beginning (`pocketsphinx_asr/gate.py`): an utterance
+WebRTC's detector judges each frame, and a test of pitch the beginning (PocketSphinx's `gate.py`): an utterance
 begins with voice, so hiss, knocks and breath are never read. Once it has begun, all that the detector
 takes for speech is: over a poor line, or with a cold, much of it has no pitch that can be measured.
 """

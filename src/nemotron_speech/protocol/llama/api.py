@@ -1,7 +1,7 @@
 """Conversation with a llama.cpp server (or another OpenAI-compatible one): requests, events, answers.
 
-Requests are values with a `body()` (`protocol/llama/request.py`). A streamed answer is bytes fed to `ChatAnswer` or
-`CompletionAnswer` (`protocol/llama/answer.py`), which give events (`protocol/llama/events.py`); the last one is a `Finish` or a
+Requests are values with a `body()` (`request.py`). A streamed answer is bytes fed to `ChatAnswer` or
+`CompletionAnswer` (`answer.py`), which give events (`events.py`); the last one is a `Finish` or a
 `ServerError`. To stop an answer, close its connection.
 
 No event carries U+FFFD: when a token limit cuts an answer inside a character, the incomplete tail is
