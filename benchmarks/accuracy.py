@@ -57,12 +57,12 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the recogniser made of it."""
+    """Result of the recogniser for one clip."""
 
     spoken: Spoken
     text: str
     final_ms: float
-    """How long the step of the hard flush took."""
+    """Milliseconds that the step of the hard flush took."""
 
 
 # ------------------------------------------------------------------------------------ speaking
@@ -211,7 +211,7 @@ def score(model: str, heard: Sequence[Heard]) -> Score:
 
 
 def word_error_rate(heard: Sequence[Heard]) -> float:
-    """Substitutions, insertions and deletions per word said."""
+    """Return the number of substitutions, insertions and deletions per word said."""
     return float(jiwer.wer([one.spoken.text for one in heard], [one.text for one in heard]))
 
 

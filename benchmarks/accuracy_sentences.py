@@ -1,4 +1,4 @@
-"""What the accuracy benchmark says: requests to the responder with their intents, and open speech."""
+"""Sentences of the accuracy benchmark: requests to the responder with their intents, and open speech."""
 
 IN_DOMAIN: tuple[tuple[str, str], ...] = (
     ("hello", "greeting"),

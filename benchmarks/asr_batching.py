@@ -1,4 +1,4 @@
-"""What a step of the NeMo recogniser costs as its batch grows (`-m benchmarks.asr_batching --help`).
+"""Cost of a NeMo recogniser's step as its batch grows (`-m benchmarks.asr_batching --help`).
 
     .venv-nemo/bin/python -m benchmarks.asr_batching                               # a minute on a CPU
     .venv-nemo/bin/python -m benchmarks.asr_batching --size large --chunk-ms 160 560
@@ -67,7 +67,7 @@ def measure(engine: NemoAsrEngine, batches: Sequence[int], steps: int) -> Iterat
 
 
 def _step_times(engine: NemoAsrEngine, batch: int, steps: int) -> list[float]:
-    """Milliseconds of steps of `batch` streams that are past their first chunks, at different positions."""
+    """Return the times in ms of steps of `batch` streams past their first chunks, at different positions."""
     from tests.engines.nemo_asr.tiny_models import babble
 
     audio = babble(30, seed=1).tobytes()

@@ -1,4 +1,4 @@
-"""How far the NeMo recogniser's precisions and batches are from fp32 alone (see `--help`).
+"""Distance of the NeMo recogniser's precisions and batches from fp32 alone (see `--help`).
 
     .venv-nemo/bin/python -m benchmarks.asr_parity --size small --json benchmarks/results/asr_parity.json
     .venv-nemo/bin/python -m benchmarks.asr_parity --model MODEL.nemo --device cuda --file speech.wav
@@ -34,7 +34,7 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an engine made of the clips: encoder values `[frames, width]` and text of each."""
+    """Output of an engine for the clips: encoder values `[frames, width]` and text of each."""
 
     frames: list[npt.NDArray[np.float32]]
     texts: list[str]

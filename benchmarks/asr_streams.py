@@ -1,4 +1,4 @@
-"""How many callers the NeMo recogniser holds in real time, and how soon a final comes (`--help`).
+"""Number of callers that the NeMo recogniser holds in real time, and the delay of a final (`--help`).
 
     .venv-nemo/bin/python -m benchmarks.asr_streams --size 0.6b --device cuda --precision bf16 \\
         --chunk-ms 80 160 560 1120 --most 4096 --confirm-s 180 --json benchmarks/results/asr_streams.json
@@ -40,25 +40,25 @@ class Speaker:
 
     stream: AsrStream
     began: float
-    """When its first sample was spoken, in seconds of the run."""
+    """Time of the caller's first sample, in seconds of the run."""
     taken: int = 0
     """Samples given to the engine."""
 
     def due(self) -> float:
-        """When the audio of its next step will have been spoken."""
+        """Return the time at which the audio of the caller's next step will have been spoken."""
         return self.began + (self.taken + self.stream.wanted_samples) / SAMPLE_RATE
 
     def spoken(self, now: float) -> int:
-        """Samples spoken by `now` and not given yet; at most a step's."""
+        """Return how many samples are spoken by `now` and not given yet; at most a step's."""
         return max(min(int((now - self.began) * SAMPLE_RATE) - self.taken, self.stream.wanted_samples), 0)
 
 
 @dataclass(slots=True)
 class Run:
-    """What one run showed, in seconds."""
+    """Measurements of one run, in seconds."""
 
     lags: list[tuple[float, float]] = field(default_factory=list)
-    """When a chunk had been spoken, and how much later its text was there."""
+    """End of each chunk's audio, and the delay of its text after it."""
     finals: list[float] = field(default_factory=list)
 
     @property
@@ -146,7 +146,7 @@ def _step(engine: NemoAsrEngine, work: Sequence[AsrWork]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What was found at one chunk length."""
+    """Result at one chunk length."""
 
     chunk_ms: int
     held: int
@@ -156,7 +156,7 @@ class Capacity:
     final_alone_p50_ms: float
     final_alone_most_ms: float
     final_half_p50_ms: float
-    """With half as many streams as are held speaking."""
+    """Median delay of a final with half as many speaking streams as are held."""
     final_half_most_ms: float
 
 

@@ -90,7 +90,7 @@ class Caller:
     _microphone: _Microphone = field(default_factory=_Microphone)
     events: list[RtviEvent] = field(default_factory=list)
     heard: list[tuple[float, Samples]] = field(default_factory=list)
-    """What came from the bot: when, and 20 ms of it."""
+    """Audio from the bot: arrival time, and 20 ms of samples."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _hearing: list[asyncio.Task[None]] = field(default_factory=list)
 

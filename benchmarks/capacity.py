@@ -38,14 +38,14 @@ WORDS = " ".join(f"word{n}" for n in range(40))
 ANCHORS = (1, 8, 32, 128)
 """Numbers of callers measured whatever the most is."""
 SETTLE_S = 1.0
-"""After the ramp; not measured."""
+"""Seconds after the ramp that are not measured."""
 CALLS_PER_S = 400
-"""How fast the ramp is."""
+"""New calls a second during the ramp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What one number of callers saw, in milliseconds."""
+    """Measurements with one number of callers, in milliseconds."""
 
     callers: int
     lag_p50_ms: float
@@ -63,17 +63,17 @@ class Rung:
     load_average: float
 
     def holds(self, limit_ms: float) -> bool:
-        """Whether everybody was served in time."""
+        """Return True if everybody was served in time."""
         return not self.lost and not self.blocked_frames and self.above_engine_p99_ms < limit_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is measured."""
+    """Conditions of a measurement."""
 
     protocol: int
     engine_ms: float
-    """Time of the engine's step, whatever its size."""
+    """Milliseconds of the engine's step, whatever its size."""
     step_ms: float
     """The server's least time between steps."""
     chunk_ms: int

@@ -1,4 +1,4 @@
-"""How soon a turn is known to be over, and how often that was wrong, by detector.
+"""Endpointing delay and false cut-offs, by detector.
 
     uv run python -m benchmarks.end_of_turn --json benchmarks/results/end_of_turn.json
     uv run python -m benchmarks.end_of_turn --held-out --json benchmarks/results/end_of_turn_held_out.json
@@ -11,8 +11,8 @@ is measured.
 
 A false cut-off is a turn that a detector ended before it was over; its delay is counted from the last sound.
 It is audible if the user was still silent when the answer's first sound came, 150 ms after the end: an answer
-begun ahead, confirmed, and heard at the other end of a local connection. Whoever goes on before that has it
-taken back by the bots, unheard, whatever the detector.
+begun ahead, confirmed, and heard at the other end of a local connection. If the user goes
+on before that, the bots take the answer back, unheard, whatever the detector.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 FINAL_MS = 24.0
 JUDGEMENT_MS = 45.0
-"""What the model takes on an idle core, with what it takes to ask it."""
+"""Milliseconds that the model takes on an idle core, the request to it included."""
 ANSWER_MS = 150.0
-"""From the end of a turn to the first sound of an answer that was begun ahead of it."""
+"""Milliseconds from the end of a turn to the first sound of an answer that was begun ahead of it."""
 STOP_S = 0.2
 TICK_MS = 8
 VAD_WINDOW = 512
@@ -58,7 +58,7 @@ class Detector(Protocol):
     """One way to know that a turn is over. Told what happens; `over` is the decision."""
 
     judges_at_onset: bool
-    """Whether the model is asked with the first quiet window, or at the pause."""
+    """True if the model is asked with the first quiet window; False if at the pause."""
 
     @property
     def over(self) -> bool: ...
@@ -123,7 +123,7 @@ class Prosody(Silence):
 
 
 class Together:
-    """These bots' way: silence, prosody and words."""
+    """Endpointing of these bots: silence, prosody and words."""
 
     judges_at_onset = True
 
@@ -164,18 +164,18 @@ DETECTORS: dict[str, Callable[[str], Detector]] = {
     "silence + prosody": lambda language: Together(language, words=False),
     "silence + prosody + words": Together,
 }
-"""By the language that is spoken."""
+"""Detectors by name; each is made for the language that is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a detector made of a turn."""
+    """Judgement of one turn by a detector."""
 
     case: Case
     cut_off: bool
     audible: bool
     delay_ms: float
-    """Of its end, the last one if there were several."""
+    """Delay of the turn's end, the last one if there were several."""
 
 
 def _has_pause(case: Case) -> bool:
@@ -189,7 +189,7 @@ def _share(of: Iterable[bool]) -> float:
 
 @dataclass
 class Figures:
-    """What a detector came to, turn by turn."""
+    """Results of a detector, turn by turn."""
 
     turns: list[Turn] = field(default_factory=list)
 
@@ -256,7 +256,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something the voice activity detector reports."""
+    """Report of the voice activity detector."""
 
     at_ms: float
     what: str

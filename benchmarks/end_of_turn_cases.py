@@ -1,4 +1,4 @@
-"""What is said in the end-of-turn corpus, and by whom: synthesised, so that every moment of it is known."""
+"""End-of-turn corpus: its sentences and voices, synthesised, so that every moment of it is known."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ NUMBERS = {
 }
 """Telephone numbers in pairs, by language."""
 FLUENT_VOICES = 2
-"""Voices of the embedded engine that say them."""
+"""Voices of the embedded engine that say each telephone number."""
 PAUSES_S = (0.4, 0.7, 1.0, 1.5, 2.0)
 
 HELD_OUT_WHOLE = {
@@ -136,7 +136,10 @@ HELD_OUT_BROKEN = {
         ("I lost my keys", "somewhere in the park"),
     ),
 }
-"""Written when the rules were done, and tried once: who changes a rule because of them writes new ones."""
+"""Cases written when the rules were done, and tried once.
+
+A change of the rules because of them calls for new ones.
+"""
 HELD_OUT_PAUSES_S = (0.5, 0.9, 1.3, 1.8, 2.3)
 
 
@@ -156,7 +159,7 @@ class Case:
     voice: str
     pause_s: float
     samples: Samples
-    """At 16 kHz, with silence before and after."""
+    """Audio at 16 kHz, with silence before and after."""
     words: tuple[Word, ...]
     language: str = "en"
 
@@ -166,7 +169,7 @@ class Case:
         return self.words[-1].end_ms
 
     def heard(self, after_ms: float, by_ms: float) -> str:
-        """The words that are over within an interval."""
+        """Return the words that are over within an interval."""
         return " ".join(word.text for word in self.words if after_ms < word.end_ms <= by_ms)
 
 
@@ -240,7 +243,7 @@ def _case(
 
 
 def _timed(text: str, start: int, samples: int) -> list[Word]:
-    """Words as they divide the sound by their letters; the last one ends with it."""
+    """Return words with ends that divide the sound by their letters; the last one ends with it."""
     words = text.split()
     ends = np.cumsum([len(word) + 1 for word in words]) / sum(len(word) + 1 for word in words)
     return [Word(w, (start + end * samples) / RATE * 1000) for w, end in zip(words, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""Who is heard while the bot speaks: how soon it is silent, and for what it is not.
+"""Barge-in benchmark: the delay until the bot is silent, and the sounds for which it is not.
 
     uv run python -m benchmarks.interruptions --json benchmarks/results/interruptions.json
 
@@ -35,14 +35,14 @@ REPLY = "Alpha " + "and another word of it " * (WORDS // 5)
 QUESTION = "tell me a long story please"
 AUDIBLE = 200
 SILENCE_S = 0.06
-"""Of a bot that speaks without pauses: it is silent."""
+"""Silence, in seconds, that counts as the end of speech: this bot speaks without pauses."""
 WINDOW_S = 0.02
 ITS_OWN_S = 0.4
-"""A silence that begins later than this after the sound is none of its doing; "nothing" is the control."""
+"""Seconds after a sound until which a silence counts as caused by it; "nothing" is the control."""
 
 
 def cough(seed: int) -> Clip:
-    """A burst of noise, 150 to 250 ms."""
+    """Return a burst of noise, 150 to 250 ms."""
     random = np.random.default_rng(seed)
     noise = random.normal(0, 5000, int(RATE * random.uniform(0.15, 0.25)))
     envelope = np.exp(-np.arange(len(noise)) / (0.06 * RATE)) * np.minimum(1, np.arange(len(noise)) / 200)
@@ -50,7 +50,7 @@ def cough(seed: int) -> Clip:
 
 
 def click(seed: int) -> Clip:
-    """A knock on the table, 15 ms."""
+    """Return a knock on the table, 15 ms."""
     noise = np.random.default_rng(seed).normal(0, 9000, int(RATE * 0.015))
     return Clip((noise * np.hanning(len(noise))).astype(np.int16), RATE)
 
@@ -84,7 +84,7 @@ def kinds() -> dict[str, Kind]:
 
 @dataclass
 class Run:
-    """What one kind of sound came to."""
+    """Results for one kind of sound."""
 
     kind: str
     interrupts: bool
@@ -156,7 +156,7 @@ async def _one_trial(run: Run, caller: Caller, clip: Clip) -> None:
 
 
 def _silence(caller: Caller, after: float) -> tuple[float, float] | None:
-    """When the bot's first silence after a moment began and ended, on the clock of what arrived."""
+    """Return begin and end of the bot's first silence after a moment, on the clock of what arrived."""
     frames = [(at, rms(samples) > AUDIBLE) for at, samples in caller.heard if at >= after - 0.1]
     last: float | None = None
     for at, loud in frames:

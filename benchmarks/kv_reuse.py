@@ -1,4 +1,4 @@
-"""What a turn costs the language model's cache: `uv run python -m benchmarks.kv_reuse`.
+"""Cost of a turn in the language model's prefix cache: `uv run python -m benchmarks.kv_reuse`.
 
 A genuine llama.cpp server with tiny models (attention, and the hybrid of Nemotron 3 Nano), the bots' own
 language model service, both strategies, with and without a warm-up between turns where there can be one.
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 MODELS: tuple[Architecture, ...] = ("llama", "nemotron_h_moe")
 LAYERS = (22, 60)
-"""Of the models that take time: on two cores they make about 150 and 60 tokens a second, as a small and a
-large one do on a GPU."""
+"""Layers of the models whose times count.
+
+On two cores they make about 150 and 60 tokens a second, as a small and a large model do on a GPU.
+"""
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")
 DESIGNS: dict[str, tuple[Strategy, Callable[[], SlotPolicy]]] = {
     "chunked": (CHUNKED, AlternatingSlots),
@@ -92,7 +94,7 @@ async def longer_turn(one: Talk, hybrid: bool) -> tuple[int, int]:
 
 
 async def _known(one: Talk, hybrid: bool, warm: bool, heard_all: bool) -> int:
-    """How many tokens of the next prompt the server has, at best."""
+    """Return how many tokens of the next prompt the server has, at best."""
     messages = one.context.get_messages()
     if warm:
         return await one.tokens(messages, open_end=False)
@@ -105,7 +107,7 @@ async def _known(one: Talk, hybrid: bool, warm: bool, heard_all: bool) -> int:
 
 
 async def _common(one: Talk, messages: Sequence[Any]) -> int:
-    """Tokens up to the end of the last message's text."""
+    """Return the number of tokens up to the end of the last message's text."""
     head = await one.ended(messages[:-1])
     last: Any = messages[-1]
     return head + await one.text_tokens(f"<|im_start|>user\n{last['content']}")
@@ -116,14 +118,14 @@ async def _common(one: Talk, messages: Sequence[Any]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """How an answer ended, milliseconds from where the bot was told."""
+    """Interruption of an answer, in milliseconds since the bot was told."""
 
     token: float
-    """What the answer's tokens took, one by one."""
+    """Milliseconds of each of the answer's tokens."""
     closed: float
-    """When the request was closed."""
+    """Time at which the request was closed."""
     idle: float
-    """When the server was found to work on nothing."""
+    """Time at which the server was found idle."""
 
 
 async def times(url: str, design: str, rounds: int) -> dict[str, float | None]:
@@ -162,7 +164,7 @@ async def times(url: str, design: str, rounds: int) -> dict[str, float | None]:
 
 
 def idleness(ends: list[Interruption], asking: float) -> dict[str, float | None]:
-    """How soon the server was idle, without what finding that out takes."""
+    """Return the delay until the server was idle, the cost of finding that out excluded."""
     token = quantile([end.token for end in ends], 0.5)
     idle = [end.idle - asking for end in ends]
     return {
@@ -212,7 +214,7 @@ async def measure(count: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
 
 
 async def conversations(folder: Path, count: int, bar: Progress) -> list[dict[str, Any]]:
-    """What turns cost: each model, strategy, with and without a warm-up."""
+    """Measure the tokens that turns cost: each model, strategy, with and without a warm-up."""
     from tests.llama.server import running_llama_server
     from tests.llama.tiny_gguf import build
 
@@ -228,7 +230,7 @@ async def conversations(folder: Path, count: int, bar: Progress) -> list[dict[st
 
 
 async def all_times(folder: Path, rounds: int, bar: Progress) -> list[dict[str, Any]]:
-    """How long an interruption takes: each model in two sizes, each strategy."""
+    """Measure the time of an interruption: each model in two sizes, each strategy."""
     from tests.llama.server import running_llama_server
     from tests.llama.tiny_gguf import Shape, build
 

@@ -51,7 +51,10 @@ REQUESTS: Sequence[Sequence[str | float]] = (
     ("seven",),
     ("how do I get to the airport",),
 )
-"""What is said, with pauses in seconds. Turns that the detector misjudges are the matter of `end_of_turn`."""
+"""Utterances of the user, with pauses in seconds.
+
+Turns that the detector misjudges are the subject of `end_of_turn`.
+"""
 REPLIES = (
     "Yes, I have heard you, and here is what I know. There is a second sentence, spoken while you listen.",
     "It is a quarter past nine. The next one leaves in ten minutes, and there are still seats.",
@@ -67,12 +70,12 @@ DESIGNS: dict[str, dict[str, str]] = {
     "streamed": {"BOT_LLM_STRATEGY": "streamed", "BOT_SPECULATION": "0"},
     "streamed + speculation": {},
 }
-"""What the bot is started with; the last is its default."""
+"""Settings of the bot in each design; the last design is its default."""
 
 
 @dataclass
 class Run:
-    """What one design came to."""
+    """Measurements of one design."""
 
     design: str
     inside_ms: list[float] = field(default_factory=list)

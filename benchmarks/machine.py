@@ -1,4 +1,4 @@
-"""What benchmarks share: the circumstances of a figure, its file, its plot, its quantiles."""
+"""Shared parts of the benchmarks: the circumstances of a figure, its file, its plot, its quantiles."""
 
 from __future__ import annotations
 

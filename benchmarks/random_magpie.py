@@ -16,7 +16,7 @@ PHONEMES = "HELLO  həˈloʊ\nWORLD  ˈwɝld\nAGAIN  əˈɡɛn\n"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large the parts are."""
+    """Dimensions of a model's parts."""
 
     width: int
     ffn: int
@@ -37,12 +37,12 @@ class Size:
     decisiveness: float
     """Scale of the output layer: makes what is drawn depend on text and voice much more than on chance."""
     end_bias: float
-    """Makes most texts 5 to 50 steps long; very small: they go on to the limit."""
+    """Bias of the end: most texts take 5 to 50 steps; with a very small one they go on to the limit."""
 
 
 TINY = Size(64, 128, 2, 2, 64, 20, 32, 2, 2, 64, (3, 7), (1, 3), 256, 48, 6.0, 3.0)
 REAL = Size(768, 3072, 12, 12, 128, 110, 256, 1, 1, 864, (3, 7, 11), (1, 3, 5), 2048, 500, 1.0, -100.0)
-"""About the released checkpoint's 357 million parameters and its codec's 32 million."""
+"""Size near that of the released checkpoint, 357 million parameters, and of its codec, 32 million."""
 
 
 def codec_config(size: Size, *, causal: bool) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def phonemes(folder: Path) -> dict[str, Any]:
 
 
 def seven_languages(folder: Path) -> dict[str, Any]:
-    """Tokenizers under the names, and where it matters of the classes, of a multilingual checkpoint."""
+    """Return tokenizers with the names, and where it matters the classes, of a multilingual checkpoint."""
     dictionary = folder / "pinyin.txt"
     dictionary.write_text(PINYIN)
     letters = {

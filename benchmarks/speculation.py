@@ -4,7 +4,7 @@
 
 Two bots on the same servers are told each utterance, one after the other: one begins answers ahead, one does
 not. The recogniser is our own with scripted words, or a plain one whose words lag (`doubles/plain_asr.py`).
-What is measured is the caller's: the last sample of speech to the first audible sample of the answer.
+The times are the caller's: the last sample of speech to the first audible sample of the answer.
 """
 
 from __future__ import annotations

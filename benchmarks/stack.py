@@ -50,7 +50,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that was started last still runs."""
+        """True if the process that was started last still runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -109,11 +109,11 @@ class Stack:
         folder: Where logs and metrics go.
         script: A script file: all three servers recite it. Without it, the embedded engines.
         llm: The command line of another language model server (after the interpreter), `{port}` in it.
-        bot: Which bot module of `pipecat_bots`.
+        bot: Name of the bot module in `pipecat_bots`.
         environment: Further variables for the bot.
         recogniser: The command line of another recogniser, as `llm`.
         synthesiser: The command line of another synthesiser, as `llm`.
-        transport: What the bot is restricted to; None for every transport of its runner.
+        transport: Transport that the bot is restricted to; None for every transport of its runner.
     """
 
     folder: Path
@@ -151,7 +151,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the bot is called."""
+        """Address of the bot."""
         return self.agent.url
 
     @property

@@ -1,4 +1,4 @@
-"""How long a text takes to be put into words for an engine to speak: `python -m benchmarks.text_for_speech`.
+"""Time to put a text into words for an engine to speak: `python -m benchmarks.text_for_speech`.
 
 The first sentence of an answer waits for this, so it should be far below a millisecond; a hostile text should
 take time in proportion to its length.

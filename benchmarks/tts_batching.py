@@ -1,4 +1,4 @@
-"""How Magpie speaks to many callers at once: first audio and real-time factor at 1 to 64 segments.
+"""Magpie with many callers at once: first audio and real-time factor at 1 to 64 segments.
 
     python -m benchmarks.tts_batching --json out.json --plot out.png
 
@@ -30,7 +30,7 @@ TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one number of callers was given."""
+    """Measurements with one number of callers."""
 
     segments: int
     first_audio_ms_p50: float

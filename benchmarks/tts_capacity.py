@@ -1,4 +1,4 @@
-"""How many listeners one synthesis server holds without a gap: `python -m benchmarks.tts_capacity`.
+"""Number of listeners that one synthesis server holds without a gap: `python -m benchmarks.tts_capacity`.
 
 The engine is the scripted one with the pace of a GPU (a step of 10 ms makes 46 ms of audio for everybody, the
 first of an utterance after 40 ms), so what is measured is the server: sockets, queues, scheduling, one core.

@@ -1,11 +1,11 @@
-"""What reading the audio of many callers at once costs Whisper (`-m benchmarks.whisper_batching --help`).
+"""Cost of reading the audio of many callers at once with Whisper (`-m benchmarks.whisper_batching --help`).
 
     .venv-nemo/bin/python -m benchmarks.whisper_batching                       # a minute on a CPU
     .venv-nemo/bin/python -m benchmarks.whisper_batching --size small --device cuda --batch 1 8 16 32
 
 The models are random, in the sizes of the real ones: weights do not change the cost of a reading. Each
-reading holds as many tokens as speech of its length has. Whoever is in a batch waits for all of it: it pays
-where the share of one falls.
+reading holds as many tokens as speech of its length has. Every caller in a batch waits for all of it: a batch
+pays where the share of one caller falls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""As bot_interleaved_streaming, but a turn ends after 0.8 s of silence: for judging the recogniser alone.
+"""Variant of bot_interleaved_streaming whose turns end after 0.8 s of silence, to judge the recogniser alone.
 
 uv run pipecat_bots/bot_simple_vad.py [-t webrtc|daily|twilio|...]
 """

@@ -48,7 +48,7 @@ class VoiceActivityFrame(SystemFrame):
     """Both ways: what the newest 32 ms of the user hold, long before a pause or a beginning is decided on.
 
     Parameters:
-        voiced: Whether they hold a voice.
+        voiced: True if the samples hold a voice.
     """
 
     voiced: bool

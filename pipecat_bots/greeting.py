@@ -27,7 +27,7 @@ class Greeting:
 
     Args:
         say: Says it.
-        can_serve: Whether there are a voice to say it with and a recogniser for the answer.
+        can_serve: True if a voice for the greeting and a recogniser for the answer are there.
         arrived: Told once that the caller hears the bot.
         patience_s: How long a caller is waited for that may get ready.
     """
@@ -51,7 +51,7 @@ class Greeting:
         return self.stage in (Stage.LISTENING, Stage.GREETED)
 
     async def connected(self, *, is_page: bool) -> None:
-        """Somebody is connected: a telephone, that hears at once, or what may be a page, that says when."""
+        """Note a caller: a telephone, which hears at once, or perhaps a page, which says when it is ready."""
         if self.stage is Stage.NOBODY:
             self.stage = Stage.CONNECTED
             if is_page:
@@ -59,14 +59,14 @@ class Greeting:
             await self.ready()
 
     async def ready(self) -> None:
-        """The caller hears the bot from now on."""
+        """Note that the caller hears the bot from now on."""
         if not self.heard:
             self.stage = Stage.LISTENING
             await self._arrived()
         await self.services_changed()
 
     async def services_changed(self) -> None:
-        """A server is there, or is there again."""
+        """Note that a server is there, or is there again."""
         if self.stage is Stage.LISTENING and self._can_serve():
             self.stage = Stage.GREETED
             await self._say()

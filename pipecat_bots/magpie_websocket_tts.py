@@ -73,8 +73,8 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
     """Speak with the streaming server of docs/protocols.md, section 3.
 
     Every segment asked for is followed by one `ChunkedLLMContinueGenerationFrame` upstream, whatever became
-    of it. What enters the conversation is what was played, word by word. What a server was asked for and has
-    not said is asked for again: on the next connection, or once where it gives no sign
+    of it. The words that were played enter the conversation, one by one. Segments that a server was asked for
+    and has not said are asked for again: on the next connection, or once where it gives no sign
     (docs/decisions/silent-voice.md).
 
     Args:

@@ -70,8 +70,8 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
         settings: Runtime settings.
         patience_s: How long a finished utterance waits for a lost server.
         replay_s: How much unanswered audio is kept for a new connection.
-        eager: Whether to ask what has been heard when the user falls silent, before it is a pause. What the
-            answers are worth is learnt (`speculation/foresight.py`).
+        eager: True to ask what has been heard when the user falls silent, before it is a pause. The worth
+            of the answers is learnt (`speculation/foresight.py`).
         kwargs: Passed to Pipecat's base class.
     """
 
@@ -103,7 +103,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
         self._knows_soft_resets = True
         self._journal = Journal(2 * SAMPLE_RATE, replay_s)
         self._piece = b""
-        """The newest audio, until it is enough to be sent."""
+        """Newest audio, until there is enough to send."""
         self._client = AsrClient()
         self._resets: dict[str, int] = {}
         """Reset ids of this connection, and the marks they stand for."""

@@ -13,15 +13,15 @@ from pipecat_bots.llm.settings import LlamaCppLLMSettings
 class NvidiaOpenAILLMService(LlamaCppChunkedLLMService):
     """Answer through `/v1/chat/completions` of a server that is not llama.cpp, in one stream.
 
-    It is sent OpenAI's fields, and vLLM's to switch reasoning off and to go on with an answer. What the
-    server leaves between `<think>` and `</think>` is not spoken.
+    It is sent OpenAI's fields, and vLLM's to switch reasoning off and to go on with an answer. Text
+    that the server leaves between `<think>` and `</think>` is not spoken.
 
     Args:
         base_url: The server's `/v1`.
         model: The model's name.
         api_key: Its key, if it wants one.
         settings: Runtime settings.
-        strategy: What becomes of a request while the voice is behind.
+        strategy: Treatment of a request while the voice is behind.
         kwargs: Passed to the base class.
     """
 

@@ -114,7 +114,7 @@ def _slots(settings: BotSettings) -> SlotPolicy:
 
 @cache
 def _shared_slots(server: str) -> SharedSlots:
-    """The slots of a server, for all conversations of this process."""
+    """Return the slots of a server, for all conversations of this process."""
     return SharedSlots()
 
 
@@ -379,7 +379,7 @@ class Session:
         await self._apologise(in_line(place) if 0 < place < before else all_busy(place))
 
     async def _on_line(self, line: Line) -> None:
-        """A silent line keeps no place of the recogniser from other callers."""
+        """Free the recogniser for others while nothing comes from the caller; take it up again after that."""
         if line is Line.QUIET:
             logger.info("nothing comes from the caller any more; the recogniser is free for others")
             await self._services.stt.rest()
@@ -388,7 +388,7 @@ class Session:
             await self._services.stt.resume()
 
     async def _on_ready(self, *_: Any) -> None:
-        """A page is ready: tell it what is wrong already, then say hello."""
+        """Tell a page that is ready what is wrong already, then say hello."""
         for service in self._services.dependents:
             if service.outage is not None:
                 await self._tell(service.outage.message_data())

@@ -31,7 +31,7 @@ MOST_LEAD_S = 0.15
 """Longest lead, in seconds, on a machine that is often later than 80 ms. The lead is heard when the user
 breaks in: a voice that is noticed after 200 ms silences the bot within 350 ms."""
 SPARE_S = 0.05
-"""Seconds of the lead that are not for lateness: the piece that is played, and what the way to it takes."""
+"""Seconds of the lead that are not for lateness: the piece being played, and the time of the way to it."""
 HALF_S = 10.0
 """Half-life of the lateness, in seconds."""
 TAIL_S = 2 * PIECE_S
@@ -75,7 +75,7 @@ class Reel:
         self._heard_until = 0.0
         self._held_until = 0.0
         self._sound: OutputAudioRawFrame | None = None
-        """The newest sound, until its utterance is over."""
+        """Newest audio, until its utterance is over."""
         self._complete = True
         self._tail = False
         """True if the end of the newest sound may still be in the transport's buffers."""
@@ -109,7 +109,7 @@ class Reel:
         self._heard_until = self._held_until = 0.0
 
     def left_s(self, now: float) -> float:
-        """Seconds of sound that have not been heard; infinite while more is to come."""
+        """Return the seconds of sound that have not been heard; infinite while more is to come."""
         if not self._complete:
             return math.inf
         queued_s = -_seconds(self._frames[0], self._cursor) if self._cursor else 0.0
@@ -130,7 +130,7 @@ class Reel:
         return self._piece(now) if self._frames else self._silence(TAIL_S, now)
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until a frame is due; None if that takes another event."""
+        """Return the seconds until a frame is due; None if that takes another event."""
         held = now < self._held_until
         if held and self._sound is None:
             return self._held_until - now
@@ -195,7 +195,7 @@ class Playout(FrameProcessor):
         self._reel = Reel(lead_s)
         self._news = asyncio.Event()
         self._order = asyncio.Lock()
-        """Nothing that was due before an interruption is pushed behind it."""
+        """Lock that keeps frames due before an interruption from being pushed behind it."""
         self._playing: asyncio.Task[None] | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:

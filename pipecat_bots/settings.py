@@ -1,4 +1,4 @@
-"""Everything the bots read from the environment, each with its default and its meaning."""
+"""Settings of the bots, read from the environment, each with its default and its meaning."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class ToolReply(msgspec.Struct, frozen=True):
 
     tool: str
     then: str
-    """Said when the tool has answered."""
+    """Answer once the tool has returned."""
     arguments: dict[str, Any] = {}
 
 
@@ -54,7 +54,7 @@ class LlmScript(msgspec.Struct, frozen=True):
     """Script of the model: its answers, and the time they take."""
 
     greeting: str = "Hello."
-    """Said while no user has spoken."""
+    """Answer while no user has spoken."""
     replies: tuple[str | ToolReply, ...] = ("I heard you.",)
     """One per turn of the user, in turn."""
     first_token_ms: float = 0.0
@@ -63,7 +63,7 @@ class LlmScript(msgspec.Struct, frozen=True):
     """Delay before each request's evaluation begins."""
     prompt_tokens_per_second: float = 1000.0
     tokens_per_second: float = 60.0
-    """Speed of the answer; 0: as fast as the connection takes it."""
+    """Generated tokens a second; 0: as fast as the connection takes them."""
 
     @property
     def pace(self) -> Pace:
@@ -97,12 +97,12 @@ class PlainServer:
     """One server: routes, and the records of what was asked.
 
     Args:
-        script: What is said.
-        kind: Of "hybrid" and "attention" (llama.cpp), "vllm".
-        slots: Of llama.cpp.
+        script: Answers of the model.
+        kind: One of "hybrid" and "attention" (llama.cpp), "vllm".
+        slots: Slots of llama.cpp.
         n_ctx: Tokens of context of each conversation.
         model: The name that vLLM serves it by.
-        states_cache: Whether vLLM says how many tokens were cached, which it does only on request.
+        states_cache: True if vLLM says how many tokens were cached, which it does only on request.
     """
 
     script: LlmScript
@@ -334,7 +334,7 @@ class _ChatShape:
     begun: bool = False
 
     def of(self, part: Part) -> list[Json]:
-        """The chunks of one part of the answer."""
+        """Return the chunks of one part of the answer."""
         opening = [] if self.begun else [self._chunk({"role": "assistant", "content": ""})]
         self.begun = True
         if isinstance(part, ProgressPart):
@@ -346,7 +346,7 @@ class _ChatShape:
         return opening
 
     def last(self) -> list[Json]:
-        """The chunks behind the text."""
+        """Return the chunks behind the text."""
         chunks = [] if self.job.call is None else [self._call(self.job.call)]
         chunks.append(self._chunk({}, self._reason()))
         extra: Json = {} if self.server.is_vllm else {"timings": _timings(self.job)}
@@ -356,7 +356,7 @@ class _ChatShape:
         return chunks
 
     def whole(self, text: str) -> Json:
-        """The answer in one piece."""
+        """Return the answer in one piece."""
         message: Json = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": self._reason()}
         return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
@@ -394,18 +394,18 @@ class _CompletionShape:
     job: Job
 
     def of(self, part: Part) -> list[Json]:
-        """The chunks of one part of the answer."""
+        """Return the chunks of one part of the answer."""
         if isinstance(part, ProgressPart):
             progress = {"total": part.total, "cache": part.cached, "processed": part.processed}
             return [{"content": "", "stop": False, "prompt_progress": {**progress, "time_ms": part.ms}}]
         return [{"content": part.text, "stop": False, "index": 0, "tokens": [], "id_slot": -1}]
 
     def last(self) -> list[Json]:
-        """The chunk behind the text."""
+        """Return the chunk behind the text."""
         return [self.whole("")]
 
     def whole(self, text: str) -> Json:
-        """The answer in one piece."""
+        """Return the answer in one piece."""
         stop_type = "limit" if self.job.is_cut else "eos"
         return {"content": text, "stop": True, "stop_type": stop_type, "timings": _timings(self.job)}
 

@@ -86,7 +86,7 @@ def _blocks(tokens: Sequence[str]) -> list[int]:
 
 
 def call_text(name: str, arguments: str) -> str:
-    """A tool call as the model writes it."""
+    """Return a tool call as the model writes it."""
     return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
 
 
@@ -102,8 +102,8 @@ def render(
     Args:
         messages: In OpenAI's shape.
         tools: Written before everything else.
-        open_answer: Whether the prompt ends with the beginning of an answer.
-        final_is_open: Whether the last message, an assistant's, is left unfinished.
+        open_answer: True if the prompt ends with the beginning of an answer.
+        final_is_open: True if the last message, an assistant's, is left unfinished.
     """
     head = f"{_START}system\n# Tools\n{json.dumps(list(tools))}{_END}\n" if tools else ""
     parts = [head, *map(_rendered, messages)]
@@ -124,7 +124,7 @@ def _rendered(message: Mapping[str, Any]) -> str:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message, the parts of a message in parts joined."""
+    """Return the text of a message, the parts of a message in parts joined."""
     content = message.get("content") or ""
     if isinstance(content, str):
         return content

@@ -66,7 +66,7 @@ Part: TypeAlias = ProgressPart | AnswerPart
 
 @dataclass(slots=True)
 class Job:
-    """A request in work. What it has made waits in memory until it is fetched."""
+    """A request in work. Its tokens wait in memory until they are fetched."""
 
     prompt: Sequence[str]
     answer: Sequence[str]
@@ -175,7 +175,7 @@ class SlotEngine:
         ]
 
     def _slot(self, job: Job) -> Slot:
-        """The slot that is asked for; else a free one, the one with half of the prompt or the oldest."""
+        """Return the slot asked for, else a free one: the one with half of the prompt, or the oldest."""
         if job.slot is not None and 0 <= job.slot < len(self.slots):
             return self.slots[job.slot]
         free = [slot for slot in self.slots if not slot.is_busy] or self.slots

@@ -93,7 +93,7 @@ class Cell:
     evaluated: list[int] = field(default_factory=list)
     """Prompt tokens that the model evaluated, by turn of the ordinary calls; warm-ups included."""
     new_tokens: list[int] = field(default_factory=list)
-    """Tokens of what the user said in each of them."""
+    """Tokens of the user's words in each turn of `evaluated`."""
     ordinary_requests: int = 0
     ordinary_responses: int = 0
     confirmed: int = 0
@@ -140,7 +140,7 @@ class Measurement:
     """The calls of one pair.
 
     Args:
-        pair: What is measured.
+        pair: Subject of the measurement.
         folder: Where logs, recordings and records go.
         called: Told of each call that is over.
     """

@@ -17,7 +17,7 @@ from benchmarks.outside.plan import Answer, Asked, Begun, Call, Said, Say
 from benchmarks.outside.sound import Sound, gaps_ms
 
 ABSENT_S = 0.1
-"""Without the old answer for so long after an interruption, the bot has fallen silent."""
+"""Seconds without the old answer, after an interruption, from which the bot counts as silent."""
 HEARD_IN_PART = 1
 """Words at the place of an interruption that may count as heard or as not."""
 
@@ -25,9 +25,9 @@ HEARD_IN_PART = 1
 UNHEARD = 3
 """Characters that may make no sound: the space between two segments, and the end of a word in the codec."""
 NOTICED_S = 0.1
-"""A voice that is as old cannot be missed."""
+"""Seconds of a voice after which it cannot be missed."""
 SILENT_S = 0.3
-"""After so long without a sound, the next one is a beginning."""
+"""Seconds without a sound after which the next sound is a beginning."""
 _CUT = " .,\N{EM DASH}"
 """Characters that may stand behind the last word that was heard."""
 
@@ -57,7 +57,7 @@ class Findings:
     spoke_over: int = 0
     """Times the bot began to speak while the user did."""
     stale: int = 0
-    """Times the old answer was heard again after it had fallen silent."""
+    """Times the old answer was heard again after the bot had fallen silent."""
     contexts: int = 0
     contexts_right: int = 0
     requests: int = 0

@@ -17,7 +17,10 @@ MS_PER_CHARACTER = 25
 _NUMBERS = ("one", "two", "three", "four", "five", "seven", "eight", "nine", "ten", "twelve")
 _KEYS = tuple(a + b + "x" for b in "aeou" for a in "bdfgkmpz")
 _LOWEST_HZ = 1550
-"""Above the tones of texts that hold no key; 150 Hz apart, 20 ms of one are told from 20 ms of another."""
+"""Lowest tone in Hz, above the tones of texts that hold no key.
+
+Tones are 150 Hz apart: 20 ms of one are told from 20 ms of another.
+"""
 _STEP_HZ = 150
 
 
@@ -121,7 +124,7 @@ SHORT = ("stop it now", "what time is it", "where is my bag")
 
 
 def ordinary(questions: Sequence[str], name: str = "ordinary") -> Lesson:
-    """Questions, each answered and heard to the end."""
+    """Return a lesson of questions, each answered and heard to the end."""
     steps = (
         Greeting(),
         *_all(_asked("ordinary", question, index) for index, question in enumerate(questions)),
@@ -130,13 +133,13 @@ def ordinary(questions: Sequence[str], name: str = "ordinary") -> Lesson:
 
 
 def split(utterances: Sequence[tuple[str | float, ...]] = SPLIT) -> Lesson:
-    """Utterances whose speaker pauses to think."""
+    """Return a lesson of utterances whose speaker pauses to think."""
     steps = _all((Say("split", parts), Answer()) for parts in utterances)
     return Lesson("split", (Greeting(), *steps), _replies(2 * len(utterances) + 1, (4, 3)))
 
 
 def interrupted(interruptions: Sequence[str] = INTERRUPTIONS) -> Lesson:
-    """Long answers that are interrupted, then three short interruptions in a row."""
+    """Return a lesson of long answers that are interrupted, then three short interruptions in a row."""
     barge_ins = _all(
         (Begun(1.3 + 0.037 * n), Say("barge-in", (text,))) for n, text in enumerate(interruptions)
     )
@@ -150,7 +153,7 @@ def interrupted(interruptions: Sequence[str] = INTERRUPTIONS) -> Lesson:
 
 
 def restarted() -> Lesson:
-    """A synthesiser that goes away and comes back between two questions."""
+    """Return a lesson with a synthesiser that goes away and comes back between two questions."""
     before, after = QUESTIONS[0], QUESTIONS[3]
     steps = (
         *(Greeting(), Say("ordinary", (before,)), Answer(), Ask(RESTART), Pause(1.0)),

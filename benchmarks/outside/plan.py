@@ -97,7 +97,7 @@ class Asked(msgspec.Struct, frozen=True):
     """Seconds on the machine's monotonic clock."""
     messages: tuple[dict[str, Any], ...]
     wants_answer: bool
-    """It is no warm-up."""
+    """True for a request that wants an answer; False for a warm-up."""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ class Backoff:
         return wait_s * (1 + JITTER * (2 * self._chance() - 1))
 
     def succeeded(self) -> None:
-        """The server has answered: the next wait is the first again."""
+        """Note that the server has answered: the next wait is the first again."""
         self._next_s = FIRST_WAIT_S
 
 

@@ -12,7 +12,7 @@ from aiortc.rtp import RtpPacket
 from aiortc.utils import uint16_add
 
 MOST_HELD = 2
-"""Packets that wait for one before them; then that is lost."""
+"""Most packets that wait for one before them; then that one counts as lost."""
 _ANOTHER_STREAM = 100
 """A packet so far from the one expected begins a new sequence."""
 

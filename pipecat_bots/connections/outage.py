@@ -34,7 +34,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know about a service."""
+    """News about a service that the user should know."""
 
     level: Literal["error", "warning", "info"]
     service: Role
@@ -44,7 +44,7 @@ class Notice:
     """Place in the line of those who wait for the server, from 1; 0 if it is not that it is full."""
 
     def message_data(self) -> dict[str, Any]:
-        """The notice as the page receives it."""
+        """Return the notice as the page receives it."""
         return {"type": "notice", **asdict(self)}
 
 

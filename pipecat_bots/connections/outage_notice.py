@@ -23,7 +23,7 @@ class Owed(Enum):
 class LostRecogniser:
     """Say that the recogniser is gone: at once, or when the user has stopped speaking to nobody.
 
-    What is said while the user speaks would be interrupted by that very speech. An apology is followed by
+    An apology while the user speaks would be interrupted by that very speech. An apology is followed by
     something when the recogniser is back: an answer, or the word that it is back.
     """
 
@@ -34,7 +34,7 @@ class LostRecogniser:
         self._user_speaks = False
 
     async def lost(self) -> None:
-        """The recogniser has been gone for longer than a restart takes."""
+        """Note that the recogniser has been gone for longer than a restart takes."""
         self._away = True
         if not self._user_speaks:
             await self._apologise()
@@ -53,11 +53,11 @@ class LostRecogniser:
             await self._say(BACK_WITHOUT_WORDS)
 
     def turn_started(self) -> None:
-        """The user has begun to speak."""
+        """Note that the user has begun to speak."""
         self._user_speaks = True
 
     async def turn_stopped(self) -> None:
-        """The user's turn is over; without a recogniser it was in vain."""
+        """Note that the user's turn is over; without a recogniser it was in vain."""
         self._user_speaks = False
         if self._away:
             await self._apologise()

@@ -16,7 +16,7 @@ class Mark:
 class Journal:
     """Audio and marks in the order they happened, with a cursor at what is to be sent next.
 
-    What is kept is bounded: `limit_s` of audio, the newest; of silence, `idle_s` behind the newest mark. So
+    The buffer is bounded: the newest `limit_s` of audio; of silence, `idle_s` behind the newest mark. So
     an utterance that waits for a lost server is not pushed out by the silence after it.
     """
 
@@ -78,7 +78,7 @@ class Journal:
         return item
 
     def rewind(self) -> None:
-        """Everything kept is to be sent again."""
+        """Mark all that is kept as unsent."""
         self._unsent = len(self._items)
 
     def _append(self, item: bytes | Mark) -> None:

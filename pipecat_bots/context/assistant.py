@@ -32,7 +32,7 @@ class Speaker(LLMAssistantAggregator):
         super().__init__(context, **kwargs)
         self._mark = mark
         self._cancelled: dict[str, FunctionCallCancelFrame] = {}
-        """Calls cancelled while what was said before them still played: they come here behind it."""
+        """Calls cancelled while the words before them still played: they come here behind those words."""
 
     async def queue_frame(
         self,

@@ -70,7 +70,7 @@ class Heard:
         return [min(end, audio_ms) for end in ends[self._given - self._from :]]
 
     def _by_words(self, words: dict[int, Word]) -> list[float]:
-        """A piece that is no word (a dash) is over with the word before it."""
+        """Return the end of each piece; one that is no word (a dash) is over with the word before it."""
         ends = [float(words[i][2]) if i in words else 0.0 for i in range(len(self._ends))]
         return list(accumulate(ends, max))
 

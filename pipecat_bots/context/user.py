@@ -26,7 +26,7 @@ from pipecat_bots.turns.barge_in import StopWordsStrategy
 from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
 KEPT_SILENT = "—"
-"""The bot's half where the user told it to be silent: what is said next is no part of that."""
+"""Assistant's message where the user told the bot to be silent: later words are no part of that order."""
 COMMIT_S = 0.5
 """Longest time an interruption may take through the pipeline, in seconds; then it is lost."""
 

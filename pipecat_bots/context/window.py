@@ -43,8 +43,8 @@ class Window:
 
         Args:
             messages: The whole conversation, instructions first.
-            context_tokens: What the server can hold; None when that is not known.
-            reserve: Of that, what the answer may need.
+            context_tokens: Tokens that the server can hold; None when that is not known.
+            reserve: Tokens, of those, that the answer may need.
             tools: Sent with the messages.
         """
         self._beside = sum(map(_characters, tools))
@@ -60,10 +60,10 @@ class Window:
         Args:
             messages: The whole conversation.
             target: Tokens to come down to.
-            tokens: What is sent now is so many; estimated when not known.
+            tokens: Tokens that are sent now; estimated when not known.
 
         Returns:
-            Whether there was anything to leave out.
+            True if there was anything to leave out.
         """
         sent = self._sent(messages)
         head, characters = _head(sent), self._characters(sent)
@@ -177,7 +177,7 @@ def _as_generated(answer: str, text: str) -> str | None:
 
 
 def _end(answer: str, here: int, text: str, there: int) -> str:
-    """The spaces before a remark are the conversation's own."""
+    """Return the answer up to `here`, with the conversation's own spaces before a remark."""
     spaces = text[len(text[:there].rstrip()) : there]
     return answer[:here].rstrip() + spaces
 

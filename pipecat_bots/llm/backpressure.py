@@ -53,14 +53,14 @@ CHUNKED = Strategy(read_ahead_s=0.0, go_on_below=1)
 
 
 def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S) -> Strategy:
-    """One request for the whole answer, unless the voice falls so far behind that it would be waste."""
+    """Return the strategy of one request for the whole answer, unless the voice falls too far behind."""
     return Strategy(read_ahead_s, 2, first_s)
 
 
 class Haste:
     """Estimate whether the listener waits, or soon will, so that a chunk is to end at the next opportunity.
 
-    What has not been heard yet is estimated from the length of what the voice was given.
+    The speech not heard yet is estimated from the length of the text that the voice was given.
     """
 
     def __init__(self, first_s: float | None) -> None:
@@ -74,7 +74,7 @@ class Haste:
         """Moment until which what the voice was given is heard; None before it has any."""
 
     def gave(self, text: str, now: float) -> None:
-        """The voice has got a chunk."""
+        """Note that the voice has got a chunk."""
         begins = now + VOICE_S if self.heard_until is None else max(now, self.heard_until)
         self.heard_until = begins + len(text) / _CHARACTERS_PER_S
 

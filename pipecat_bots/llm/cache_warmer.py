@@ -18,13 +18,13 @@ from pipecat_bots.llm.reply import Refused
 class Warmer:
     """Keeps the server's cache at the end of a conversation, where the next question gains by it.
 
-    What it has read is the beginning of what is asked next, so an answer that stops it goes on from there.
+    The text it reads is the beginning of the next request, so an answer that stops it goes on from there.
 
     Args:
         model: The server.
         request: Makes the request that an answer to a conversation would be.
-        owner: Whose task the work is.
-        is_idle: Whether nothing else is asked of the server.
+        owner: Processor whose task the work is.
+        is_idle: True if nothing else is asked of the server.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Warmer:
         self._conversation: Conversation | None = None
         self._task: asyncio.Task[None] | None = None
         self.tokens = 0
-        """Evaluated while nobody waited for them."""
+        """Tokens evaluated while nobody waited for them."""
 
     @property
     def is_at_work(self) -> bool:

@@ -1,4 +1,4 @@
-"""Something to say while a tool takes longer than a moment."""
+"""Filler words while a tool takes longer than a moment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Filler:
     """Tells the user once that a tool is at work, unless it is done before.
 
     Args:
-        text: What is said; empty for nothing.
-        owner: Who says it.
+        text: Words to say; empty for none.
+        owner: Processor that says them.
     """
 
     def __init__(self, text: str, owner: FrameProcessor) -> None:

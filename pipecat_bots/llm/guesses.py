@@ -23,7 +23,7 @@ class Guesses:
 
     Args:
         model: The server.
-        owner: Whose tasks the reading is.
+        owner: Processor whose tasks the reading is.
         on_free: Called when a guess that was kept is given up.
     """
 
@@ -45,7 +45,7 @@ class Guesses:
         return self._kept is not None and not self._kept.is_over
 
     def note_settled(self) -> None:
-        """A guess has been confirmed or withdrawn."""
+        """Note that a guess has been confirmed or withdrawn."""
         self._settled.set()
 
     async def wait_if_dear(self, guess: Speculation | None) -> None:

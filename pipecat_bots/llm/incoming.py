@@ -14,12 +14,12 @@ from pipecat_bots.llm.reply import Refused
 
 
 class Incoming:
-    """Everything that was received of an answer, from its beginning.
+    """Received part of an answer, from its beginning.
 
     Args:
-        request: What was asked.
-        reads: What is received, read by read.
-        owner: Whose task the reading is.
+        request: Request of the answer.
+        reads: Events, read by read.
+        owner: Processor whose task the reading is.
     """
 
     def __init__(

@@ -153,8 +153,8 @@ class Reply:
         """Take in what was received; the chunks it completes join `chunks`. Raises Refused.
 
         Args:
-            events: What was received.
-            in_haste: Whether somebody waits for the next chunk.
+            events: Events received.
+            in_haste: True if somebody waits for the next chunk.
         """
         chunks: list[str] = []
         if not events and in_haste:

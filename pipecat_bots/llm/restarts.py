@@ -97,7 +97,7 @@ def through_restarts(generate: Generate[Service, P]) -> Generate[Service, P]:
 
 
 def _is_of_a_restart(failure: Exception) -> bool:
-    """A server that hangs, or refuses for good, is no other one a moment later."""
+    """Return True for a failure of a restarting server: no timeout, and no refusal but for loading."""
     if isinstance(failure, Refused):
         return failure.error.code == LOADING
     return not isinstance(failure, TimeoutError)

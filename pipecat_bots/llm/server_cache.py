@@ -71,7 +71,7 @@ class ServerCache:
     """Model of the cache that the server holds for one conversation. Requests go one after the other.
 
     Args:
-        goes_back: What is known of the kind of server.
+        goes_back: Kind of server, as far as it is known.
     """
 
     goes_back: GoesBack = GoesBack.UNKNOWN
@@ -109,7 +109,7 @@ class ServerCache:
     # --------------------------------------------------------------------------------- what becomes of it
 
     def begin(self, request: ChatRequest) -> int:
-        """A request is sent; return its number."""
+        """Note that a request is sent; return its number."""
         self._request += 1
         messages = list(request.messages)
         beside = sum(len(json.dumps(tool)) for tool in request.tools)
@@ -122,7 +122,7 @@ class ServerCache:
         return self._request
 
     def take(self, request: int, events: Iterable[Event], *, is_warm_up: bool = False) -> None:
-        """Something of its answer has come. Nothing is learned of one that another has followed."""
+        """Take in events of a request's answer; those of a superseded request are ignored."""
         if request != self._request:
             return
         for event in events:
@@ -190,7 +190,7 @@ class ServerCache:
         return is_begun and self._end is _End.NOTHING
 
     def _common(self, messages: Sequence[Message]) -> int:
-        """Characters that the messages begin with and that were evaluated."""
+        """Return how many characters the messages begin with that were evaluated."""
         alike = sum(1 for _ in takewhile(lambda pair: _same(*pair), zip(self._held, messages, strict=False)))
         common = _characters(messages[:alike])
         if alike < len(messages):
@@ -198,7 +198,7 @@ class ServerCache:
         return min(common, round(_characters(self._held) * self._read) + len(self._generated))
 
     def _common_text(self, message: Message, index: int) -> int:
-        """Characters that a message has in common with what is held in its place."""
+        """Return how many characters a message has in common with the one held in its place."""
         if index < len(self._held):
             return _alike(str(self._held[index].get("content") or ""), str(message.get("content") or ""))
         if message.get("role") == "assistant":

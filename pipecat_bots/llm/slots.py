@@ -1,4 +1,4 @@
-"""Which llama.cpp slot the next request of a conversation goes to, and how long it must wait first.
+"""Slot policies of llama.cpp: the slot of a conversation's next request, and the wait before it.
 
 A policy is a value: time is passed in (seconds on any monotonic clock) and nothing sleeps. The caller waits
 `wait_s`, sends the request with the slot's number, and releases the slot when the answer has ended or its
@@ -22,11 +22,11 @@ class SlotLease:
 
 
 class SlotPolicy(Protocol):
-    """How a conversation uses the server's slots."""
+    """Use of the server's slots by one conversation."""
 
     @property
     def keeps_one_cache(self) -> bool:
-        """Whether the next request meets the cache of the last one, so that warming it serves that one."""
+        """True if the next request meets the last one's prefix cache: warming it then serves that request."""
         ...
 
     def learn(self, total: int) -> None:
@@ -102,7 +102,7 @@ class OwnSlot:
         return SlotLease(self._slot)
 
     def release(self, slot: int | None, now: float) -> None:
-        """Nothing to do: the slot is the conversation's until it is over."""
+        """Keep the slot: the conversation owns it until its end."""
 
     def leave(self) -> None:
         slot, self._slot = self._slot, None
@@ -134,7 +134,7 @@ class AlternatingSlots:
         self._count = max(1, min(self._count, total))
 
     def leave(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def acquire(self, now: float) -> SlotLease:
         if self._count == 1:

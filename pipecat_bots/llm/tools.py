@@ -91,7 +91,7 @@ _registry: list[Any] = []
 
 
 def _units() -> Any:
-    """The registry takes a third of a second to make."""
+    """Return the registry of units, which takes a third of a second to make."""
     import pint
 
     if not _registry:
@@ -110,7 +110,7 @@ async def toolbox(names: Sequence[str], mcp_servers: Mapping[str, Mapping[str, A
     """Give the tools of a session. An MCP server that is away costs its own tools and no others.
 
     Args:
-        names: Of built-in tools.
+        names: Names of built-in tools.
         mcp_servers: Name to `{"command": …, "args": […], "env": {…}}` or `{"url": …, "headers": {…}}`.
 
     Raises ConfigurationError for servers that make no sense.

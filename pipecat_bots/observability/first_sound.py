@@ -25,7 +25,7 @@ class FirstSound:
     sound; not the network and the listener's jitter buffer.
 
     Args:
-        output: Whose `write_audio_frame` is watched from now on.
+        output: Transport whose `write_audio_frame` is watched from now on.
         clock: Seconds as in the frames' timestamps.
     """
 

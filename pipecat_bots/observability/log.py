@@ -24,7 +24,7 @@ HARMLESS = {
     # transports/webrtc.py.
     (f"{_WEBRTC}.transport", "Timeout: No audio frame received within the specified time."),
 }
-"""Warnings of Pipecat about what is as it should be: the module, and the whole message."""
+"""Module and whole message of Pipecat's warnings about what is as it should be."""
 _VERBOSE = {"-v", "-vv", "--verbose"}
 
 

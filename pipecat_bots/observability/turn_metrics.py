@@ -63,8 +63,8 @@ class TurnMetrics:
     As the caller would measure it at the transport's end, with a jitter buffer of no length: what the network
     and the codec take is not in it (docs/decisions/voice-to-voice.md).
 
-    `stages` are what was waited for, one after the other, and add up to `voice_to_voice_ms`. What a stage did
-    before the turn was over nobody waited for; `ahead_ms` is when the answer was begun before that.
+    `stages` are what was waited for, one after the other, and add up to `voice_to_voice_ms`. Nobody waited
+    for the work of a stage before the turn was over; `ahead_ms` is when the answer was begun before that.
     """
 
     turn: int
@@ -75,7 +75,7 @@ class TurnMetrics:
     speculated: Speculated = Speculated()
 
     def message(self) -> dict[str, Any]:
-        """The turn as the page receives it."""
+        """Return the turn as the page receives it."""
         return {
             "type": "turn-metrics",
             "turn": self.turn,
@@ -87,7 +87,7 @@ class TurnMetrics:
         }
 
     def line(self) -> str:
-        """The turn as the log has it."""
+        """Return the turn as the log has it."""
         stages = ", ".join(f"{name} {ms}" for name, ms in self.stages)
         ahead = f"; begun {self.ahead_ms} ms ahead" if self.ahead_ms else ""
         end = "; interrupted" if self.interrupted else ""
@@ -105,7 +105,7 @@ class Moments:
     transcript: float = 0.0
     turn_end: float = 0.0
     request: float = 0.0
-    """The answer was asked for; before `turn_end` if it was a speculation."""
+    """Time at which the answer was asked for; before `turn_end` for a speculation."""
     text: float = 0.0
     """First text to say."""
     tools: float = 0.0
@@ -251,7 +251,7 @@ class TurnMetricsObserver(BaseObserver):
     # ----------------------------------------------------------------------------------- reporting
 
     async def _begin(self, heard: float) -> None:
-        """The bot is heard. What it says on its own account is no answer."""
+        """Note that the bot is heard. Words on its own account are no answer."""
         moments, answer = self._moments, self._answer
         if moments is None or not moments.turn_end or not answer.audio:
             return
@@ -289,7 +289,7 @@ class _Answer:
     counted: bool = False
 
     def after_tools(self) -> _Answer:
-        """The same answer, asked for again with what the tools found."""
+        """Return a measure of the answer as it is asked for again, with the tools' results."""
         return _Answer(request=self.request, text=self.text, audio=self.audio, tools=self.tools)
 
     def add_audio(self, frame: TTSAudioRawFrame) -> None:

@@ -26,7 +26,7 @@ async def hand_on(processor: FrameProcessor, frame: Frame) -> None:
 class Sieve(BaseObserver):
     """Shows the observers of a pipeline what is pushed, but of audio only that the voice has made some.
 
-    What a processor takes up is shown to nobody: it is what another one has pushed.
+    Frames that a processor takes up are shown to nobody: another processor has pushed the same ones.
     """
 
     def __init__(self, observers: BaseObserver) -> None:

@@ -2,7 +2,7 @@
 
 A session's objects point at each other in circles (processors at their neighbours, events at their handlers),
 so they stay until Python looks for circles, which it does too seldom for objects so few and so heavy: a bot
-grew by 350 MB in 60 calls. What was there before the first call is left out of every search (`settle`), and a
+grew by 350 MB in 60 calls. Objects from before the first call are left out of every search (`settle`), and a
 search after each call then takes a few milliseconds (docs/decisions/cost-of-a-call.md).
 """
 
@@ -29,7 +29,7 @@ class Sweeper:
     """Collects once for all calls that end at about the same time.
 
     Args:
-        is_awaited: Whether anybody waits for an answer.
+        is_awaited: True if anybody waits for an answer.
         collect: Looks for circles.
     """
 

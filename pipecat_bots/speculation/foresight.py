@@ -47,7 +47,7 @@ class _Silence:
     unsure_ms: float = 0.0
     asked_ms: float = -inf
     waited_ms: float = 0.0
-    """Audio since it became a pause."""
+    """Milliseconds of audio since the silence became a pause."""
     heard: list[tuple[float, str]] = field(default_factory=list)
     """Words, each with the milliseconds of silence after which they came."""
 
@@ -73,7 +73,7 @@ class Foresight:
     """Say when the recogniser is asked for the words so far, and whether they are believed.
 
     Args:
-        same: Whether two transcripts say the same.
+        same: True if two transcripts say the same.
         memory: Silences looked at.
     """
 
@@ -87,19 +87,19 @@ class Foresight:
         self._count = 0
 
     def connected(self) -> None:
-        """Another connection: what was asked on the one before is not answered."""
+        """Start on another connection: requests on the one before stay unanswered."""
         self._silence = self._paused = None
 
     # ------------------------------------------------------------------------------- what happens
 
     def quiet(self) -> None:
-        """No voice is heard any more."""
+        """Note that no voice is heard any more."""
         self._count += 1
         self._paused = None
         self._silence = _Silence(probed=not self.rests or self._count % PROBE_EVERY == 0)
 
     def silent(self) -> bool:
-        """The detector is sure of it. Returns whether to ask for the words so far now."""
+        """Note that the detector is sure of silence. Return whether to ask for the words so far now."""
         silence = self._silence
         if silence is None:
             return False
@@ -107,7 +107,7 @@ class Foresight:
         return self._is_due(silence)
 
     def voiced(self) -> None:
-        """A voice is heard again."""
+        """Note that a voice is heard again."""
         silence, self._silence = self._silence, None
         if silence is not None and silence.probed and silence.lasted_ms >= 0:
             self._known.append(_Known(silence.lasted_ms, inf))
@@ -124,17 +124,17 @@ class Foresight:
         return self.silent() if silence.unsure_ms >= UNSURE_MS else self._is_due(silence)
 
     def asked(self) -> None:
-        """The words so far have been asked for."""
+        """Note that the words so far have been asked for."""
         if self._silence is not None:
             self._silence.asked_ms = self._silence.lasted_ms
 
     def answered(self, text: str, since_ms: float, flushed: bool) -> bool:
-        """The words so far have come. Returns whether they are believed to be all.
+        """Take in the words so far. Return whether they are believed to be all.
 
         Args:
             text: The words.
             since_ms: The silence they were asked for after.
-            flushed: Whether the recogniser says that there are no more in what it has heard.
+            flushed: True if the recogniser says that the audio it has heard holds no more words.
         """
         if flushed is not self._flushes:
             self._flushes = flushed
@@ -142,7 +142,7 @@ class Foresight:
         return self._was_late(text, since_ms) if self._paused else self._heard(text, since_ms)
 
     def grew(self, text: str) -> bool:
-        """More words have come unasked. Returns whether they are believed to be all."""
+        """Take in words that have come unasked. Return whether they are believed to be all."""
         # One that flushes knows more when it is asked than it says unasked.
         return not self._flushes and self._heard(text, self.silence_ms)
 
@@ -153,7 +153,7 @@ class Foresight:
         return self.is_believed(at_ms)
 
     def _was_late(self, text: str, since_ms: float) -> bool:
-        """An answer has come in the pause; one that was long in the final's way was too dear."""
+        """Judge an answer that came in the pause: one that was long in the final's way was too dear."""
         assert self._paused is not None
         if self._paused.waited_ms >= LATE_MS:
             self._paused.heard.clear()
@@ -162,11 +162,11 @@ class Foresight:
         return False
 
     def pauses(self) -> None:
-        """The silence is a pause, and its final has been asked for."""
+        """Note that the silence is a pause, and that its final has been asked for."""
         self._silence, self._paused = None, self._silence
 
     def final(self, text: str) -> None:
-        """The pause's final has come."""
+        """Take in the pause's final."""
         silence, self._paused = self._paused, None
         if silence is None or not silence.probed or not text:
             return

@@ -1,8 +1,8 @@
 """The gain of answers begun ahead, turn by turn, measured where the user hears it.
 
 A confirmed answer gains the time it was begun ahead of the turn's end. A withdrawn one may cost: the server
-is still busy with it, or has lost the prompt it had in its cache. What it costs is how much longer its turn's
-answer took, from its request to its first sound, than answers of turns without one.
+is still busy with it, or has lost the prompt it had in its cache. Its cost is the time by which its turn's
+answer took longer, from its request to its first sound, than answers of turns without one.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class Gain:
         """Seconds from request to sound of answers in whose turn nothing was withdrawn."""
 
     def turn_began(self) -> None:
-        """A turn begins; what the one before came to is known, or never will be."""
+        """Begin a turn; the outcome of the one before is known, or never will be."""
         self._turn = _Turn()
 
     def settled(self, confirmed: bool, ahead_s: float) -> None:
-        """An answer was confirmed `ahead_s` after it was begun, or withdrawn."""
+        """Note that an answer was confirmed `ahead_s` after it was begun, or withdrawn."""
         if confirmed:
             self._turn.confirmed, self._turn.ahead_s = True, ahead_s
         else:
             self._turn.withdrawn += 1
 
     def turn_over(self, now: float) -> None:
-        """The user's turn is over."""
+        """Note that the user's turn is over."""
         self._turn.over_at = now
 
     def heard(self, now: float) -> bool:
-        """The bot begins to be heard. Returns whether that says something about the gain."""
+        """Note that the bot begins to be heard. Return whether that says something about the gain."""
         turn, self._turn = self._turn, _Turn()
         if turn.over_at is None:
             return False
@@ -65,7 +65,7 @@ class Gain:
         return True
 
     def pause(self) -> None:
-        """Nothing is begun ahead for a while; then a few turns tell whether there is a gain now."""
+        """Begin nothing ahead for a while; then a few turns tell whether there is a gain now."""
         while len(self._gains) > TURNS - AGAIN:
             self._gains.popleft()
 

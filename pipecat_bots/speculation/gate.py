@@ -33,9 +33,9 @@ class State(Enum):
     OPEN = auto()
     """Everything passes."""
     HELD = auto()
-    """Nothing of the answer passes, and nothing behind it."""
+    """Closed: no frame of the answer passes, and none behind it."""
     DROPPING = auto()
-    """The rest of a withdrawn answer is on its way."""
+    """Withdrawn: the rest of the answer is on its way and is dropped."""
 
 
 class Gate:
@@ -64,16 +64,16 @@ class Gate:
         return self._release() if not voiced else []
 
     def give_up_waiting(self) -> list[Frame]:
-        """The voice has gone on for as long as a turn's beginning takes, and was none."""
+        """Let go of a voice that has gone on for as long as a turn's beginning takes, and was none."""
         self._voiced = False
         return self._release()
 
     def fell_silent(self) -> None:
-        """The bot has stopped speaking."""
+        """Note that the bot has stopped speaking."""
         self._sounded = False
 
     def interrupted(self) -> list[Frame]:
-        """Everything is void: a speculation that nobody has confirmed is withdrawn with it."""
+        """Discard all frames of the answer, and withdraw its speculation if nobody has confirmed it."""
         kept = self._discard()
         self._void_id = self._context_id
         unconfirmed = self._speculation is not None and not self._speculation.confirmed
@@ -84,7 +84,7 @@ class Gate:
         return kept
 
     def settled(self) -> list[Frame]:
-        """A speculation was confirmed or withdrawn."""
+        """Note that a speculation was confirmed or withdrawn."""
         speculation = self._speculation
         if self.state is not State.HELD or speculation is None or speculation.pending:
             return []
@@ -98,7 +98,7 @@ class Gate:
         return kept
 
     def take(self, frame: Frame) -> list[Frame]:
-        """A frame that keeps its place in the order has come."""
+        """Take in a frame that keeps its place in the order."""
         if isinstance(frame, LLMFullResponseStartFrame):
             return self._begin(frame)
         if isinstance(frame, LLMFullResponseEndFrame) and not self._in_answer:
@@ -121,7 +121,7 @@ class Gate:
         return self.state is State.HELD and self._for_voice
 
     def _begin(self, frame: LLMFullResponseStartFrame) -> list[Frame]:
-        """Whatever was held is superseded by a new answer."""
+        """Begin a new answer, which supersedes all that was held."""
         superseded = self._speculation is not None and not self._for_voice
         before = (self._discard() if superseded else self._empty()) if self.state is State.HELD else []
         self._speculation = speculation_of(frame)

@@ -47,13 +47,13 @@ class Speculation(UserTurnSpeculation):
         return self.fate is Fate.WITHDRAWN
 
     def confirm(self) -> bool:
-        """The turn ended with these words. Returns whether the answer stands."""
+        """Confirm that the turn ended with these words. Return whether the answer stands."""
         if self.pending:
             self.fate = Fate.CONFIRMED
         return self.confirmed
 
     def withdraw(self) -> bool:
-        """The answer is not wanted. Returns whether that is news."""
+        """Withdraw an answer that is not wanted. Return whether that is news."""
         was_pending = self.pending
         if was_pending:
             self.fate = Fate.WITHDRAWN
@@ -132,17 +132,17 @@ class Waste:
             self._paused_until = now + self._pause_s
 
     def turn_over(self, now: float) -> None:
-        """The user's turn is over, and an answer is due."""
+        """Note that the user's turn is over, and an answer is due."""
         self._gain.turn_over(now)
 
     def heard(self, now: float) -> None:
-        """The bot begins to be heard."""
+        """Note that the bot begins to be heard."""
         if self._gain.heard(now) and self._bound < 1 and not self._gain.is_worthwhile:
             self._gain.pause()
             self._paused_until = now + self._pause_s
 
     def turn_began(self) -> None:
-        """The user speaks: an answer that was not heard yet tells nothing."""
+        """Note that the user speaks: an answer that was not heard yet tells nothing."""
         self._gain.turn_began()
 
     @property

@@ -26,7 +26,7 @@ _OF_AN_ANSWER = (LLMFullResponseStartFrame, LLMChunkFrame, LLMTextFrame, LLMFull
 class SpeculativeTTS(TTSService):
     """Make the first segment of a pending answer and no more; leave nothing of one that was withdrawn.
 
-    What the bot says of its own accord meanwhile is said when the user's turn is over.
+    Words of the bot's own accord meanwhile wait until the user's turn is over.
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -133,7 +133,7 @@ def _check_provider(provider: str, account: TransportSettings) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The options of Pipecat's runner that matter here, as it understands them."""
+    """Return a parser of the options that matter here, as Pipecat's runner understands them."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("-t", "--transport")
     parser.add_argument("-x", "--proxy")

@@ -54,8 +54,8 @@ def serializer(provider: str, call: CallData, account: TransportSettings) -> Fra
 
     Args:
         provider: One of `PROVIDERS`.
-        call: What the provider said of the call when its stream began.
-        account: Whose calls they are; the bot hangs up through it where it is complete.
+        call: Provider's description of the call, sent when its stream began.
+        account: Account of the calls; the bot hangs up through it where it is complete.
     """
     return _SERIALIZERS[provider](call, account, can_hang_up(provider, account) and bool(call.call_id))
 

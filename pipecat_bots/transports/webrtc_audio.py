@@ -31,15 +31,15 @@ from loguru import logger
 
 PACKET_S = 0.02
 SPARE_S = 2 * PACKET_S
-"""Left to send when more is asked for. It is also how much earlier the bot counts as silent than it is."""
+"""Seconds left to send when more is asked for; the bot counts as silent earlier by as much."""
 
 
 class VoiceTrack(MediaStreamTrack):
     """Speech of the bot, a packet at a time, with silence between; has the interface of Pipecat's track.
 
     Args:
-        sample_rate: Of the mono PCM16LE that is added.
-        auto_silence: Whether silence is sent while there is nothing to say.
+        sample_rate: Sample rate of the mono PCM16LE that is added, in Hz.
+        auto_silence: True if silence is sent while there is nothing to say.
     """
 
     kind = "audio"

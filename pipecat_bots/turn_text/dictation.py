@@ -42,7 +42,7 @@ class Dictation:
     groups: tuple[str, ...]
     """Dictated letters and digits, as they were grouped: `("06", "12", "34")`, `("b", "o", "b")`."""
     before: tuple[str, ...]
-    """The words before it."""
+    """Words before the dictation."""
 
     @property
     def characters(self) -> str:
@@ -124,14 +124,14 @@ def _is_reference(dictation: Dictation, named: Lengths, table: Words) -> bool:
 
 
 def _of_reference(length: int, whole: Lengths) -> Cue:
-    """Letters, or letters and digits, that have been called what has as many characters: *booking X Y Z*."""
+    """Judge letters and digits by the length of the reference they were called: *booking X Y Z*."""
     if length < min(whole):
         return Cue.GOES_ON
     return Cue.WHOLE if length in whole else Cue.PLAIN
 
 
 def _of_spelling(dictation: Dictation, table: Words) -> Cue:
-    """A name that was said, and is spelled now, has a known end; another one has not."""
+    """Judge a spelled name: one that was said before has a known end, another one has not."""
     letters, said = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
     if letters in said:
         return Cue.OVER

@@ -25,7 +25,7 @@ _NOT = listed(
 )
 _AUXILIARY = _BE | _DO | _HAVE | _MODAL
 _TAKES_VERB = _MODAL | _DO | (_NOT - listed("isn't aren't wasn't weren't haven't hasn't hadn't"))
-"""A verb that follows these is in its base form."""
+"""Words after which a verb is in its base form."""
 _NOMINATIVE = listed("i he she we they")
 _SUBJECT = _NOMINATIVE | listed("you it this that there these those anyone someone anybody somebody everyone")
 _OBJECT = listed("me us him her them you it")
@@ -95,7 +95,7 @@ _BEFORE_VERB = listed(
     "just only also really actually probably usually already still even often basically maybe please"
 )
 _ALREADY_ENDS = listed("already still maybe please actually really")
-"""Those of them that may stand behind a verb."""
+"""Words before a verb that may also stand behind one."""
 _POLITE = listed("mind possible okay ok then")
 """Ends of conditions that follow what they are about: *if you don't mind*."""
 _SECOND_CLAUSE = _NOMINATIVE | _QUESTION | listed("you then please let's")

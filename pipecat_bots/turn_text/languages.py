@@ -1,7 +1,7 @@
 """The words by which each language shows that a turn goes on, that it is over, or that a number is dictated.
 
-Closed classes only: conjunctions, articles, prepositions, pronouns, auxiliaries, numerals. What is listed is
-written as `turn_text.normalised` writes it: without case, and without punctuation but apostrophes within.
+Closed classes only: conjunctions, articles, prepositions, pronouns, auxiliaries, numerals. Words are listed
+as `turn_text.normalised` writes them: without case, and without punctuation but apostrophes within.
 """
 
 from __future__ import annotations

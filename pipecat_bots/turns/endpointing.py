@@ -62,7 +62,7 @@ class Patience:
 
 
 def _between(least: float, most: float, probability: float) -> float:
-    """The shorter wait from a probability of one half on, the longer one for none."""
+    """Return the shorter wait from a probability of one half on, the longer one for none."""
     return most - (most - least) * min(1.0, 2 * probability)
 
 
@@ -111,13 +111,13 @@ class TurnEnd:
         self.end()
 
     def begin(self) -> None:
-        """A turn begins, perhaps with what was said a moment ago: speech and silence are left as they are."""
+        """Begin a turn, perhaps with words of a moment ago: speech and silence are left as they are."""
         self._segments: list[str] = []
         self._resumed = False
         self._probability: float | None = None
 
     def end(self) -> None:
-        """A turn is over: the next one begins with another pause."""
+        """End a turn: the next one begins with another pause."""
         self.begin()
         self._silence_ms = 0.0
         self._speech = _SPEECH[self._speech, _Event.ENDS]
@@ -125,19 +125,19 @@ class TurnEnd:
     # ------------------------------------------------------------------------------- what happens
 
     def speaks(self) -> None:
-        """The detector has made up its mind: the user speaks."""
+        """Note that the detector has made up its mind: the user speaks."""
         self._speech = _SPEECH[self._speech, _Event.SPEAKS]
         self._voiced = True
         self._go_on()
 
     def pauses(self, stop_ms: float) -> None:
-        """The detector has made up its mind: the user has been silent for `stop_ms`. A transcript is due."""
+        """Note that the user has been silent for `stop_ms`, by the detector. A transcript is due."""
         self._speech = _SPEECH[self._speech, _Event.PAUSES]
         self._voiced = False
         self._silence_ms = max(self._silence_ms, stop_ms)
 
     def voice(self, voiced: bool) -> None:
-        """The newest window holds a voice, or none."""
+        """Take in whether the newest window holds a voice."""
         self._voiced = voiced
         if self.is_speaking:
             self._go_on()
@@ -148,11 +148,11 @@ class TurnEnd:
             self._silence_ms += ms
 
     def judged(self, probability: float) -> None:
-        """The detector of turn ends has heard the pause that is going on."""
+        """Take in the judgement of the detector of turn ends, which has heard the pause that is going on."""
         self._probability = probability
 
     def said(self, text: str, is_last: bool) -> None:
-        """A transcript has come; `is_last` if it reaches to the pause.
+        """Take in a transcript; `is_last` if it reaches to the pause.
 
         Speech too soft for the detector has no pauses: its silence begins with its latest transcript.
         """
@@ -164,7 +164,7 @@ class TurnEnd:
             self.said_nothing()
 
     def said_nothing(self) -> None:
-        """The transcript that was due holds no words."""
+        """Note that the transcript that was due holds no words."""
         self._speech = _SPEECH[self._speech, _Event.TRANSCRIBED]
 
     def _go_on(self) -> None:
@@ -194,7 +194,7 @@ class TurnEnd:
         return " ".join(self._segments)
 
     def text_with(self, heard: str) -> str:
-        """The words of the turn, if `heard` is what its newest part comes to."""
+        """Return the words of the turn, with `heard` as its newest part."""
         return " ".join(filter(None, [*self._segments, heard.strip()]))
 
     @property

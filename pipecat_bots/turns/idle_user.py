@@ -41,7 +41,7 @@ class IdleUser:
         self._silences = 0
 
     async def silent(self) -> None:
-        """The user has said nothing for as long as was allowed."""
+        """Note that the user has said nothing for as long as was allowed."""
         self._silences += 1
         match self._silences:
             case 1:
@@ -54,7 +54,7 @@ class IdleUser:
                 await self._leave()
 
     async def spoke(self) -> None:
-        """The user has begun to say something."""
+        """Note that the user has begun to say something."""
         if self._silences:
             self._silences = 0
             await self._wait(self._plan.ask_s)

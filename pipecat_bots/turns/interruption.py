@@ -138,7 +138,7 @@ class Interjection:
     # ------------------------------------------------------------------------------- what happens
 
     def turn_begins(self) -> None:
-        """The floor is the user's; the bot is silenced."""
+        """Give the floor to the user; the bot is silenced."""
         self._settle()
         self._floor = _FLOOR[self._floor, _Event.TURN_BEGINS]
 
@@ -158,11 +158,11 @@ class Interjection:
         return self._release(Verdict.INTERRUPT if self._voice is OverheardVoice.HEARD else Verdict.RESUME)
 
     def held(self, left_s: float) -> None:
-        """The bot has fallen silent, with so much left to say."""
+        """Note that the bot has fallen silent, with so much left to say."""
         self._left_s = left_s
 
     def voice(self, voiced: bool) -> None:
-        """The newest window holds a voice, or none."""
+        """Take in whether the newest window holds a voice."""
         self._voiced = voiced
         self._voiced_ms = self._quiet_ms = 0.0
 
@@ -179,7 +179,7 @@ class Interjection:
         return self._out_of_patience()
 
     def speaks(self) -> Verdict:
-        """The detector has made up its mind: somebody speaks."""
+        """Note that the detector has made up its mind: somebody speaks."""
         self._voice = _VOICE[self._voice, _Event.CONFIRMED]
         self._voiced, self._is_answered = True, False
         if self._floor not in _BOT_SPEAKS:
@@ -187,13 +187,13 @@ class Interjection:
         return _NOTHING if self._voice in _HELD else self._hold()
 
     def pauses(self) -> None:
-        """The detector has made up its mind: somebody has spoken. A transcript is due."""
+        """Note that somebody has spoken, by the detector. A transcript is due."""
         self._voice = _VOICE[self._voice, _Event.PAUSES]
         self._voiced = False
         self._waited_ms = 0.0
 
     def text(self, text: str, is_last: bool) -> Verdict:
-        """A transcript has come; `is_last` if nothing is to follow it."""
+        """Take in a transcript; `is_last` if nothing is to follow it."""
         if not text.strip():
             return _NOTHING
         if self._floor is FloorHolder.BOT and self._is_answered:
@@ -205,7 +205,7 @@ class Interjection:
         return self._release(Verdict.ASSENT)
 
     def nothing_said(self) -> Verdict:
-        """The transcript that was due holds no words."""
+        """Note that the transcript that was due holds no words."""
         return (
             self._release(Verdict.RESUME)
             if self._voice in (OverheardVoice.SOUND, OverheardVoice.DUE)

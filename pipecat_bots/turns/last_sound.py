@@ -1,7 +1,7 @@
 """The end of what was spoken, to milliseconds; a voice activity detector knows it to a tenth of a second.
 
 Silero goes on hearing a voice for 30 to 110 ms after its last sound (16 sentences, two voices of eSpeak NG).
-Whoever measures how long an answer took counts from the sound.
+Delays of answers are counted from that sound.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Samples = npt.NDArray[np.float32]
 
 
 class EndOfTurnModel(Protocol):
-    """Anything that takes samples at 16 kHz in [-1, 1], and returns how probable a complete turn is."""
+    """Model that takes samples at 16 kHz in [-1, 1], and returns the probability of a complete turn."""
 
     def probability(self, samples: Samples) -> float: ...
 
@@ -66,7 +66,7 @@ class SmartTurnModel:
 
 
 def _window(samples: Samples) -> Samples:
-    """The last eight seconds, behind silence if there are fewer."""
+    """Return the last eight seconds, behind silence if there are fewer."""
     size = int(WINDOW_S * MODEL_RATE)
     return np.pad(samples[-size:], (max(0, size - len(samples)), 0))
 
@@ -79,7 +79,7 @@ def shared_model(path: Path | None = None) -> SmartTurnModel:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """The threads of all sessions: a run takes a core for 40 ms, and those of two callers go side by side."""
+    """Return the threads of all sessions: a run takes a core for 40 ms, and two callers' go in parallel."""
     return ThreadPoolExecutor(os.cpu_count() or 1, "turn-detector")
 
 
@@ -105,7 +105,7 @@ class TurnAudio:
         self._keep(self._bytes_of(WINDOW_S))
 
     def spoken(self) -> None:
-        """Somebody is noticed to speak: a turn perhaps, that begins here at the latest."""
+        """Note the onset of speech: perhaps of a turn, which begins here at the latest."""
         if self._spoken_bytes is None:
             self._spoken_bytes = self._bytes_of(LEAD_S)
 
@@ -119,7 +119,7 @@ class TurnAudio:
         self._spoken_bytes = None
 
     def end(self) -> None:
-        """The turn is over, and no part of the next one."""
+        """End the turn, which is no part of the next one."""
         self._keep(0)
 
     def window(self) -> bytes:

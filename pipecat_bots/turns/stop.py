@@ -33,8 +33,8 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     Args:
         detector: How complete a turn sounds; None leaves it to silence and words.
         patience: How long silences are waited for.
-        waste: Whether a speculation can be afforded.
-        language: Of the words, as long as the transcripts do not name another.
+        waste: True if a speculation can be afforded.
+        language: Language of the words, as long as the transcripts do not name another.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         self._active = False
         self._speculation: Speculation | None = None
         self._refused = ""
-        """A text whose answer wants to act: it has to wait for the turn's end."""
+        """Text whose answer wants to call a tool: it waits for the turn's end."""
         self._judging: asyncio.Task[None] | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
@@ -178,7 +178,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     # ----------------------------------------------------------------------------- speculation
 
     async def _on_words(self, heard: str) -> None:
-        """More words than those an answer was begun to begin another at once."""
+        """Begin another answer at once for words beyond those that the last one was begun to."""
         await self._disown(self._turn.text_with(heard))
         await self._speculate(heard)
 
@@ -211,7 +211,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
             await self.trigger_user_turn_speculation_cancelled()
 
     def _refuse(self) -> None:
-        """The model wants to use a tool: that answer begins when the turn is over."""
+        """Put off an answer for which the model wants to use a tool: it begins when the turn is over."""
         speculation, self._speculation = self._speculation, None
         if speculation is not None:
             self._refused = speculation.text

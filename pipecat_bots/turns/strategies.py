@@ -43,7 +43,7 @@ class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
 
 
 def smart_turns(settings: BotSettings) -> UserTurnStrategies:
-    """A turn ends when silence, prosody and words say so together (docs/decisions/turn-end.md)."""
+    """Return strategies for turns that end by silence, prosody and words (docs/decisions/turn-end.md)."""
     patience = Patience(
         sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
@@ -53,7 +53,7 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
 
 
 def timed_turns(settings: BotSettings) -> UserTurnStrategies:
-    """A turn ends after a fixed silence, of which the voice activity detector takes the first part."""
+    """Return strategies that end a turn after a fixed silence, the first part of it the VAD's."""
     rest = max(0.0, settings.bot_simple_vad_secs - settings.bot_vad_stop_secs)
     return _strategies(settings, SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=rest))
 

@@ -21,7 +21,7 @@ gaps within them of two windows or more it did in 3."""
 
 @cache
 def _loaded() -> SileroOnnxModel:
-    """The model of all sessions, loaded once; ONNX Runtime lets any threads run it at the same time."""
+    """Return the model of all sessions, loaded once; ONNX Runtime lets any threads run it in parallel."""
     return SileroVADAnalyzer()._model
 
 

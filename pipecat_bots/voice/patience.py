@@ -28,7 +28,7 @@ class Voice(Enum):
     ASKED_AGAIN = auto()
     """The voice gave no sign, and has been asked a second time."""
     LOST = auto()
-    """The voice gave no sign when asked again either, or is away: nobody waits for it."""
+    """Lost voice: silent when asked again too, or away; nobody waits for it."""
 
 
 class Patience:

@@ -232,6 +232,6 @@ class PersistentVoice(KeepConnected):
             await self._report_recovery()
 
     async def _report_recovery(self) -> None:
-        """A silent voice is back when it is heard, not when it answers."""
+        """Report a silent voice as back when it is heard, not when it answers."""
         if self.outage != silent(self._server) or self._voice is Voice.FINE:
             await super()._report_recovery()

@@ -26,7 +26,7 @@ class Segment:
     asked_at: float = 0.0
     """Time the server was last asked for it, on the loop's clock."""
     frame: TTSTextFrame | None = None
-    """The text as it enters the conversation."""
+    """Text as it enters the conversation."""
     heard: Heard | None = None
     held: bytearray = field(default_factory=bytearray)
     """Audio of a segment that comes in one piece, until its words are known."""

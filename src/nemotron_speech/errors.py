@@ -1,4 +1,4 @@
-"""Whose fault it is: the one error tree of the servers, engines and clients.
+"""Exception hierarchy of servers, engines and clients; every class carries its close code and HTTP status.
 
 An error is raised at its cause and turned into a message, a WebSocket close code or an HTTP status in
 one place per server (`serving/edge.py`).
@@ -29,19 +29,19 @@ class TooLarge(BadRequest):
 
 
 class NotFound(BadRequest):
-    """There is no such thing here; names what there is."""
+    """Unknown name or address; the message names what there is."""
 
     http_status = 404
 
 
 class NotSupported(BadRequest):
-    """This server's engine cannot do that at all; names which can."""
+    """Request that this server's engine cannot serve at all; the message names the engines that can."""
 
     http_status = 501
 
 
 class Full(SpeechError):
-    """No slot is free: try again after `retry_after` seconds, or elsewhere."""
+    """Lack of a free slot: try again after `retry_after` seconds, or elsewhere."""
 
     close_code = 1013
     http_status = 503
@@ -64,7 +64,7 @@ class EngineLost(EngineError):
 
 
 class PeerError(SpeechError):
-    """The other side broke the protocol or went away."""
+    """Failure of the other side: it broke the protocol or went away."""
 
     close_code = 1002
     http_status = 502

@@ -31,7 +31,7 @@ GGUF_MAGIC = b"GGUF"
 
 @dataclass(frozen=True, slots=True)
 class LlamaServerOptions:
-    """How to run the server. The defaults suit one voice conversation."""
+    """Options of the server. The defaults suit one voice conversation."""
 
     model: Path
     host: str = "127.0.0.1"
@@ -43,13 +43,13 @@ class LlamaServerOptions:
     threads: int = 0
     """CPU threads; 0 takes half of the logical CPUs, which leaves room for the speech servers."""
     gpu_layers: int = -1
-    """Layers on the GPU; -1 lets llama.cpp decide (all that fit, where it was built for a GPU)."""
+    """Layers on the GPU; -1 lets llama.cpp decide (all that fit, if it is built for a GPU)."""
     batch: int = 512
     """Prompt tokens evaluated at once: a request that goes away is noticed between two batches."""
     alias: str | None = None
     """Model name to answer with; the file's name when None."""
     thinking: bool = False
-    """Let a reasoning model think before it answers, unless a request says otherwise."""
+    """True if a reasoning model thinks before it answers, unless a request says otherwise."""
     slot_save_path: Path | None = None
     binary: Path | None = None
     """A `llama-server` to run instead of the one on PATH or the bundled build."""
@@ -101,7 +101,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def find_binary(options: LlamaServerOptions) -> str | None:
-    """The `llama-server` to run, None for the bundled build."""
+    """Return the `llama-server` to run, None for the bundled build."""
     if options.binary is not None:
         found = shutil.which(options.binary)
         if found is None:

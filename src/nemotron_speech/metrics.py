@@ -1,4 +1,4 @@
-"""What a speech server counts, in Prometheus terms."""
+"""Metrics of a speech server, in Prometheus terms."""
 
 from __future__ import annotations
 

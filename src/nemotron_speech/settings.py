@@ -1,4 +1,4 @@
-"""What the speech servers read from the environment, each with its default and its meaning."""
+"""Settings of the speech servers, read from the environment, each with its default and its meaning."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ RATES = (2000, 384_000)
 MOST_SAMPLES = 60_000_000
 """Decoded samples of all channels together: 62 minutes of mono at 16 kHz, 240 MB in memory."""
 QUIET_MIX = 0.6
-"""Level of the mean of all channels, as a share of the loudest one, below which that one is taken alone."""
+"""Level of the mean of all channels, as a share of the loudest's, below which the loudest is used alone."""
 INT16_SCALE = 32768.0
 SPEECH_RMS = 2300.0
 """Level that quiet recordings are raised to: -23 dB below full scale."""

@@ -61,7 +61,7 @@ class Session:
         self._max_ahead = max_ahead
         self._changed = asyncio.Event()
         self._heard: tuple[Stream, float] | None = None
-        """What was spoken last, and when the caller will have played all of it, on the loop's clock."""
+        """Stream spoken last, and when the caller will have played all of it, on the loop's clock."""
         self._current: tuple[SegmentRequest, Speaking] | None = None
 
     def receive(self, message: str | bytes) -> None:
@@ -158,7 +158,7 @@ class Session:
             self._current[1].stop()
 
     def _plays_until(self) -> float:
-        """When the caller will have played all that was sent: what was cancelled is not played."""
+        """Return when the caller will have played all that was sent; cancelled audio is not played."""
         return 0.0 if self._heard is None or self._heard[0].cancelled else self._heard[1]
 
     def _has_room(self) -> bool:
@@ -219,7 +219,7 @@ class TtsService:
 
         Args:
             on_audio: Takes PCM as it is made.
-            has_room: Whether the listener can take more now; the segment waits while it cannot.
+            has_room: True if the listener can take more now; the segment waits while it cannot.
             plays_until: When the listener will have played what it was sent before, on the loop's clock.
         """
         engine, batcher = self.runner.engine, self.runner.batcher

@@ -30,7 +30,7 @@ from nemotron_speech.serving.process import serve
 from nemotron_speech.settings import AsrSettings
 
 INIT_TIMEOUT_S = 10.0
-"""How long a connection may say nothing before it is closed; it holds no place meanwhile."""
+"""Seconds without a message after which a new connection is closed; it holds no place meanwhile."""
 
 
 # -------------------------------------------------------------------------------- a conversation

@@ -67,7 +67,7 @@ class AsrService:
         """Give a caller a place while the context lasts; transcripts go to `channel` as `answers` words them.
 
         Args:
-            is_leaving: Whether the caller has said good-bye, and its place may be waited for.
+            is_leaving: True if the caller has said good-bye, and its place may be waited for.
 
         Raises Full, NotReady, BadRequest (the language), and in a group EngineError, Full (reads too slowly).
         """

@@ -1,4 +1,4 @@
-"""What one caller sent, in order, and what goes back: a seat in the step loop of a recogniser.
+"""Recognition stream: the queue of one caller's audio and resets, and its item in the recogniser's step loop.
 
 Audio and resets wait in one queue, so a final covers exactly the audio before its reset.
 """
@@ -18,13 +18,13 @@ from nemotron_speech.serving.edge import Outbox
 
 _INTERIM = object()
 _FINAL_HEADSTART_S = 0.5
-"""How much longer than a final others may have waited and still let it go first."""
+"""Seconds by which a waiting final is moved ahead of older work of other callers."""
 _MAX_WAITING = 256
 """Resets, and runs of audio between them, that may wait before the caller is slowed down."""
 
 
 class Answers(Protocol):
-    """How a protocol words what the engine heard."""
+    """Wording of a recogniser's results in one protocol."""
 
     def interim(self, text: str, end_ms: int, offset: int) -> str | None: ...
 
@@ -77,7 +77,7 @@ class RecognitionStream:
 
     @property
     def crowded(self) -> bool:
-        """Whether as much is waiting as may."""
+        """True if as much input is waiting as may: bytes of audio, or resets."""
         return self._backlog >= self._max_backlog or len(self._waiting) >= _MAX_WAITING
 
     async def room(self) -> None:
@@ -118,7 +118,7 @@ class RecognitionStream:
         return isinstance(head, tuple) or len(self._waiting) > 1 or len(head) >= self._wanted_bytes
 
     def due(self) -> float:
-        """Who has waited longest, finals a little ahead."""
+        """Return the time since which this caller has waited; a final counts as half a second older."""
         return self._since - (_FINAL_HEADSTART_S if self._resets else 0)
 
     def take(self) -> AsrWork:

@@ -31,11 +31,11 @@ class Seat(Protocol[TakenT, AppliedT]):
     """One caller's place in the batch."""
 
     def ready(self) -> bool:
-        """Whether there is work for a step."""
+        """Return True if there is work for a step."""
         ...
 
     def due(self) -> float:
-        """How urgent the work is; see `policy.choose`."""
+        """Return the urgency of the work; see `policy.choose`."""
         ...
 
     def take(self) -> TakenT:

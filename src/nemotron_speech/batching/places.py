@@ -17,9 +17,9 @@ HasLeft = Callable[[], bool]
 
 
 class Places:
-    """As many as `capacity` says at any time; one that is being given back is worth a short wait.
+    """Admission control: at most `capacity` holders; a place that is being given back is worth a short wait.
 
-    Who hangs up and calls back finds the place it left, and nobody waits for those who stay.
+    A caller that hangs up and calls back finds the place it left. Nobody waits for callers that stay.
     """
 
     def __init__(self, capacity: Callable[[], int]) -> None:

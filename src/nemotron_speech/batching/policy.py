@@ -1,4 +1,4 @@
-"""Who is in the next step: a pure choice among those that are ready."""
+"""Batch selection: a pure choice of the next step's items among those that are ready."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar
 
 
 class StepCandidate(Protocol):
-    """Somebody with work ready."""
+    """Candidate for the next step, with work ready."""
 
     def due(self) -> float:
-        """When the work should be done; the smallest goes first. Any unit, the same for all."""
+        """Return the time at which the work is due, in one unit for all; the smallest goes first."""
         ...
 
 

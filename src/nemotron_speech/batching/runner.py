@@ -29,7 +29,7 @@ class Info(Protocol):
 
 
 class Loadable(Protocol):
-    """What recognisers and synthesisers have in common."""
+    """Common interface of recogniser and synthesiser engines."""
 
     @property
     def info(self) -> Any: ...
@@ -74,7 +74,7 @@ class EngineRunner(Generic[EngineT]):
         """Hold one of the engine's places; waits a little for one that is being given back.
 
         Args:
-            has_left: Whether the holder is gone, or going, and its place may be waited for.
+            has_left: True if the holder is gone, or going, and its place may be waited for.
 
         Raises NotReady, Full.
         """

@@ -30,12 +30,12 @@ from nemotron_speech.serving.process import loop_factory
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 RAMP_PER_CALL_S = 0.005
 LATE_MS = 10.0
-"""From here on the callers' own lateness is worth a word."""
+"""Lateness of the benchmark's own callers, in ms, above which the report mentions it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsrBenchOptions:
-    """What the user asked for."""
+    """Options of `bench asr`, as the user gave them."""
 
     file: Path
     url: str = "ws://localhost:8080"
@@ -52,7 +52,7 @@ class AsrBenchOptions:
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How a time was distributed, in milliseconds."""
+    """Distribution of a time, in milliseconds."""
 
     count: int
     p50: float
@@ -88,7 +88,7 @@ class AsrReport(msgspec.Struct, frozen=True, kw_only=True):
     refusals: dict[str, int]
     """Reasons that the server gave to the refused, and how many each."""
     failures: dict[str, int]
-    """Why the other calls ended, and how many for that reason."""
+    """Error message to the number of calls, not refused, that ended with it."""
     final_ms: Spread | None
     interim_lag_ms: Spread | None
     drift_ms: float | None
@@ -97,7 +97,7 @@ class AsrReport(msgspec.Struct, frozen=True, kw_only=True):
     blocked_frames: int
     """Frames that waited because the server did not read."""
     clients_late_ms: Spread | None
-    """How late the callers' own clock was."""
+    """Lateness of the callers' own clock."""
 
 
 def run(out: Console, wanted: AsrBenchOptions) -> int:

@@ -28,12 +28,12 @@ from nemotron_speech.serving.frames import CLOSE, TEXT, WebSocketClient, masked_
 
 FRAME_MS = 20
 PATIENCE_S = 60.0
-"""How long a caller waits for a place, and for its last final, before it counts as lost."""
+"""Longest wait of a caller for a place, and for its last final, before it counts as lost, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent, where, by how many."""
+    """Load on a server: the audio, the address, the number of callers."""
 
     url: str
     protocol: int
@@ -46,7 +46,7 @@ class Load:
     rtf: float = 1.0
     """Seconds of audio sent in a second."""
     duration_s: float | None = None
-    """Repeat the recording on each connection until this time after the ramp; else say it once."""
+    """Seconds after the ramp until which each connection repeats the recording; None: say it once."""
     ramp_s: float = 1.0
     """Time over which the first `concurrency` calls begin, evenly."""
     listener: Callable[[Event], None] = lambda event: None
@@ -55,7 +55,7 @@ class Load:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the callers saw. Times are seconds since the end of the ramp."""
+    """Measurements of all callers. Times are seconds since the end of the ramp."""
 
     held: int = 0
     """Calls that were served to their end."""
@@ -63,7 +63,7 @@ class Outcome:
     refusals: list[str] = field(default_factory=list)
     """Reasons that the server gave to callers it refused."""
     failures: list[str] = field(default_factory=list)
-    """Why the other calls ended."""
+    """Error messages of the calls that failed otherwise."""
     lags: list[tuple[float, float]] = field(default_factory=list)
     """(when, seconds) from the moment an interim's last sample was due to be sent to its arrival."""
     finals: list[tuple[float, float]] = field(default_factory=list)
@@ -72,11 +72,11 @@ class Outcome:
     """Finals of whole recordings."""
     interims: int = 0
     late_s: list[float] = field(default_factory=list)
-    """How late the clock of these callers was, per tick: their own slowness, not the server's."""
+    """Lateness of these callers' clock at each tick, in seconds: their own slowness, not the server's."""
     blocked_frames: int = 0
     """Frames that waited because the server did not read."""
     peak: int = 0
-    """Most calls at one time, of those that were not refused."""
+    """Most calls at one time, refused ones excluded."""
 
 
 def frames_of(clip: Clip, sample_rate: int = 16000) -> list[bytes]:
@@ -109,7 +109,7 @@ class _Run:
         self.origin = 0.0
         self._active = 0
         self._calls: list[tuple[float, float]] = []
-        """When each call that was not refused began and ended."""
+        """Begin and end, in seconds, of each call that was not refused."""
 
     @property
     def over(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a benchmark's caller says and understands, in either protocol of the recognisers."""
+"""Client side of the benchmark's callers, for either protocol of the recognisers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MessageT = TypeVar("MessageT")
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """Audio may be sent."""
+    """Permission to send audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptHeard:
-    """An interim arrived; it covers the audio up to here, if the server says so."""
+    """Interim from the server; it covers the audio up to here, if the server says so."""
 
     end_ms: int | None
     text: str
@@ -27,14 +27,14 @@ class TranscriptHeard:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A final arrived."""
+    """Final from the server."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Complained:
-    """The server says what is wrong, and closes next."""
+    """Error message of a server that closes next."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on: the machine, the commit, the load."""
+"""Circumstances of a measured figure: the machine, the commit, the load."""
 
 from __future__ import annotations
 

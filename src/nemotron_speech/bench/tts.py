@@ -32,7 +32,7 @@ TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class TtsBenchOptions:
-    """What the user asked for."""
+    """Options of `bench tts`, as the user gave them."""
 
     url: str = "http://localhost:8001"
     text: str = TEXT
@@ -50,11 +50,11 @@ class TtsBenchOptions:
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """What a number of callers heard."""
+    """Measurements with one number of callers."""
 
     callers: int
     utterances: int
-    """Heard whole."""
+    """Number of utterances that were heard whole."""
     refused: int
     refusals: dict[str, int]
     """Reasons that the server gave to the refused, and how many each."""
@@ -66,13 +66,13 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     rtf_p99: float | None
     underruns: int
     underrun_ms: float
-    """How long they lasted, together."""
+    """Silence of all underruns together, in milliseconds."""
     audio_s: float
     clients_late_ms: Spread | None
 
     @property
     def good(self) -> bool:
-        """Whether every utterance was whole and without a gap."""
+        """True if every utterance was whole and without a gap."""
         return not (self.refused or self.failures or self.underruns)
 
 
@@ -150,7 +150,7 @@ def _callers(levels: str) -> list[int]:
 
 
 def _segments(text: str) -> list[str]:
-    """The sentences of a text, as a bot sends them."""
+    """Return the sentences of a text, as a bot sends them."""
     from nemotron_speech.text import Budget, Chunker
 
     chunker = Chunker(first=Budget(1, 10_000), rest=Budget(1, 10_000))

@@ -30,7 +30,7 @@ from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.serving.frames import BINARY, CLOSE, WebSocketClient
 
 PATIENCE_S = 60.0
-"""How long a caller waits for the end of an utterance, beyond its length, before it counts as lost."""
+"""Longest wait in seconds for the end of an utterance, beyond its length; then its caller counts as lost."""
 _TICK_S = 0.02
 
 SpeakMode = Literal["adaptive", "stream", "batch"]
@@ -38,7 +38,7 @@ SpeakMode = Literal["adaptive", "stream", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class ListenerLoad:
-    """What is asked for, where, by how many."""
+    """Load on a synthesis server: the texts, the address, the number of callers."""
 
     url: str
     segments: Sequence[str]
@@ -53,33 +53,33 @@ class ListenerLoad:
     buffer_s: float = 0.06
     """Audio a player holds back at the beginning of an utterance."""
     pause_s: float = 0.5
-    """Between two utterances of a caller."""
+    """Seconds between two utterances of a caller."""
     ramp_s: float = 1.0
     """Time over which the callers begin, evenly."""
 
 
 @dataclass(slots=True)
 class SpeechHeard:
-    """What the callers heard; times are seconds."""
+    """Measurements of all callers; times are seconds."""
 
     first_audio: list[float] = field(default_factory=list)
-    """From asking to the first audio, of each utterance."""
+    """Time from the request to the first audio, of each utterance."""
     gaps: list[float] = field(default_factory=list)
-    """Between two pieces of audio of an utterance."""
+    """Time between two pieces of audio of an utterance."""
     factors: list[float] = field(default_factory=list)
-    """Time until the last audio over the length of it all, of each utterance."""
+    """Real-time factor of each utterance: time until its last audio over its length."""
     underruns: int = 0
     silent_s: float = 0.0
-    """How long the underruns lasted."""
+    """Silence of all underruns together."""
     audio_s: float = 0.0
     whole: int = 0
-    """Utterances heard to their end."""
+    """Number of utterances heard to their end."""
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
     """Reasons that the server gave to callers it refused."""
     failures: list[str] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
-    """How late this process was itself."""
+    """Lateness of this process's own clock, at each tick."""
 
 
 class SimulatedPlayout:
@@ -168,7 +168,7 @@ class _Caller(WebSocketClient):
         self._seconds = 0.0
         self._segments = deque(self._load.segments)
         self._segment: tuple[str, float, float] = ("", self._asked, 0.0)
-        """The text being spoken, when it was asked for, and the audio of those before it in seconds."""
+        """Text being spoken, the time it was asked for, and the seconds of audio before its segment."""
 
     # ------------------------------------------------------------------------------------ asking
 

@@ -1,4 +1,4 @@
-"""How many words of a transcript are wrong."""
+"""Word error counts of a transcript."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal shows while servers start and run."""
+"""Terminal output of `up`, `demo` and `talk`: spinners, log lines, errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prefix(name: str) -> Text:
 
 
 def log_line(name: str, text: str) -> Text:
-    """A server's line behind its name; the server's own colours are kept."""
+    """Return a server's line behind its name; the server's own colours are kept."""
     return prefix(name).append_text(Text.from_ansi(text))
 
 

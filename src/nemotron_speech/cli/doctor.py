@@ -39,7 +39,7 @@ from nemotron_speech.supervisor.records import RunRecords
 GIB = 1024**3
 MIN_PYTHON = (3, 11)
 MIN_CORES, MIN_MEMORY_GIB, MIN_DISK_GIB = 2, 2.0, 1.0
-"""What the embedded profile needs to keep up with one conversation."""
+"""Least cores, GiB of memory and GiB of free disk with which the embedded profile keeps up with one call."""
 SUBPROCESS_TIMEOUT_S = 10
 
 
@@ -58,7 +58,7 @@ class Check(msgspec.Struct, frozen=True):
     verdict: Verdict
     found: str
     mend: str = ""
-    """What to type; empty when nothing is wrong."""
+    """Command that mends the finding; empty when nothing is wrong."""
 
 
 MARKS = {Verdict.OK: ("✓", "green"), Verdict.NOTE: ("•", "yellow"), Verdict.BAD: ("✗", "bold red")}

@@ -1,4 +1,4 @@
-"""What the command line reads from the environment, each with its default and its meaning."""
+"""Settings of the command line, read from the environment, each with its default and its meaning."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Elsewhere:
     """Servers of a demo that are not started here."""
 
     bot: str
-    """The bot that can use them."""
+    """Name of the bot that can use the servers."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """Server name (asr, tts, llm) to its address."""
+    """Server name (asr, tts, llm) to the server's address."""
     notes: Sequence[str] = ()
     """Notes for the user: which variable is used, and which a flag overrides."""
 

@@ -110,7 +110,7 @@ def down(out: Console, names: Sequence[str] = ()) -> int:
     """Stop live runs and wait for their end; kill what does not end.
 
     Args:
-        names: Which: `up`, `demo` or `talk`, or the process id that `status` shows; all if none is named.
+        names: Runs: `up`, `demo` or `talk`, or the process id that `status` shows; all if none is named.
 
     Raises BadRequest for one that does not run.
     """
@@ -187,7 +187,7 @@ def by_time(lines: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
 
 
 class Tail:
-    """The end of a log file, across its being begun anew."""
+    """End of a log file, followed across its rotation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -195,11 +195,11 @@ class Tail:
         self._rest = ""
 
     def last(self, lines: int) -> list[str]:
-        """The last complete lines; reading goes on after them."""
+        """Return the last complete lines; reading goes on after them."""
         return list(deque(self._read(), maxlen=lines))
 
     def new(self) -> Iterator[str]:
-        """The lines added since."""
+        """Yield the lines added since."""
         yield from self._read()
         if self._replaced():
             self._file.close()

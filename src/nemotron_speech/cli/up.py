@@ -52,7 +52,7 @@ REPORT_LINE = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which servers the user asked for."""
+    """Servers that the user asked for."""
 
     profile: str = DEFAULT_PROFILE
     model: Path | None = None
@@ -138,7 +138,7 @@ def _options(flag: str, options: Sequence[str]) -> list[str]:
 
 
 class Interrupted(Exception):
-    """The user does not want this any more."""
+    """Request of the user to stop."""
 
 
 def records() -> RunRecords:
@@ -301,7 +301,7 @@ def page_url(host: str, port: int) -> str:
 
 
 def has_browser() -> bool:
-    """Whether a page can be opened where the user sees it: a terminal on a desktop."""
+    """Return True if a page can be opened where the user sees it: from a terminal on a desktop."""
     if not sys.stdout.isatty():
         return False
     return sys.platform in ("darwin", "win32") or bool(CliSettings().display)
@@ -312,7 +312,7 @@ def has_browser() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to do with the spoken answer."""
+    """Destination of the spoken answer: a file, the loudspeaker, or both."""
 
     output: str | None = None
     play: bool = False

@@ -4,7 +4,7 @@
         await asr.send(pcm)
         final = await asr.finish()
 
-Whatever goes wrong between here and a server is a `PeerError` (or `Full`) that says what to do next.
+Every failure between here and a server is a `PeerError` (or `Full`) that says what to do next.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LLM_SILENCE_S = 20.0
 """Longest silence of a language model, in seconds."""
 """A local server accepts at once; this is for one behind a network."""
 CLOSE_TIMEOUT_S = 2.0
-"""How long a server that has said why it closes may take to do it."""
+"""Longest wait, in seconds, for the close of a server that has sent an error message."""
 HEARTBEAT_S = 8.0
 """Less than half of the server's: a connection that nobody reads yet answers no ping of the server."""
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -354,7 +354,7 @@ async def _receive_text(socket: aiohttp.ClientWebSocketResponse, who: str, url: 
 
 
 async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """After an error message: read on to the close, whose code says more."""
+    """Read on after an error message until the close, whose code says more; at most `CLOSE_TIMEOUT_S`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):

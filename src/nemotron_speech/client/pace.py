@@ -1,6 +1,6 @@
-"""Whether a segment may come in one piece: where its listener has enough to hear until it is there.
+"""Choice between streaming a segment and taking it whole: whole where its listener has audio until then.
 
-Seconds are arguments. Whoever asks for segments keeps one `Pace` per server and tells it what each took.
+Seconds are arguments. A client keeps one `Pace` per server and tells it the time that each segment took.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from nemotron_speech.protocol.tts import Mode
 
 MARGIN = 1.5
-"""How much longer than expected a segment may take: numbers and abbreviations are longer than they look."""
+"""Factor by which a segment may outlast its estimate: numbers and abbreviations are longer than they look."""
 RESERVE_S = 0.2
-"""Left to play when a segment arrives as late as that."""
+"""Seconds of audio that the listener has left when a segment arrives as late as `MARGIN` allows."""
 _TELLING_S = 2.0
-"""Audio of a segment that tells something about others; of a shorter one, the edges are a large part."""
+"""Least audio, in seconds, of a segment that informs the estimate: the edges dominate a shorter one."""
 _QUICKER = 0.3
 """Share of a quicker segment in what is expected of the next; a slower one is believed at once."""
 
 
 class Pace:
-    """How fast a server has been seen to speak. Before it has been seen, it is taken for a slow one."""
+    """Estimate of a server's speed from the segments it has spoken; without any it counts as slow."""
 
     def __init__(self) -> None:
         self._seen = False

@@ -26,7 +26,7 @@ SYSTEM_PROMPT = (
 
 
 class NoSpeech(BadRequest):
-    """The recogniser heard no words."""
+    """Recording without words for the recogniser."""
 
 
 class Transcription(Protocol):
@@ -43,7 +43,7 @@ class Recogniser(Protocol):
 
 
 class ChatModel(Protocol):
-    """Who answers (`client.LlmClient`)."""
+    """Language model that answers (`client.LlmClient`)."""
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> AsyncIterator[str]: ...
 
@@ -59,7 +59,7 @@ class Speech(Protocol):
 
 
 class Synthesiser(Protocol):
-    """Who speaks (`client.TtsConnection`)."""
+    """Synthesiser that speaks the answer (`client.TtsConnection`)."""
 
     @property
     def sample_rate(self) -> int | None: ...
@@ -74,15 +74,15 @@ class TurnTimings:
     """Milliseconds. Stages overlap, so they do not add up to the total."""
 
     transcribed_ms: int
-    """From the first byte sent to the transcript."""
+    """Milliseconds from the first byte sent to the transcript."""
     first_token_ms: int
-    """From the transcript to the first text of the answer."""
+    """Milliseconds from the transcript to the first text of the answer."""
     answered_ms: int
-    """From the transcript to the last text of the answer."""
+    """Milliseconds from the transcript to the last text of the answer."""
     first_audio_ms: int
-    """From the first segment handed over to its first audio."""
+    """Milliseconds from the first segment handed over to its first audio."""
     spoken_ms: int
-    """From the first segment handed over to the last audio."""
+    """Milliseconds from the first segment handed over to the last audio."""
     total_ms: int
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class TurnTimings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpokenReply:
-    """What came of one turn."""
+    """Result of one turn."""
 
     transcript: str
     text: str
@@ -105,7 +105,7 @@ class SpokenReply:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """When each thing happened first, and last."""
+    """First and last time of each event, in seconds of `clock`."""
 
     clock: Callable[[], float]
     first: dict[str, float] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class _Stopwatch:
         self.last[what] = now
 
     def ms(self, begin: str, end: str, *, to_last: bool = False) -> int:
-        """From the first `begin` to the first (or last) `end`; 0 when either did not happen."""
+        """Return the time from the first `begin` to the first (or last) `end`; 0 when either is missing."""
         ends = self.last if to_last else self.first
         if begin not in self.first or end not in ends:
             return 0

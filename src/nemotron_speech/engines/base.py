@@ -1,4 +1,4 @@
-"""What a speech model must offer a server: open a stream, step many streams at once, close one.
+"""Engine interface of a speech model: open a stream, step many streams at once, close one.
 
 Every method of an engine runs on the engine's own thread, one call at a time, so an engine needs no
 locks. A step is the unit of cancellation: it should take tens of milliseconds, not a whole utterance.
@@ -28,7 +28,7 @@ class Word:
 
 
 class Flush(StrEnum):
-    """What a work item asks for beyond taking in its audio."""
+    """Request of a work item beyond taking in its audio."""
 
     NONE = "none"
     SOFT = "soft"
@@ -42,7 +42,7 @@ class Flush(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AsrInfo:
-    """What a recogniser is and how much it holds."""
+    """Description of a recogniser: its model, its languages, its capacity."""
 
     name: str
     model: str
@@ -53,7 +53,7 @@ class AsrInfo:
     max_batch: int = 8
     """Streams in one step."""
     marks_end: bool = False
-    """Whether results say that the speaker has finished (`AsrResult.ended`)."""
+    """True if results say that the speaker has finished (`AsrResult.ended`)."""
     estimates_times: bool = False
     """Whether the times of words are estimated from the readings, and not told by the model."""
 
@@ -63,7 +63,7 @@ class AsrStream(Protocol):
 
     @property
     def wanted_samples(self) -> int:
-        """How many samples the next step without a flush takes; less is not worth a step."""
+        """Samples that the next step without a flush takes; less is not worth a step."""
         ...
 
 
@@ -73,7 +73,7 @@ class AsrWork:
 
     stream: AsrStream
     pcm: bytes
-    """PCM16LE mono at `AsrInfo.sample_rate`: `wanted_samples` of them, fewer only with a flush."""
+    """PCM16LE mono at `AsrInfo.sample_rate`: `AsrStream.wanted_samples` samples, fewer only with a flush."""
     flush: Flush = Flush.NONE
 
 
@@ -86,11 +86,11 @@ class AsrResult:
 
     text: str
     words: tuple[Word, ...] = ()
-    """With times on the stream's clock; on a flush, where the model knows them. Of very many, the newest."""
+    """Words with times on the stream's clock: on a flush, where the model knows them; of many, the newest."""
     offset: int = 0
     """Characters of the utterance that come before `text`."""
     ended: bool = False
-    """Whether the model takes the speaker to have finished, and has heard nothing since."""
+    """True if the model takes the speaker to have finished, and has heard nothing since."""
 
 
 class AsrEngine(Protocol):
@@ -129,7 +129,7 @@ class AsrEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CloneLimits:
-    """What a voice can be learnt from, and how many can be."""
+    """Limits of voice cloning: the length of the reference clip, the number of voices."""
 
     min_s: float
     max_s: float
@@ -140,7 +140,7 @@ class CloneLimits:
 
 @dataclass(frozen=True, slots=True)
 class TtsInfo:
-    """What a synthesiser is, what it can say, and how much it holds."""
+    """Description of a synthesiser: its model, its voices and languages, its capacity."""
 
     name: str
     model: str
@@ -158,18 +158,18 @@ class TtsInfo:
     max_text: int = 4000
     """Characters in one segment."""
     speeds: tuple[float, float] = (1.0, 1.0)
-    """Slowest and fastest `Segment.speed`; equal where the model has no control for it."""
+    """Slowest and fastest `Segment.speed`; equal where the model cannot change its speed."""
     cloning: CloneLimits | None = None
-    """None: it learns no voices. Otherwise the engine is a `VoiceCloner` too."""
+    """Limits of voice cloning, for an engine that is a `VoiceCloner` too; None: it learns no voices."""
 
 
 class SynthesisMode(StrEnum):
-    """When audio of a segment leaves the engine."""
+    """Delivery of a segment's audio by the engine."""
 
     STREAM = "stream"
-    """Step by step, as soon as there is some."""
+    """Audio of every step, as soon as there is some."""
     BATCH = "batch"
-    """At once, when the segment is complete."""
+    """All audio at once, when the segment is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +196,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TtsResult:
-    """What one step made of one segment."""
+    """Result of one step for one segment."""
 
     pcm: bytes
     """PCM16LE mono at `TtsInfo.sample_rate`; may be empty."""
     done: bool = False
     words: tuple[Word, ...] = field(default=())
-    """On the last result, where the model knows them: milliseconds within the segment."""
+    """Words with times in ms within the segment: on the last result, where the model knows them."""
     unspoken: tuple[str, ...] = ()
-    """On the last result: what of the text the model has no sound for."""
+    """Parts of the text that the model has no sound for: on the last result."""
 
 
 class TtsStream(Protocol):
@@ -239,7 +239,7 @@ class TtsEngine(Protocol):
 
 
 class VoiceCloner(Protocol):
-    """What an engine with `TtsInfo.cloning` can do besides."""
+    """Interface of an engine with `TtsInfo.cloning`, beside `TtsEngine`."""
 
     def clone(self, name: str, clip: Clip) -> None:
         """Learn a voice from a clip at any rate; `info.voices` then ends with it.

@@ -80,7 +80,7 @@ class ChatterboxEngine:
         self._references, self._device = dict(voices or {}), device
         self._model: Any = None
         self._known: dict[str, Any] = {}
-        """What the model knows of each voice."""
+        """Voice name to the conditionals that the model made of its reference clip."""
         self._cloned: set[str] = set()
         self.info = TtsInfo(
             name="chatterbox",
@@ -207,7 +207,7 @@ def _check_clip(clip: Clip, limits: CloneLimits) -> None:
 
 
 def _samples(audio: Any) -> npt.NDArray[np.float32]:
-    """The samples of what `generate` returns: a tensor [1, n]."""
+    """Return the samples of what `generate` returns: a tensor [1, n]."""
     import numpy as np
 
     samples = np.asarray(audio, np.float32).reshape(-1)

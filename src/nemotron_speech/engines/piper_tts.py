@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NO_TEXT = re.compile(r"\[\[|\]\]|[\0\ud800-\udfff]")
 """Piper reads what is between double brackets as phonemes, and fails on NUL and halves of surrogate pairs."""
 _SPACE, _EDGES = " ", "^$"
-"""What stands between the phonemes of two words, and at both ends of a sentence."""
+"""Phoneme between two words, and those at both ends of a sentence."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,11 +38,11 @@ class PiperStream(PieceStream):
 
     sentences: Iterator[AudioChunk] | None = None
     phonemes: list[str] = field(default_factory=list)
-    """Spoken so far."""
+    """Phonemes spoken so far."""
     onsets_ms: list[float] = field(default_factory=list)
-    """When each of them began."""
+    """Onset of each of `phonemes`, in milliseconds."""
     aligned: bool = True
-    """Whether the voice told so for all of them."""
+    """True if the voice reported the onsets of all phonemes."""
     done: bool = False
 
 
@@ -215,7 +215,7 @@ def _config_of(model: Path) -> Path:
 
 
 def _speakers(config: Any, name: str) -> dict[str, int | None]:
-    """Voices by name: the speakers of a voice that has several, else the voice itself."""
+    """Return voices by name: the speakers of a voice that has several, else the voice itself."""
     if config.num_speakers <= 1:
         return {name: None}
     named = {str(speaker): number for speaker, number in config.speaker_id_map.items()}
@@ -225,6 +225,6 @@ def _speakers(config: Any, name: str) -> dict[str, int | None]:
 
 
 def _language(espeak_voice: str) -> str:
-    """The language of an espeak-ng voice name: en of en-us, zh of cmn."""
+    """Return the language of an espeak-ng voice name: en of en-us, zh of cmn."""
     language = re.split(r"[-_]", espeak_voice)[0]
     return {"cmn": "zh", "yue": "zh"}.get(language, language)

@@ -37,7 +37,7 @@ _TONES = tuple(range(300, 1500, 50))
 
 
 class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the recogniser hears, and how long it takes."""
+    """Script of the recogniser: its transcripts and its timing."""
 
     transcripts: tuple[str, ...] = ("hello there",)
     """One per utterance that holds speech, in turn; a stream starts at the first."""
@@ -63,7 +63,7 @@ class AsrScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TtsScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the synthesiser sounds, and how long it takes."""
+    """Script of the synthesiser: its sound and its timing."""
 
     sample_rate: int = 22050
     first_audio_ms: float = 0.0
@@ -106,7 +106,7 @@ class Hearing:
         self._script, self._rate = script, rate
         self.wanted_samples = rate * script.chunk_ms // 1000
         self._first = self._parts = 0
-        """Which transcript the utterance begins with, and how many it has come to."""
+        """Index of the transcript that the utterance begins with, and number of transcripts in it so far."""
         self._samples = 0
         self._loud_from: int | None = None
         self._loud = 0
@@ -127,7 +127,7 @@ class Hearing:
         self._note_words()
 
     def _note_words(self) -> None:
-        """Words go by the loudness so far; a silence as long as the lag says that all of them are spoken."""
+        """Note words by the loudness so far; a silence as long as the lag means that all are spoken."""
         lag = self._lag
         spoken = (lag is None) + int(self._loud / self._rate * self._script.words_per_second)
         self._spoken_at += [self._samples] * (spoken - len(self._spoken_at))
@@ -236,7 +236,7 @@ def _beginnings(transcript: str) -> tuple[str, ...]:
 
 
 def _loud(samples: npt.NDArray[np.int16]) -> bool:
-    """Whether the RMS of a few hundred of the samples says speech: few enough for NumPy to keep the GIL."""
+    """Return True if the RMS says speech. It takes a few hundred samples: so few that NumPy keeps the GIL."""
     some = samples[:: len(samples) // 256 + 1].astype(np.float64)
     return bool(len(some)) and float(some @ some) > _LOUD**2 * len(some)
 
@@ -314,7 +314,7 @@ class ScriptedTts:
         return TtsResult(pcm, done, self._words(tone) if done else ())
 
     def _words(self, tone: _Tone) -> tuple[Word, ...]:
-        """Times in proportion to the characters, as the tone itself is."""
+        """Return word times in proportion to the characters, as the tone itself is."""
         words, at = [], 0.0
         per_character = self._script.ms_per_character / tone.segment.speed
         for word in tone.segment.text.split():

@@ -33,7 +33,7 @@ class End(Reset, tag="end", frozen=True, kw_only=True, omit_defaults=True):
 
 class Ready(msgspec.Struct, tag="ready", frozen=True, omit_defaults=True):
     events: tuple[str, ...] = ()
-    """Of the events asked for, those this server sends."""
+    """Names of the requested events that this server sends."""
 
 
 class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, omit_defaults=True):
@@ -42,7 +42,7 @@ class Transcript(msgspec.Struct, tag="transcript", frozen=True, kw_only=True, om
     finalize: bool | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     flushed: bool = False
-    """True in the answer to a soft reset with an id: all audio before it is covered, its last word too."""
+    """True in the answer to a soft reset with an id: all audio before it is covered, the last word too."""
     start_ms: int | None = None
     end_ms: int | None = None
     words: list[tuple[str, int, int]] | None = None
@@ -64,7 +64,7 @@ _FROM_CLIENT = Decoder((Reset, End))
 _FROM_SERVER = Decoder((Ready, Transcript, EndOfUtterance, Error))
 
 EVENTS = ("eou",)
-"""What a server sends only to clients that ask for it."""
+"""Events that a server sends only to clients that ask for them."""
 
 
 # ------------------------------------------------------------------------------------- server
@@ -84,20 +84,20 @@ class ResetRequested:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What a final says of the audio it covers. Times are milliseconds of the stream."""
+    """Content of a final, about the audio that it covers. Times are milliseconds of the stream."""
 
     text: str
     start_ms: int | None = None
     end_ms: int | None = None
     words: list[tuple[str, int, int]] = field(default_factory=list)
     confidences: list[float] = field(default_factory=list)
-    """From 0 to 1, one for each word; empty where the engine knows none."""
+    """Confidence of each word, from 0 to 1; empty where the engine knows none."""
     offset: int = 0
     """Characters of the utterance before `text` that are no longer known."""
 
 
 class News:
-    """What of a growing transcript a client has not been told yet."""
+    """Difference between a growing transcript and what the client has been told of it."""
 
     def __init__(self) -> None:
         self.restart()
@@ -108,13 +108,13 @@ class News:
         self._ended: tuple[str, int] | None = None
 
     def interim(self, text: str, offset: int) -> bool:
-        """Whether this text is another than the one before."""
+        """Return True if this text differs from the one before."""
         changed = (text, offset) != self._told
         self._told = (text, offset)
         return changed
 
     def ended(self) -> bool:
-        """Whether the end of an utterance is news: once for each text there is."""
+        """Return True if the end of an utterance is news: once for each text."""
         news = bool(self._told[0]) and self._ended != self._told
         self._ended = self._told
         return news
@@ -132,7 +132,7 @@ class AsrServer:
     """One caller as the server sees it.
 
     Args:
-        events: What it asked for; see `events_of`.
+        events: Events that the client asked for; see `events_of`.
     """
 
     def __init__(self, events: Collection[str] = ()) -> None:
@@ -198,7 +198,7 @@ class Interim:
     end_ms: int | None = None
     """Audio since the connection began that the text covers, where the server says so."""
     offset: int = 0
-    """Characters of the utterance before `text`, which have not changed; not 0 in very long ones only."""
+    """Characters of the utterance before `text`, which have not changed; 0 but in very long utterances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Final:
     start_ms: int | None = None
     end_ms: int | None = None
     confidences: tuple[float, ...] = ()
-    """From 0 to 1, one for each of `words`; empty where the server says none."""
+    """Confidence of each of `words`, from 0 to 1; empty where the server reports none."""
     flushed: bool = False
     """True if the server says that the text covers all audio before the reset; a hard one's always does."""
 
@@ -275,7 +275,7 @@ class AsrClient:
         )
 
     def _answered(self, message: Transcript) -> tuple[str, bool]:
-        """Resets are answered in order, so a server that echoes no ids still answers the oldest."""
+        """Take out the oldest reset: a final answers it even without an id. Raises PeerError for another."""
         if not self._pending:
             raise PeerError("the recogniser sent a final nobody asked for")
         if message.id is not None and message.id != self._pending[0][0]:

@@ -25,7 +25,7 @@ class Init(msgspec.Struct, tag="init", frozen=True, kw_only=True, omit_defaults=
     language: str | None = None
     default_mode: Mode | None = None
     sample_rate: int | None = None
-    """Another rate of the audio than the model's, in Hz."""
+    """Sample rate of the audio in Hz, where it differs from the model's."""
 
 
 class Text(msgspec.Struct, tag="text", frozen=True, kw_only=True, omit_defaults=True):
@@ -65,9 +65,9 @@ class SegmentComplete(msgspec.Struct, tag="segment_complete", frozen=True, kw_on
     utterance: str | None = None
     words: list[tuple[str, int, int]] | None = None
     words_estimated: bool = False
-    """Whether the times of the words are worked out from the text, not from the audio."""
+    """True if the words' times are estimated from the text, not taken from the audio."""
     unspoken: str | None = None
-    """What of the text could not be spoken."""
+    """Part of the text that could not be spoken."""
 
 
 class Done(msgspec.Struct, tag="done", frozen=True, kw_only=True, omit_defaults=True):
@@ -84,7 +84,7 @@ class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
     message: str
     fatal: bool = False
     utterance: str | msgspec.UnsetType | None = msgspec.UNSET
-    """Whose segment failed; a `segment_complete` follows."""
+    """Utterance whose segment failed; a `segment_complete` follows."""
 
 
 FROM_CLIENT = Decoder((Init, Text, Close, Cancel, Ping))
@@ -108,7 +108,7 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class SegmentSpoken:
-    """All audio of one segment has been received."""
+    """End of a segment: all its audio has been received."""
 
     utterance: str
     audio_ms: float | None
@@ -148,7 +148,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """No more text of an utterance follows."""
+    """End of an utterance's text."""
 
     utterance: str
 

@@ -34,7 +34,7 @@ class TtsClient:
     """One connection to a synthesiser; a new connection needs a new machine.
 
     An utterance is wanted from its first `speak` until it is done or cancelled, and only what belongs to a
-    wanted utterance comes out of `receive`. Whatever is called, `to_send` has the messages that follow from
+    wanted utterance comes out of `receive`. After every call, `to_send` holds the messages that follow from
     it. Nothing but `init` is sent before the server has answered that.
     """
 
@@ -129,7 +129,7 @@ class TtsClient:
             talk.ask(ask)
 
     def _greet(self, init: Init) -> None:
-        """A server that answers no `init` still answers the ping."""
+        """Send a ping with the `init`: a server that answers no `init` still answers the ping."""
         self._greeted = True
         self._send(init)
         self._send(Ping())

@@ -97,7 +97,7 @@ class NamedTalk:
         return wire
 
     def _open_wire(self, utterance: str) -> str | None:
-        """The server closes a stream when text of another comes, so only the last one can be joined."""
+        """Return the utterance's stream if it is open; text of any other makes the server close it."""
         if self._open is None or self._names.get(self._open) != utterance:
             return None
         return self._open

@@ -1,9 +1,9 @@
 """Streaming synthesis, the caller's end, with a server that names nothing.
 
 Such a server speaks what it is asked for in order, so audio belongs to the oldest segment that is not
-complete. What has to be known is where the audio of a cancelled answer ends. Its messages are answered in
-order: a `ping` behind every `cancel` comes back as the `pong` that nothing old can follow. Of a server that
-answers no pings the announcements are counted: so many are due, and only behind the last is anything new.
+complete. The client has to know where the audio of a cancelled answer ends. The server answers messages in
+order: a `ping` behind every `cancel` comes back as the `pong` that nothing old can follow. For a server that
+answers no pings the client counts announcements: so many are due, and new audio follows only the last.
 
 A text behind a `close` makes such a server forget what it has not spoken, and so does an `init`: both wait.
 """
@@ -46,11 +46,11 @@ class _Stream(Enum):
     """The server's newest stream, as far as it can be known."""
 
     OPEN = auto()
-    """Text joins it, without a word from the server."""
+    """Open stream: text joins it, without a message from the server."""
     CLOSED = auto()
-    """It ends with `done`, and what it has not spoken is lost if text comes before."""
+    """Closed stream: it ends with `done`, and text sent before that loses what it has not spoken."""
     OVER = auto()
-    """The next text begins another, which is announced."""
+    """Ended stream: the next text begins another one, which the server announces."""
 
 
 @dataclass(eq=False, slots=True)
@@ -66,8 +66,8 @@ class PlainTalk:
 
     Args:
         send: Takes the messages for the server.
-        joins: Whether the first text joins a stream that was announced already.
-        answers_pings: Whether the server is known to.
+        joins: True if the first text joins a stream that was announced already.
+        answers_pings: True if the server is known to answer pings.
         pings: How many it was sent and has not answered.
     """
 
@@ -78,7 +78,7 @@ class PlainTalk:
         self._pongs_due = pings
         self._announcements_due = 0
         self._is_of_init = False
-        """True if the newest stream began with an `init`; the stream before ends with a `done` of its own."""
+        """True if the newest stream began with an `init`; the stream before then ends with its own `done`."""
         self._waiting: deque[Ask] = deque()
         """Not sent yet."""
         self._asked: deque[_Asked] = deque()
@@ -222,13 +222,13 @@ class PlainTalk:
         return (StreamStarted(utterance, self._rate),)
 
     def _skip_failed(self) -> tuple[Event, ...]:
-        """Not every server reports a failed segment as complete: audio behind its error is the next one's."""
+        """Complete a failed segment that the server did not: audio behind its error is the next segment's."""
         if not self._asked or not self._asked[0].failed:
             return ()
         return (SegmentSpoken(self._asked.popleft().ask.utterance, None), *self._go_on())
 
     def _done(self) -> tuple[Event, ...]:
-        """The stream is over: what was not reported complete will not be."""
+        """End the stream; segments that were not reported complete end without a report."""
         missed = [SegmentSpoken(asked.ask.utterance, None) for asked in self._asked]
         self._asked.clear()
         self._stream = _Stream.OVER
@@ -243,7 +243,7 @@ class PlainTalk:
         return (error, *self._ask_again()) if message.fatal else (error,)
 
     def _ask_again(self) -> tuple[Event, ...]:
-        """A fatal error ends the stream: give up the segment it was in, and ask for the others again."""
+        """Give up the segment in which a fatal error ended the stream, and ask for the others again."""
         failed, *others = self._asked
         self._waiting.extendleft(reversed([asked.ask for asked in others]))
         self._forget()

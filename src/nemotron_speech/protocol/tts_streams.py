@@ -46,7 +46,7 @@ MAX_UNSPOKEN = 200
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the server can say."""
+    """Capabilities of the synthesis server."""
 
     sample_rate: int
     voices: Sequence[str]
@@ -98,7 +98,7 @@ class TtsServer:
 
     @property
     def idle(self) -> bool:
-        """Whether everything asked for has been spoken."""
+        """True if every segment asked for has been spoken."""
         speaking = self._speaking is not None and not self._speaking.stream.cancelled
         return not speaking and not any(stream.segments for stream in self._streams)
 
@@ -223,8 +223,8 @@ class TtsServer:
 
         Args:
             words: Those of its text, with their places in the audio in milliseconds.
-            estimated: Whether these places are worked out from the text alone.
-            unspoken: What of its text could not be spoken.
+            estimated: True if these places are worked out from the text alone.
+            unspoken: Part of the text that could not be spoken.
         """
         stream = segment.stream
         if stream.cancelled or segment is not self._speaking:

@@ -1,4 +1,4 @@
-"""How a typed message becomes JSON and back, with errors that say what is allowed."""
+"""JSON codec of typed messages, with errors that say what is allowed."""
 
 from __future__ import annotations
 

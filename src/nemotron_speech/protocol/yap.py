@@ -119,7 +119,7 @@ class YapServer:
 
     @property
     def sid(self) -> str:
-        """Who calls; empty before it has said so."""
+        """Id of the caller; empty until the caller has sent it."""
         return self._sid
 
     @property

@@ -38,7 +38,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class ResponderOptions:
-    """What the server offers."""
+    """Options of the responder."""
 
     parallel: int = 2
     """Slots: answers given at once; further requests wait."""

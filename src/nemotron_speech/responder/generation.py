@@ -14,19 +14,19 @@ from nemotron_speech.responder.talk.replies import Turn
 from nemotron_speech.responder.tokens import tokenize
 
 Respond = Callable[[Sequence[Turn], datetime], str]
-"""What to say next in a conversation; must be quick, it runs on the event loop."""
+"""Choice of the next answer in a conversation; must be quick, as it runs on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPace:
-    """How fast the server pretends to be."""
+    """Simulated speed of the server."""
 
     tokens_per_second: float = 200.0
-    """0: as fast as the connection takes it."""
+    """Generated tokens a second; 0: as fast as the connection takes them."""
     prompt_tokens_per_second: float = 0.0
-    """Of tokens that are not in the cache; 0: at once."""
+    """Evaluated tokens a second, those in the cache excluded; 0: no delay."""
     first_token_s: float = 0.0
-    """Before an answer begins, whatever the cache holds; not before a continuation."""
+    """Seconds before an answer begins, whatever the cache holds; a continuation has no such delay."""
 
     def prompt_s(self, tokens: int, begun: bool) -> float:
         evaluation = tokens / self.prompt_tokens_per_second if self.prompt_tokens_per_second else 0.0
@@ -39,7 +39,7 @@ class TokenPace:
 
 @dataclass(slots=True)
 class Generation:
-    """What a job has come to so far."""
+    """State of a job's answer so far."""
 
     job: GenerationJob
     task: int
@@ -50,7 +50,7 @@ class Generation:
     predicted_s: float = 0.0
     text: str = ""
     stop_type: str = "none"
-    """As llama.cpp says it: eos, limit or word."""
+    """Reason for the end in llama.cpp's words: eos, limit or word."""
     stopping_word: str = ""
     truncated: bool = False
     _held: str = field(default="")
@@ -88,13 +88,13 @@ class Generation:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of the text are the beginning of the stop word."""
+    """Return how many characters at the end of the text are the beginning of the stop word."""
     sizes = range(min(len(text), len(stop) - 1), 0, -1)
     return next((size for size in sizes if text.endswith(stop[:size])), 0)
 
 
 def remaining_tokens(answer: str, begun: str) -> list[str]:
-    """The tokens of the answer that are still to come after its beginning.
+    """Return the tokens of the answer that are still to come after its beginning.
 
     A beginning that belongs to another answer is a prefill: all of the answer follows it. Small differences
     (the clock moved on between two requests) do not make another answer.

@@ -1,4 +1,4 @@
-"""What the responder has done so far, under the names of llama.cpp's metrics."""
+"""Counters of the responder, under the names of llama.cpp's metrics."""
 
 from __future__ import annotations
 

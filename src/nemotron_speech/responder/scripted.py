@@ -14,16 +14,16 @@ from nemotron_speech.responder.talk.replies import Turn
 
 
 class LlmScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model says, and how long it takes."""
+    """Script of the model: its answers and its timing."""
 
     greeting: str = "Hello."
-    """Said while no user has spoken."""
+    """Answer while no user has spoken."""
     replies: tuple[str, ...] = ("I heard you.",)
     """One per turn of the user, in turn."""
     first_token_ms: float = 0.0
-    """From the request to the first token of an answer; a continuation comes at the token rate."""
+    """Milliseconds from request to first token of an answer; a continuation comes at the token rate."""
     tokens_per_second: float = 0.0
-    """0: as fast as the connection takes it."""
+    """Generated tokens a second; 0: as fast as the connection takes them."""
 
     @property
     def pace(self) -> TokenPace:

@@ -45,13 +45,13 @@ class Slot:
         self.cache.append(token)
 
     def end(self) -> None:
-        """The last token was sampled but never evaluated: the cache does not hold it."""
+        """Drop the last token from the cache: it was sampled but never evaluated."""
         if self.decoded_tokens:
             self.cache.pop()
 
 
 def common_prefix(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many tokens two sequences have in common at their beginning."""
+    """Return how many tokens two sequences have in common at their beginning."""
     length = 0
     for one, other in zip(first, second, strict=False):
         if one != other:
@@ -68,7 +68,7 @@ class _Waiting:
 
 
 class SlotPool:
-    """All slots, and who waits for which."""
+    """Slots of the server, and the requests that wait for each."""
 
     def __init__(self, size: int) -> None:
         self.slots = [Slot(number) for number in range(size)]
@@ -132,7 +132,7 @@ class SlotPool:
         return slot
 
     def _choose(self, wanted: int | None, prompt: Sequence[str]) -> Slot | None:
-        """The wanted slot if it is free; else the free one that shares half the prompt, else the oldest."""
+        """Return the wanted slot if it is free, else the one that shares half the prompt, else the oldest."""
         free = [slot for slot in self.slots if not slot.busy]
         if wanted is not None:
             return next((slot for slot in free if slot.id == wanted), None)

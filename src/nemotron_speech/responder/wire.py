@@ -17,7 +17,7 @@ FINISH_REASONS = {"eos": "stop", "word": "stop", "limit": "length"}
 
 
 def timings(generation: Generation) -> Json:
-    """How many tokens were cached, evaluated and generated, and how long that took (ms)."""
+    """Return the tokens that were cached, evaluated and generated, and the milliseconds they took."""
     prompt_ms, predicted_ms = generation.prompt_s * 1000, generation.predicted_s * 1000
     return {
         "cache_n": generation.cached,
@@ -48,7 +48,7 @@ def usage(generation: Generation) -> Json:
 
 
 def progress(generation: Generation, processed: int) -> Json:
-    """How much of the prompt has been evaluated."""
+    """Return the progress of the prompt's evaluation, in tokens."""
     return {
         "total": len(generation.job.tokens),
         "cache": generation.cached,
@@ -74,7 +74,7 @@ class ChatShape:
         return self._with_head("chat.completion.chunk", [choice])
 
     def opening(self, generation: Generation) -> list[Json]:
-        """What is sent before any text: the role, and on request the prompt's progress."""
+        """Return the chunks before any text: the role, and on request the prompt's progress."""
         empty: Json = {"role": "assistant", "content": None}
         chunks = [self._chunk(empty)]
         if generation.job.return_progress:
@@ -83,12 +83,12 @@ class ChatShape:
         return chunks
 
     def delta(self, text: str, generation: Generation) -> Json:
-        """One piece of text."""
+        """Return the chunk for one piece of text."""
         chunk = self._chunk({"content": text})
         return {**chunk, "timings": timings(generation)} if generation.job.timings_per_token else chunk
 
     def closing(self, generation: Generation) -> list[Json]:
-        """What is sent when the text is complete."""
+        """Return the chunks after the text is complete."""
         last = self._chunk({}, FINISH_REASONS[generation.stop_type])
         if not generation.job.include_usage:
             return [{**last, "timings": timings(generation)}]
@@ -96,7 +96,7 @@ class ChatShape:
         return [last, {**counts, "usage": usage(generation), "timings": timings(generation)}]
 
     def whole(self, generation: Generation) -> Json:
-        """The answer in one piece; like llama.cpp it repeats the beginning it was given."""
+        """Return the answer in one piece; like llama.cpp it repeats the beginning it was given."""
         message = {"role": "assistant", "content": generation.job.begun + generation.text}
         finish = FINISH_REASONS[generation.stop_type]
         answer = self._with_head(
@@ -155,7 +155,7 @@ class CompletionShape:
 
 
 def error_body(error: SpeechError) -> Json:
-    """An error as llama.cpp says it."""
+    """Return an error as llama.cpp says it."""
     if isinstance(error, ContextOverflow):
         details = {"n_prompt_tokens": error.prompt_tokens, "n_ctx": error.n_ctx}
         return _error(error.http_status, "exceed_context_size_error", str(error)) | details
@@ -170,14 +170,14 @@ def _error(code: int, kind: str, message: str) -> Json:
 
 
 def http_error_body(status: int, reason: str) -> Json:
-    """An error of HTTP itself: an unknown path, a wrong method, a body too large."""
+    """Return an error of HTTP itself: an unknown path, a wrong method, a body too large."""
     if status == 404:
         return _error(404, "not_found_error", "File Not Found")
     return _error(status, "invalid_request_error" if status < 500 else "server_error", reason)
 
 
 def props(model: str, slots: int, n_ctx: int) -> Json:
-    """What the server is."""
+    """Return the properties of the server, as llama.cpp reports them."""
     return {
         "default_generation_settings": {"params": {}, "n_ctx": n_ctx},
         "total_slots": slots,
@@ -199,7 +199,7 @@ def models(model: str, n_ctx: int, created: int) -> Json:
 
 
 def slot_states(slots: Sequence[Slot], n_ctx: int) -> list[Json]:
-    """What each slot does."""
+    """Return the state of each slot, as llama.cpp reports it."""
     return [
         {
             "id": slot.id,

@@ -12,11 +12,11 @@ Room = Callable[[], Awaitable[None]]
 
 
 class ChannelClosed(Exception):
-    """The other side is gone; there is nobody to tell."""
+    """Loss of the other side; there is nobody to tell."""
 
 
 class HalfClosed(ChannelClosed):
-    """The other side says nothing any more, and still hears what it is told."""
+    """End of the other side's sending, while it still receives."""
 
 
 class Channel(Protocol):

@@ -23,7 +23,7 @@ from nemotron_speech.serving.channel import Channel, ChannelClosed, HalfClosed
 from nemotron_speech.serving.websocket import WebSocketChannel
 
 HEARTBEAT_S = 20.0
-"""A peer that answers no ping for half of this is gone."""
+"""Seconds between pings; a peer that answers none for half of this is gone."""
 DRAINING_CLOSE = WSCloseCode.SERVICE_RESTART
 
 
@@ -65,7 +65,7 @@ def _first(group: BaseExceptionGroup[SpeechError]) -> SpeechError:
 
 
 class Outbox:
-    """What is on its way to one caller: bounded, in order, droppable where the protocol allows it.
+    """Outgoing messages of one caller: bounded, in order, droppable where the protocol allows it.
 
     Args:
         trouble: Fails with Full when a caller lets more than `limit_bytes` pile up; the conversation

@@ -49,7 +49,7 @@ class WebSocketClient(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.paused = False
-        """Whether the other side reads too slowly."""
+        """True while the other side reads too slowly."""
         self._transport: asyncio.Transport | None = None
         self._request = b""
         self._key = base64.b64encode(secrets.token_bytes(16))
@@ -80,13 +80,13 @@ class WebSocketClient(asyncio.Protocol):
         ).encode()
 
     def opened(self) -> None:
-        """The server accepted."""
+        """Note that the server accepted."""
 
     def received(self, kind: int, payload: bytes) -> None:
-        """A whole message (TEXT, BINARY) or the server's CLOSE came."""
+        """Take in a whole message (TEXT, BINARY) or the server's CLOSE."""
 
     def lost(self, reason: str) -> None:
-        """The connection was refused, or has gone."""
+        """Note that the connection was refused, or has gone."""
 
     def write(self, frame: bytes) -> None:
         """Send a frame made before."""
@@ -128,7 +128,7 @@ class WebSocketClient(asyncio.Protocol):
     # --------------------------------------------------------------------------------- parsing
 
     def _accepted(self) -> bool:
-        """Whether the server's answer is here and is yes."""
+        """Return True if the server's answer is here and accepts the upgrade."""
         head, end, rest = bytes(self._input).partition(b"\r\n\r\n")
         if not end:
             return False

@@ -25,7 +25,7 @@ from nemotron_speech.supervisor.profiles import check_installed
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 
 _SWITCH_INTERVAL_S = 0.0005
-"""How long the event loop and the engine's thread wait for each other while both run Python."""
+"""Seconds that the event loop and the engine's thread wait for each other while both run Python."""
 
 
 def serve(

@@ -26,13 +26,13 @@ LIMITS = {TEXT: MAX_TEXT_BYTES, BINARY: MAX_AUDIO_BYTES}
 """Bytes of a message."""
 VERSION = "13"
 _MAX_WAITING_BYTES = 64 * 1024
-"""Messages that may wait for a conversation that is busy before its socket is not read any more."""
+"""Bytes of messages that wait for a busy conversation before its socket is read no more."""
 _PROBES_S = (0.0, 0.1, 0.5)
-"""After the end of what a caller sends: when it is found out whether it still reads."""
+"""Seconds after a caller has closed its half at which a ping tests whether it still reads."""
 _CLOSE_TIMEOUT_S = 5.0
-"""How long a caller may take to answer the good-bye."""
+"""Longest wait for a caller's answer to a close frame, in seconds."""
 _CLOSE_UNHEARD_TIMEOUT_S = 1.0
-"""The same for one that sent too large a message, whose answer would be somewhere behind it."""
+"""Seconds to close on a caller that sent too large a message: its answer would be behind that message."""
 
 
 class WebSocketChannel(asyncio.Protocol):
@@ -232,7 +232,7 @@ class WebSocketChannel(asyncio.Protocol):
         self._tell()
 
     def _good_bye(self, answer: bytes) -> None:
-        """The caller says good-bye, or answers ours."""
+        """Take in the caller's close frame: a good-bye, or an answer to ours."""
         if not self._closing:
             self._transport.write(plain_frame(answer, CLOSE))
             self._end()
@@ -250,14 +250,14 @@ class WebSocketChannel(asyncio.Protocol):
         self._transport.close()
 
     def _end(self) -> None:
-        """Nothing more is said or heard; who waits for either is told. What waits may still be taken."""
+        """End both directions and wake their waiters. Messages that wait already may still be taken."""
         self._closing = True
         self._read(True)
         self._writable.set()
         self._tell()
 
     def eof_received(self) -> bool:
-        """The caller has closed its half: it may still wait for an answer to what it said."""
+        """Note that the caller has closed its half: it may still wait for an answer."""
         self._at_end = True
         self._tell()
         for delay_s in _PROBES_S:

@@ -60,7 +60,7 @@ class FrameReader:
         self._over = False
 
     def feed(self, data: bytes) -> None:
-        """Take in what the socket brought. What comes after a good-bye or an error is ignored.
+        """Take in bytes of the socket. Bytes after a close frame or an error are ignored.
 
         Raises Violation, and TooLarge as soon as a message is announced that is.
         """

@@ -20,17 +20,17 @@ PROBE_TIMEOUT_S = 3.0
 
 
 class Health(StrEnum):
-    """What a server says about itself."""
+    """Health of a server, as its health address reports it."""
 
     HEALTHY = "healthy"
     LOADING = "loading"
-    """It answers, but is not ready yet or takes no more callers."""
+    """Answering, but not ready yet, or taking no more callers."""
     FAILED = "failed"
-    """It answers that it will never be ready."""
+    """Answering that it will never be ready."""
     STRANGE = "strange"
-    """Something answers, but not as a health address does."""
+    """Answering, but not as a health address does."""
     SILENT = "silent"
-    """Nothing answers in time."""
+    """No answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class HealthReport:
     engine: str = ""
     message: str = ""
     status: str = ""
-    """In the server's own words."""
+    """Status in the server's own words."""
     pid: int | None = None
     """Process that answered; None where neither it nor the system says."""
 

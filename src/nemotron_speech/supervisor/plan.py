@@ -31,16 +31,16 @@ LOADING_PROBE_S = 0.25
 
 
 class PortTaken(ConfigurationError):
-    """Something else listens where a server is to listen; says what, and what to type."""
+    """Port held by another program; the message names the program, and what to type."""
 
 
 class AlreadyRunning(PortTaken):
-    """It is our own server of an earlier run."""
+    """Port held by a server of our own, from an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which servers to start, and which run already and will be used as they are."""
+    """Servers to start, and those that run already and will be used as they are."""
 
     start: tuple[ServerSpec, ...]
     reuse: tuple[ServerSpec, ...] = ()
@@ -60,7 +60,7 @@ async def plan(
     """Look at the ports of `specs`.
 
     Args:
-        reuse: Whether servers that run already are used.
+        reuse: True if servers that run already are used.
         any_engine: Servers of which any engine will do.
 
     Raises PortTaken for a port that a stranger has, and AlreadyRunning for one that our own server has
@@ -75,7 +75,7 @@ async def plan(
 
 
 async def _look(spec: ServerSpec, probe: Probe, records: RunRecords, reuse: bool) -> bool:
-    """Whether the server runs already and may be used."""
+    """Return True if the server runs already and may be used. Raises PortTaken if its port is not free."""
     if _is_free(spec):
         return False
     recorded = records.server_on(spec.port)
@@ -110,7 +110,7 @@ async def _look_at_stranger(spec: ServerSpec, probe: Probe, reuse: bool) -> bool
 
 
 async def _settled(spec: ServerSpec, probe: Probe) -> HealthReport:
-    """What the server says once it has finished loading."""
+    """Return the server's health report once it has finished loading."""
     report = await probe(spec.health_url)
     try:
         async with asyncio.timeout(LOADING_PATIENCE_S):
@@ -123,8 +123,7 @@ async def _settled(spec: ServerSpec, probe: Probe) -> HealthReport:
 
 
 def _same_engine(wanted: str, found: str) -> bool:
-    """Whether a running server is the one asked for; a server that does not say its engine is taken at
-    its word for being one."""
+    """Return True if a running server has the engine asked for, or does not report its engine."""
     return not (found and wanted) or found == wanted
 
 

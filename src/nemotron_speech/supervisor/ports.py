@@ -1,4 +1,4 @@
-"""Who listens on a port: nobody, or which process."""
+"""Port checks: the process that listens on a port, if any."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Holder:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now. Raises OSError when the address itself is wrong."""
+    """Return True if a server could listen there now. Raises OSError when the address itself is wrong."""
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, proto) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,7 +69,7 @@ def _holds(process: Path, sockets: set[str]) -> bool:
 
 
 def _command(process: Path) -> str:
-    """The command line, short enough for one line of a terminal."""
+    """Return the command line, short enough for one line of a terminal."""
     try:
         parts = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:

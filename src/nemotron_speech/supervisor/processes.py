@@ -22,7 +22,7 @@ from pathlib import Path
 CHILD_ENTRY = Path(__file__).with_name("child_entry.py")
 MAX_LINE_BYTES = 16 * 1024
 LAST_WORDS_S = 1.0
-"""How long the output of a process that has ended is still read."""
+"""Seconds that the output of a process is still read after its end."""
 
 
 # -------------------------------------------------------------------------------------- identity
@@ -34,7 +34,7 @@ class ProcessId:
 
     pid: int
     started: str
-    """When it started, in the system's own terms; compared, never read."""
+    """Start time in the system's own terms; compared, never read."""
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
@@ -46,7 +46,7 @@ class ProcessId:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process runs (one that has ended but was not waited for does not)."""
+        """True if this very process runs; False for one that has ended and was not waited for."""
         return _look_up(self.pid) == (self.started, True)
 
     def send(self, number: signal.Signals) -> bool:
@@ -77,7 +77,7 @@ def wait_until_gone(processes: Sequence[ProcessId], timeout_s: float) -> list[Pr
 
 
 def _look_up(pid: int) -> tuple[str, bool]:
-    """When process `pid` started ("" when there is none), and whether it still runs."""
+    """Return the start time of process `pid` ("" when there is none), and whether it still runs."""
     if sys.platform != "linux":
         started = _start_time_from_ps(pid)
         return started, bool(started)
@@ -146,7 +146,7 @@ class Child:
             self._kill_group()
 
     def _kill_group(self) -> None:
-        """Until the process is waited for, its pid names its group and nothing else."""
+        """Kill the process group. Until the process is waited for, its pid names only that group."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.id.pid, signal.SIGKILL)
 

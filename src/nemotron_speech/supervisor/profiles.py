@@ -1,4 +1,4 @@
-"""What embedded, cpu and gpu mean: which engines a profile starts, and what this machine lacks for it."""
+"""Profiles embedded, cpu and gpu: the engines that each starts, and what this machine lacks for them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BOTS = {
 }
 RESPONDER = "responder"
 _DOWNLOAD_TIMEOUT_S = 3600.0
-"""For a server that may have to fetch gigabytes before it is ready."""
+"""Longest start, in seconds, of a server that may have to fetch gigabytes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where each server listens."""
+    """Port of each server."""
 
     asr: int = 8080
     tts: int = 8001
@@ -63,12 +63,12 @@ def reachable(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something a profile needs and this machine lacks, with the command that mends it."""
+    """Requirement of a profile that this machine lacks, with the command that mends it."""
 
     what: str
     mend: str
     extra: str = ""
-    """Extra of this package that mends it: several are installed by one command, or each undoes the last."""
+    """Extra of this package that mends it; several go into one command, or each undoes the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Profile:
     asr: EngineChoice
     tts: EngineChoice
     responder: bool = False
-    """Whether the built-in responder answers when no model is given."""
+    """True if the built-in responder answers when no model is given."""
     needs_gpu: bool = False
 
 
@@ -149,7 +149,7 @@ PROFILES = {
 
 
 class ProfileUnavailable(ConfigurationError):
-    """This machine lacks what a profile needs; lists it, each with the command that mends it."""
+    """Lack of a profile's requirements; the message lists each, with the command that mends it."""
 
     def __init__(self, profile: str, missing: Sequence[Missing]) -> None:
         what = "".join(f"\n  - {item.what}" for item in missing)
@@ -160,7 +160,7 @@ class ProfileUnavailable(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is asked of the machine; replaced in tests."""
+    """Queries about the machine; replaced in tests."""
 
     engines: Callable[[], tuple[tuple[str, ...], tuple[str, ...]]] = field(
         default_factory=lambda: _registered_engines

@@ -1,4 +1,4 @@
-"""Which servers run now, written down so that another shell can see and stop them.
+"""Records of the running servers, kept in files so that another shell can see and stop them.
 
 One JSON file per supervisor in `runs/`, replaced whole at every change, and one log per server and port in
 `logs/`. A record counts only while the very processes it names are alive.
@@ -37,7 +37,7 @@ class RunRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One supervisor and its servers."""
 
     command: str
-    """What started it: up, demo or talk."""
+    """Command that started the run: up, demo or talk."""
     profile: str
     supervisor: ProcessId
     servers: list[ServerRecord] = []
@@ -72,7 +72,7 @@ class RunRecords:
         self._path(supervisor).unlink(missing_ok=True)
 
     def live(self) -> list[RunRecord]:
-        """Runs of which something is alive, oldest first; records of the others are removed."""
+        """Return the runs with a live process, oldest first; records of the others are removed."""
         runs = []
         ours = (path for path in self._runs.glob("*.json") if path.stem.isdecimal())
         for path in sorted(ours, key=lambda path: int(path.stem)):
@@ -84,7 +84,7 @@ class RunRecords:
         return runs
 
     def server_on(self, port: int) -> tuple[RunRecord, ServerRecord] | None:
-        """The server of a live run that has this port."""
+        """Return the server of a live run that has this port."""
         for run in self.live():
             for server in run.servers:
                 if server.port == port and server.process is not None and server.process.alive:
@@ -95,7 +95,7 @@ class RunRecords:
         return self.logs / f"{name}-{port}.log"
 
     def log_paths(self, names: Iterable[str] = ()) -> dict[str, Path]:
-        """The most recently written log of each server."""
+        """Return the most recently written log of each server."""
         found: dict[str, Path] = {}
         for path in sorted(self.logs.glob("*-*.log"), key=lambda path: path.stat().st_mtime):
             found[path.stem.rpartition("-")[0]] = path

@@ -31,7 +31,7 @@ CRASH_LOOP = 3
 LAST_WORDS = 12
 """Log lines kept to explain a failure."""
 FIRST_PROBE_S, PROBE_S, WATCH_S = 0.05, 0.25, 5.0
-"""Between two questions for health: at first, while starting, and once ready."""
+"""Seconds between two health probes: at first, while starting, and once ready."""
 SILENT_PROBES = 6
 """Unanswered questions in a row after which a server counts as hung: half a minute."""
 
@@ -54,7 +54,7 @@ class ServerSpec:
     stop_timeout: float = 12.0
     """Seconds between SIGTERM and SIGKILL: longer than the server's own drain."""
     stage: int = 0
-    """Stopped stage by stage, the highest first: what calls a server stops before it."""
+    """Stage of the shutdown; the highest stops first, so callers of a server stop before it."""
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ class ServerState(StrEnum):
     RESTARTING = "restarting"
     """Ended or hung; waiting before the next start."""
     CRASH_LOOP = "crash loop"
-    """The same, again and again."""
+    """Ended or hung `CRASH_LOOP` times in a row; waiting before the next start."""
     FAILED = "failed"
     """Not started again."""
     STOPPING = "stopping"
@@ -73,21 +73,21 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What is known of one server now."""
+    """Status of one server now."""
 
     spec: ServerSpec
     state: ServerState = ServerState.STARTING
     process: ProcessId | None = None
     since: float = 0.0
-    """When the process was started: seconds since 1970."""
+    """Start time of the process: seconds since 1970."""
     restarts: int = 0
     reason: str = ""
-    """Why it is not ready."""
+    """Reason why the server is not ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before the next start: doubling, bounded, forgotten after a healthy minute."""
+    """Wait before the next start: doubling, bounded, forgotten after a healthy minute."""
 
     first_s: float = 0.5
     ceiling_s: float = 10.0
@@ -97,7 +97,7 @@ class Backoff:
         return 1 if healthy_s >= self.reset_after_s else ends_before + 1
 
     def delay_s(self, ends: int) -> float:
-        """Seconds to wait after the `ends`-th end in a row (from 1)."""
+        """Return the seconds to wait after the `ends`-th end in a row (from 1)."""
         return min(self.ceiling_s, self.first_s * 2 ** min(ends - 1, 30))
 
 
@@ -121,7 +121,7 @@ class Process(Protocol):
 
     @property
     def exited(self) -> asyncio.Future[int]:
-        """Its exit code, once it and its process group are gone."""
+        """Exit code of the program, once it and its process group are gone."""
         ...
 
     def terminate(self) -> None: ...
@@ -136,14 +136,14 @@ Probe = Callable[[str], Awaitable[HealthReport]]
 
 
 class Listener(Protocol):
-    """Who is told what happens."""
+    """Observer of the servers."""
 
     def line(self, name: str, text: str) -> None:
-        """A server wrote a line."""
+        """Take in a line that a server wrote."""
         ...
 
     def changed(self, status: ServerStatus) -> None:
-        """A server's status is now this."""
+        """Take in a server's new status."""
         ...
 
 
@@ -241,12 +241,12 @@ class _Seams:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How one run of a server ended."""
+    """End of one run of a server."""
 
     reason: str
     healthy_s: float = 0.0
     refused: bool = False
-    """Starting it again cannot help."""
+    """True if starting the server again cannot help."""
 
 
 class _Keeper:
@@ -258,7 +258,7 @@ class _Keeper:
         self._seams = seams
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self._settled = asyncio.Event()
-        """Set once the server has been ready, or it is clear that it will not be."""
+        """Set once the server has been ready, or can no longer become ready."""
         self._was_ready = False
         self._process: Process | None = None
 

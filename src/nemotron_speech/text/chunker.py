@@ -17,7 +17,7 @@ LEAST_IN_HASTE = 3
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many tokens a chunk has: at least (unless the text ends) and at most."""
+    """Token limits of a chunk: at least (unless the text ends) and at most."""
 
     min_tokens: int
     max_tokens: int
@@ -42,16 +42,16 @@ class Chunker:
         self._done: list[str] = []
         self._buffer = ""
         self._ends: list[int] = []
-        """Where each token of the buffer ends."""
+        """End of each token in the buffer, as a character index."""
 
     @property
     def text(self) -> str:
-        """Everything fed so far."""
+        """Text fed so far."""
         return "".join(self._done) + self._buffer
 
     @property
     def budget(self) -> Budget:
-        """What the next chunk may have."""
+        """Token limits of the next chunk."""
         return self._budget
 
     @property
@@ -76,7 +76,7 @@ class Chunker:
         return self._take(len(self._buffer))
 
     def _cut(self) -> int:
-        """Where the next chunk ends in the buffer; 0 while there is none."""
+        """Return the end of the next chunk in the buffer, as a character index; 0 while there is none."""
         if len(self._ends) < self._budget.min_tokens:
             return 0
         sentence = self._sentence_end()
@@ -97,7 +97,7 @@ class Chunker:
         return end if sum(e <= end for e in self._ends) >= LEAST_IN_HASTE else 0
 
     def _sentence_end(self) -> int:
-        """The end of the last sentence that something follows: only then is it known to be complete."""
+        """Return the end of the last sentence with text after it: only then is it known to be complete."""
         *complete, last = sentencex.segment(self._language, self._buffer)  # pyright: ignore[reportAttributeAccessIssue]
         end = sum(map(len, complete)) if last.strip() else 0
         return end if self._buffer[:end].strip() else 0
@@ -106,7 +106,7 @@ class Chunker:
         return max((m.end() for m in _CLAUSE_END.finditer(self._buffer)), default=0)
 
     def _word_end(self) -> int:
-        """The start of the last word, if a word stands before it."""
+        """Return the start of the last word, if a word stands before it."""
         head = self._buffer.rstrip()
         space = max(head.rfind(" "), head.rfind("\n"))
         return space + 1 if head[: space + 1].strip() else 0
@@ -124,5 +124,5 @@ class Chunker:
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a speaker would pause after `text`."""
+    """Return True if a speaker would pause after `text`."""
     return _SENTENCE_END.search(text) is not None

@@ -1,4 +1,4 @@
-"""What is written in signs and digits, found in a text and put into words.
+"""Rewriting of signs and digits in a text into words.
 
 One scan per text: the expressions of a language are alternatives of one pattern, the longest reading first.
 """
@@ -18,7 +18,7 @@ from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
 Match = re.Match[str]
 
 _LONG_PATH = 30
-"""Characters of an address behind its host that are still read out."""
+"""Most characters of an address behind its host that are read out."""
 
 
 class Expressions:

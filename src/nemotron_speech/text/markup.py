@@ -1,4 +1,4 @@
-"""What is left of a text when markup, pictures and control characters are gone."""
+"""Removal of markup, pictures and control characters from a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKUP = re.compile(
     r"|^[ \t]*(?:[-+•](?:\s|$)|#{1,6}(?:\s|$)|>|[-=]{2,})|==\S|\[\^|<\|",
     re.MULTILINE,
 )
-"""Without any of this a text is no Markdown; after the passes below nothing of it is left."""
+"""Signs of Markdown: a text without any of them has none, and after the passes below none is left."""
 _MARKS = re.compile(
     r"==(?=\S)(?P<marked>[^=\n]{1,300}?)(?<=\S)==|\[\^[\w-]{1,40}\](?!\()"
     r"|<(?P<name>[A-Za-z]{1,30}(?:[_ -][A-Za-z]{1,30}){1,6})>"
@@ -123,7 +123,7 @@ def _drop_pictures(rewrite: Rewrite, dropped: list[str]) -> None:
 
 
 def _unspeakable(character: str) -> bool:
-    """Symbols that are pictures (So, Sk), controls, joiners and variation selectors."""
+    """Return True for pictures (So, Sk), controls, joiners and variation selectors."""
     if character in _SPEAKABLE_SYMBOLS:
         return False
     category = unicodedata.category(character)
@@ -158,7 +158,7 @@ def _unmarked(text: str, dropped: list[str], *, pauses: bool) -> Iterator[Edit]:
 
 
 def _gap(before: str, kind: str, *, pauses: bool) -> str:
-    """What separates a block from the next: a pause, unless punctuation makes one already."""
+    """Return the text between a block and the next: a pause, unless punctuation makes one already."""
     return _PAUSES.get(kind, " ") if pauses and before.isalnum() else " "
 
 

@@ -54,7 +54,7 @@ RATES = {
     "Mbps": "digital-megabit", "Gbit/s": "digital-gigabit", "Gbps": "digital-gigabit",
     "kB/s": "digital-kilobyte", "MB/s": "digital-megabyte", "GB/s": "digital-gigabyte",
 }  # fmt: skip
-"""So much a second."""
+"""Unit symbol of a rate to the unit that passes each second."""
 
 
 PER = {

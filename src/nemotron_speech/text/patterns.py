@@ -1,4 +1,4 @@
-"""What numbers, amounts, dates, addresses and the like look like in a text, by language.
+"""Patterns of numbers, amounts, dates, addresses and the like, by language.
 
 Every repetition is bounded or possessive, and begins only where none like it is going on, so that a search
 takes time in proportion to the length of the text, whatever the text.
@@ -122,7 +122,7 @@ _DAY_MONTH = rf"(?<![\w.,])[0-3]?\d(?=\s(?:{_MONTHS})\b)"
 def pattern(language: str, words: Vocabulary, months: Sequence[str]) -> re.Pattern[str]:
     """Return the pattern of all expressions of a language; a match names its kind in `lastgroup`.
 
-    What an amount consists of is in groups: sign, amount, money, size (1: money before, 2: behind), unit.
+    Groups of an amount: sign, amount, money, size (1: money before, 2: behind), unit.
     """
     kinds = [
         *_addresses_and_times(language, words),

@@ -25,9 +25,9 @@ class _Pass:
         parts: list[str] = []
         at = length = 0
         self._starts: list[int] = []
-        """Where each part begins in the new text."""
+        """Start of each part in the new text."""
         self._origins: list[Span | int] = []
-        """Where each part comes from: all of a replaced span, or the first character of an unchanged one."""
+        """Origin of each part: the whole replaced span, or the first character of an unchanged one."""
         for edit in edits:
             for origin, part in ((at, text[at : edit.start]), ((edit.start, edit.end), edit.text)):
                 if part:
@@ -63,7 +63,7 @@ class Rewrite:
     def __init__(self, source: str) -> None:
         self.source = source
         self.text = source
-        """The text as it is now."""
+        """Text as rewritten so far."""
         self._passes: list[_Pass] = []
 
     def apply(self, edits: Iterable[Edit]) -> None:

@@ -22,7 +22,7 @@ _FOREIGN_TO_CHINESE = re.compile(
     "[^\\W\\d_\\x00-\u024f\u1e00-\u1eff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 _LOOK_AHEAD = 8
-"""Words an engine may leave out, or make of one, before its times are lost track of."""
+"""Words that an engine may leave out, or make of one, before the word times are lost track of."""
 
 WordTime = tuple[str, int, int]
 
@@ -50,7 +50,7 @@ class Spoken:
 
     Args:
         rewrite: From the text as it was written to the text to speak.
-        unspoken: What of it was left out.
+        unspoken: Parts of the written text that were left out.
     """
 
     def __init__(self, rewrite: Rewrite, unspoken: Sequence[str] = ()) -> None:
@@ -59,7 +59,7 @@ class Spoken:
 
     @property
     def text(self) -> str:
-        """What the engine is to speak; empty when nothing can be."""
+        """Text for the engine to speak; empty when nothing can be spoken."""
         return self._rewrite.text
 
     @property
@@ -191,7 +191,7 @@ def _letters(word: str) -> str:
 
 
 def _length(word: str) -> float:
-    """How long a word is spoken, in letters; a clause's end takes time too."""
+    """Return the spoken length of a word, in letters; a clause's end takes time too."""
     return len(word) + 1 + (4 if word[-1] in ".!?…。！？" else 2 if word[-1] in ",;:、，；：" else 0)
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """How one language reads what is not a word. `{...}` are filled with spoken numbers."""
+    """Words of one language for numbers, signs and dates. `{...}` are filled with spoken numbers."""
 
     signs: Mapping[str, str]
-    """A character to its words, where it stands between words or numbers."""
+    """Sign to its words, where it stands between words or numbers."""
     point: str
-    """Between a whole number and its decimals."""
+    """Word between a whole number and its decimals."""
     minus: str
     to: str
-    """Between the ends of a range."""
+    """Word between the ends of a range."""
     number: str
-    """Before a number written with # or No."""
+    """Word before a number written with # or No."""
     dot: str
     slash: str
     dash: str
@@ -36,14 +36,14 @@ class Vocabulary:
     """An amount with hundredths: {units} with their currency, and {cents}."""
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     magnitudes: Mapping[str, int] = field(default_factory=dict)
-    """Behind an amount of money: to the number it stands for."""
+    """Word behind an amount of money to the number that it stands for."""
     power: str = "^ {n}"
     """An exponent {n} other than two and three, behind its base."""
     hour_letter: str = ""
     """Letter between hours and minutes of a clock: 14h30."""
     months_before_day: bool = False
     joint: str = " "
-    """Between the words of a number and its neighbours."""
+    """Text between the words of a number and its neighbours."""
 
 
 def _signs(**words: str) -> dict[str, str]:
@@ -206,4 +206,7 @@ VOCABULARIES = {
         joint="",
     ),
 }  # fmt: skip
-"""By language. Others keep what is written: their engines read it in their own way."""
+"""Vocabulary by language tag.
+
+Other languages keep what is written: their engines read it in their own way.
+"""

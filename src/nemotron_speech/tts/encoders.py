@@ -17,10 +17,10 @@ class Encoder(Protocol):
     """One stream of audio in one format."""
 
     sample_rate: int
-    """Of what comes out."""
+    """Output sample rate in Hz."""
     content_type: str
     compresses: bool
-    """Whether it takes time worth a thread."""
+    """True if encoding takes time worth a thread."""
 
     def feed(self, pcm: bytes) -> bytes:
         """Return what is ready of the format; it may be nothing."""
@@ -107,7 +107,7 @@ class _Plain:
 
 
 class _PlainFile(_Plain):
-    """The same into a file, whose header is written when the length is known."""
+    """Plain PCM or WAV in a file, whose header is written when the length is known."""
 
     def __init__(self, rate: int, wanted_rate: int, file: BinaryIO, *, with_header: bool) -> None:
         super().__init__(rate, wanted_rate, with_header=with_header)

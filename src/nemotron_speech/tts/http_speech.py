@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _QUEUED_PIECES = 64
 _IN_MEMORY_BYTES = 4 * 1024 * 1024
-"""Most bytes held in memory of a clip that is sent whole; a longer one waits on disk."""
+"""Most bytes of a clip sent whole that are held in memory; a longer clip waits on disk."""
 _SENT_BYTES = 64 * 1024
 
 
@@ -113,7 +113,7 @@ async def _check_speed(info: TtsInfo, speed: float) -> None:
 
 
 class _Delivery:
-    """How encoded audio travels: as it is, or in OpenAI's server-sent events."""
+    """Framing of encoded audio: raw bytes, or OpenAI's server-sent events."""
 
     def __init__(self, encoding: Encoder) -> None:
         self.encoding = encoding

@@ -26,7 +26,7 @@ _LIKELY = {
 VOICES = tuple(_LIKELY)
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 PCM_RATE = 24000
-"""Hz of OpenAI's `pcm`, which its clients do not ask for but know."""
+"""Sample rate of OpenAI's `pcm` in Hz, which its clients assume and do not ask for."""
 
 
 def voice_of(name: str, voices: Sequence[str], names: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Who is spoken for next: each segment knows when its listener runs out of audio.
+"""Synthesis scheduling: step the segments whose listeners run out of audio first.
 
 The step loop takes the most urgent segments first. A segment whose listener has plenty of audio left stays
 out of steps altogether while another listener is about to run dry: a smaller step is a faster one.
@@ -13,7 +13,7 @@ from nemotron_speech.engines.base import SynthesisMode, TtsResult, TtsStream
 from nemotron_speech.errors import EngineError
 
 BATCH_YIELDS_S = 5.0
-"""How long the first batch segment of an answer, which nothing plays before, lets others go first."""
+"""Seconds that the first batch segment of an answer, with nothing playing before it, lets others go first."""
 AHEAD_S = 3.0
 """A listener with this much audio left can wait for those that have less than `URGENT_S`."""
 URGENT_S = 0.5
@@ -32,7 +32,7 @@ class Floor:
         self._waiting: dict[Speaking, None] = {}
         self._settling = False
         self._urgent: bool | None = None
-        """Whether anybody is about to run dry; looked at once in a turn of the loop."""
+        """True if a listener is about to run dry; None until computed in this turn of the loop."""
 
     def enter(self, speaking: Speaking) -> None:
         self._speaking[speaking] = None
@@ -45,7 +45,7 @@ class Floor:
         self.settle()
 
     def yields(self, speaking: Speaking) -> bool:
-        """Whether `speaking` lets others go first; it is told when it need not any more."""
+        """Return True if `speaking` lets others go first; it is told when it may go on."""
         now = asyncio.get_running_loop().time()
         if speaking.due() - now < AHEAD_S or not self._somebody_is_urgent(now):
             self._waiting.pop(speaking, None)
@@ -54,7 +54,7 @@ class Floor:
         return True
 
     def settle(self) -> None:
-        """After anything has changed: let those go on, soon, who need not wait any more."""
+        """Wake, in the loop's next turn, the segments that need not wait any more. Call after any change."""
         if self._waiting and not self._settling:
             self._settling = True
             asyncio.get_running_loop().call_soon(self._settle)
@@ -80,7 +80,7 @@ class Speaking:
 
     Args:
         on_audio: Takes PCM as it is made.
-        has_room: Whether the listener can take more now; the segment waits while it cannot.
+        has_room: True if the listener can take more now; the segment waits while it cannot.
         plays_until: When the listener will have played what it was sent before, on the loop's clock.
     """
 
@@ -101,7 +101,7 @@ class Speaking:
         self._has_room = has_room
         self._floor = floor
         self.plays_until = max(plays_until, loop.time())
-        """When the listener will have played all of it so far."""
+        """Time at which the listener will have played all audio so far."""
         unheard = mode is SynthesisMode.BATCH and plays_until <= loop.time()
         self._due_from = loop.time() + BATCH_YIELDS_S if unheard else 0.0
         self.finished: asyncio.Future[TtsResult] = loop.create_future()
@@ -115,7 +115,7 @@ class Speaking:
         return self.can_go_on() and not self._floor.yields(self)
 
     def due(self) -> float:
-        """When the listener runs out of audio, on the loop's clock."""
+        """Return the time at which the listener runs out of audio, on the loop's clock."""
         return max(self.plays_until, self._due_from)
 
     def take(self) -> TtsStream:

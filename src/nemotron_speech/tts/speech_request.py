@@ -13,7 +13,7 @@ from nemotron_speech.tts.encoders import NEVER_STREAMED, STATES_LENGTH, formats
 
 _RATES = (8000, 48000)
 _STREAMING_HEADER = "X-Stainless-Raw-Response"
-"""OpenAI's client libraries say with it, with the value `stream`, that the audio is read as it comes."""
+"""Header whose value `stream` says that one of OpenAI's client libraries reads the audio as it comes."""
 
 
 class VoiceId(pydantic.BaseModel):

@@ -55,7 +55,7 @@ _SPEAKERS = {
 
 _DEFAULT_LANGUAGE = "en"
 _ALIASES = {"en": "en-us", "pt": "pt-br", "zh-cn": "zh", "zh-tw": "zh"}
-"""Which voice a tag means where espeak-ng would choose another, or has none."""
+"""Language tag to the voice it means, where espeak-ng would choose another one or has none."""
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class EspeakEngine:
             stream.words.clear()
 
     def unload(self) -> None:
-        """Nothing to release: the library belongs to the process."""
+        """Release nothing: the library belongs to the process."""
 
 
 def _language(wanted: str, languages: Sequence[str]) -> str:

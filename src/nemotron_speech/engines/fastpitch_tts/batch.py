@@ -1,9 +1,9 @@
 """Spectrograms of several texts at once, each as the model makes it alone.
 
-FastPitch keeps its attention off the padding behind a short text, but not its convolutions: what the first of
-two makes of padding reaches the end of the text through the second. Here every convolution is given zeros
-behind each text, as it is at the end of a text that is alone. What remains is the rounding of sums in another
-order, less than 1e-4 of a spectrogram's range.
+FastPitch keeps its attention off the padding behind a short text, but not its convolutions: the output of the
+first of two for padding reaches the end of the text through the second. Here every convolution is given zeros
+behind each text, as it is at the end of a text that is alone. A difference remains: the rounding of sums in
+another order, less than 1e-4 of a spectrogram's range.
 
 Imports NeMo; imported when a model is loaded, not before.
 """
@@ -21,14 +21,14 @@ from nemo.collections.tts.models import FastPitchModel  # noqa: TID253
 
 @dataclass(frozen=True, slots=True)
 class Spectrogram:
-    """What a text sounds like."""
+    """Spectrogram of one text."""
 
     mel: torch.Tensor
     """[mels, frames]"""
     tokens: tuple[int, ...]
-    """The text, as the model reads it."""
+    """Token ids of the text."""
     frames: tuple[int, ...] = ()
-    """Of each token; none where the model does not say."""
+    """Frames of each token; empty where the model does not report durations."""
 
 
 class Spectrograms:
@@ -43,7 +43,7 @@ class Spectrograms:
         self._model = model
         self._many_speakers = speakers > 1
         self._sounding: torch.Tensor | None = None
-        """Where the texts of a batch are, not padding: [texts, 1, tokens or frames]."""
+        """Mask of the batch, 0 on padding: [texts, 1, tokens or frames]; None outside a pass."""
         self.batched = isinstance(model, FastPitchModel)
         if self.batched:
             self._silence_padding(model.fastpitch)
@@ -99,7 +99,7 @@ class Spectrograms:
                 module.register_forward_pre_hook(self._silenced)
 
     def _frames_follow(self, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        """From the decoder on, time is counted in frames."""
+        """Replace the mask of tokens by one of frames: the decoder works on frames."""
         if self._sounding is not None:
             self._sounding = _until(kwargs["seq_lens"])
 

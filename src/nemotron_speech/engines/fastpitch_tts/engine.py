@@ -39,11 +39,11 @@ class FastPitchStream(PieceStream):
     """One segment being spoken."""
 
     text: str = ""
-    """Of the piece being spoken."""
+    """Text of the clause being spoken."""
     made: Spectrogram | None = None
-    """Of the same; None when the next one is to be made."""
+    """Spectrogram of the current clause; None until it is computed."""
     at: int = 0
-    """Frames of it that are audio already."""
+    """Frames of `made` that have been vocoded."""
     begun: bool = False
 
     @property
@@ -190,7 +190,7 @@ class FastPitchEngine:
         return words.times(at, at[-1])
 
     def _sounds(self, word: str) -> bool:
-        """Whether the model's tokenizer makes more of a word than of nothing."""
+        """Return True if the model's tokenizer makes more of the word than of a space."""
         tokens = self._loaded().tokens
         try:
             return bool(set(tokens(word)) - set(tokens(" ")))

@@ -33,7 +33,7 @@ _LANGUAGES = {
     "Vietnamese": "vi",
     "Japanese": "ja",
 }
-"""What the tokenizers of NeMo are named after."""
+"""Language name in the class of a NeMo tokenizer to its tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class FastPitchVoices:
     speakers: int
     """1 for a model of one speaker."""
     paced: bool
-    """Whether the model can speak faster and slower."""
+    """True if the model can speak faster and slower."""
     language: str
     space: int | None
     """The token between two words, where there is one."""

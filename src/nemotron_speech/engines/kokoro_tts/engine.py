@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PRESETS = {"aggressive": 60, "balanced": 120, "conservative": 240}
 """Characters of a text spoken at once: the fewer, the sooner the first is heard, and the less natural."""
 SAMPLE_RATE = 24000
-"""Of every Kokoro model; the file does not say."""
+"""Sample rate of every Kokoro model, in Hz; the model file does not hold it."""
 CATALOGUE_MODEL = "kokoro-heart"
 FOLDER = "~/.cache/nemotron-speech/kokoro"
 _SOURCE = "https://github.com/thewh1teagle/kokoro-onnx/releases/download/model-files-v1.0"
@@ -52,11 +52,11 @@ Chinese voices (j, z) were trained on other symbols: they are voices here, their
 
 
 class Part(NamedTuple):
-    """What the model speaks at once."""
+    """Part of a text that the model speaks in one run."""
 
     symbols: str
     text: str
-    """What they are the symbols of; empty if of a part of it."""
+    """Text of `symbols`; empty where `symbols` are a part of a text's phonemes."""
 
 
 class KokoroEngine:
@@ -244,13 +244,13 @@ def _styles(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _languages(voices: Sequence[str] | dict[str, Any]) -> tuple[str, ...]:
-    """The languages that one of the voices is for, English first; it is there always."""
+    """Return the languages that one of the voices is for, English first; it is there always."""
     tags = {_DIALECTS[name[0]].partition("-")[0] for name in voices if name[:1] in _DIALECTS}
     return ("en", *sorted(tags - {"en"}))
 
 
 def _dialect(segment: Segment) -> str:
-    """The voice's own dialect of the language asked for, or the usual one."""
+    """Return the voice's own dialect of the language asked for, or the usual one."""
     own = _DIALECTS.get(segment.voice[:1], "")
     if own.partition("-")[0] == segment.language:
         return own

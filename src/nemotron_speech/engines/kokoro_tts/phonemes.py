@@ -64,12 +64,12 @@ _ENGLISH = (
 )
 _AMERICAN = (*_ENGLISH, ("ɜː", "ɜɹ"), ("ː", ""))
 _ALPHABETS = {"en-us": _AMERICAN, "en-gb": _ENGLISH}
-"""For each dialect what espeak-ng writes and Kokoro writes for it, in the order to replace it."""
+"""Dialect to pairs of espeak-ng's and Kokoro's symbols, in the order of replacement."""
 
 _MARKS = re.compile(r"""([;:,.!?—…"“”()]+(?=\s|$)|(?<!\S)["“(]+)""")
 """Punctuation that Kokoro hears as such: at the edge of a word."""
 _SWITCHES = re.compile(r"\([a-z-]+\)")
-"""espeak-ng says when it changes the language within a text."""
+"""Language switch within a text, as espeak-ng marks it: `(en)`."""
 
 
 class KokoroPhonemes:

@@ -1,4 +1,4 @@
-"""Where in its text a Magpie utterance is: what the decoder attended to, and what it should attend to next.
+"""Text alignment of a Magpie utterance: the attended position, and the attention prior of the next step.
 
 Magpie has no duration model. It is kept on its text by a prior over text positions, rebuilt after every
 decoder step from the cross-attention of that step, and it is known to be near its end by the same means. The
@@ -25,24 +25,24 @@ class AlignmentRules:
     epsilon: float
     """Weight of positions that should not be attended to."""
     lookahead: int
-    """How many positions ahead of the last one the next may be."""
+    """Positions ahead of the last one that the search for the next one covers."""
     first_weights: tuple[float, ...]
     """Weights of a later chunk's first positions before anything was attended to."""
     weights: tuple[float, ...]
-    """In a later chunk: weights of the position before, the attended one, and those ahead."""
+    """Weights of a later chunk's positions: the one before the attended one, that one, and those ahead."""
     short_text: int
-    """A later chunk's text of at most this many tokens needs no guidance."""
+    """Tokens up to which a later chunk's text needs no guidance."""
     near_end: int
     sink: int
-    """Attended to this often, a position is a trap: it and all before it are closed."""
+    """Visits that make a position a trap: it and all positions before it are closed."""
     forced_end: int
-    """A chunk that is not the last ends after this many steps near its end."""
+    """Steps near its end after which a chunk that is not the last must end."""
     allow_end_after: int
     allow_end_after_last: int
-    """A later chunk, and the last one, may end this many steps after its text's end was reached."""
+    """Steps after the end of its text was reached, from which a later chunk, and the last one, may end."""
     finished_after_first: int
     finished_after: int
-    """The first chunk, and a later one, is certainly over this many steps after its text's end."""
+    """Steps after the end of its text from which the first chunk, and a later one, is certainly over."""
 
 
 _SKIP_AFTER = 8
@@ -68,7 +68,7 @@ class Alignment:
         self._first = self._final = True
         self._steps_at_end: int | None = None
         self.unfinished = False
-        """Whether the text is certainly not spoken to its end."""
+        """True if the text is certainly not spoken to its end."""
         self.prior: Weights | None = None
         """Weight of each text position in the next step; None: all alike."""
         self.attended = 0
@@ -102,12 +102,12 @@ class Alignment:
 
     @property
     def must_end(self) -> bool:
-        """Whether the chunk, not the last one, has been at its end for long enough."""
+        """True if the chunk is not the last one and has been at its end for `forced_end` steps."""
         return not self._final and self.steps_at_end >= self._rules.forced_end
 
     @property
     def finished(self) -> bool:
-        """Whether the chunk's text has certainly been spoken to its end."""
+        """True if the chunk's text has certainly been spoken to its end."""
         rules = self._rules
         return self.steps_at_end >= (rules.finished_after_first if self._first else rules.finished_after)
 

@@ -28,9 +28,9 @@ _G2P_PACKAGES = {
     "JapaneseG2p": ("pyopenjtalk", "janome"),
     "JapaneseKatakanaAccentG2p": ("pyopenjtalk",),
 }
-"""What NeMo imports for a language; without it the whole checkpoint cannot be loaded."""
+"""NeMo class of a language to the modules it imports: without them the whole checkpoint cannot be loaded."""
 _POSITIONS = 4096
-"""Of NeMo's transformers, where a checkpoint says nothing else."""
+"""Positions of NeMo's transformers, where a checkpoint does not say."""
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -44,7 +44,7 @@ class Checkpoint:
     voices: dict[str, int]
     """Name to place in the model's table; the default first."""
     texts: dict[str, MagpieText]
-    """Language to its text front end."""
+    """Language to the front end that reads its texts."""
 
 
 def load_checkpoint(source: str, codec: str | None, device: str, precision: str) -> Checkpoint:
@@ -125,7 +125,7 @@ def _file(source: str, option: str, kind: Any) -> str:
 
 
 def _absent(source: str, option: str, error: Exception) -> str:
-    """What to type where there is no network: a checkpoint is two files."""
+    """Return the error for a checkpoint that cannot be downloaded, with the commands that fetch its files."""
     other = f" and {CODEC_HUB_NAME}" if option == "model" else ""
     names = [source, CODEC_HUB_NAME] if option == "model" else [source]
     commands = "".join(f"\n  hf download {name} --include '*.nemo' --local-dir models" for name in names)
@@ -178,7 +178,7 @@ def _voices(model: Any) -> dict[str, int]:
 
 
 def _texts(model: Any) -> dict[str, MagpieText]:
-    """The languages that one of the loaded tokenizers is for; a single unnamed tokenizer is English."""
+    """Return the languages of the loaded tokenizers; a single unnamed tokenizer is English."""
     from nemo.collections.tts.parts.utils.tts_dataset_utils import (  # pyright: ignore[reportMissingImports]
         LANGUAGE_TOKENIZER_MAP,
     )
@@ -199,6 +199,6 @@ def _texts(model: Any) -> dict[str, MagpieText]:
 
 
 def _longest_text(model: Any) -> int:
-    """Tokens the text encoder has positions for, less those that a later part keeps of the one before."""
+    """Return the text encoder's positions, less those for tokens that a part keeps of the one before."""
     positions = model.cfg.encoder.get("max_length_causal_mask", _POSITIONS)
     return int(positions) - model.chunked_inference_config.history_len_heuristic

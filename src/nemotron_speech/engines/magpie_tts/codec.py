@@ -36,9 +36,9 @@ class CodecDecoder(Protocol):
         """Return samples [n, m] in -1..1 for the next frames.
 
         Args:
-            streams: Whose frames these are.
+            streams: Streams, in the order of `codes`.
             codes: For each stream its frames [codebooks, t], in pieces; equally many in all.
-            final: Whether they are the last ones.
+            final: True if the frames are the last ones.
 
         A call that raises has advanced no stream.
         """
@@ -55,7 +55,7 @@ def codec_decoder(model: Any, capacity: int) -> CodecDecoder:
 
 
 def _is_causal(decoder: Any) -> bool:
-    """Whether every convolution looks back only, at zeros before the beginning."""
+    """Return True if every convolution looks back only, at zeros before the beginning."""
     paddings = {getattr(module, "extra_pad_mode", "constant") for module in decoder.modules()}
     kinds = {type(module).__name__ for module in decoder.modules()}
     looks_ahead = kinds & {"Conv1dNorm", "ConvTranspose1dNorm"}
@@ -95,7 +95,7 @@ class CausalDecoder:
         self._decoder, self._frames, self._capacity = decoder, frames, capacity
         self.samples_per_frame = frames.samples_per_frame
         self._seen: list[Tensor] = []
-        """For each convolution, what it must look back to: [slots, channels, samples]."""
+        """Past samples of each convolution's input: [slots, channels, samples]."""
         _fold_weight_norm(decoder)
 
     def open(self, slot: int) -> _Place:
@@ -135,7 +135,7 @@ class CausalDecoder:
 
 
 class _Past:
-    """What the convolutions of a batch have seen, taken in the order they run, and what they see now."""
+    """Past inputs of a batch's convolutions, in the order they run, and the new ones that replace them."""
 
     def __init__(self, seen: list[Tensor], places: slice | Tensor, begun: Tensor) -> None:
         self._seen, self._places, self._begun = seen, places, begun
@@ -222,7 +222,7 @@ class WindowedDecoder:
         return torch.stack([samples for samples, _, _ in pieces]).float().cpu().numpy()
 
     def _piece(self, stream: _Window, new: Tensor, *, final: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples to give out, frames and samples to keep."""
+        """Return the samples to give out, and the frames and samples to keep."""
         if not new.shape[1] and stream.held is not None and stream.frames is not None:
             return stream.held, stream.frames, stream.held[:0]
         seen = new[:, :0] if stream.frames is None else stream.frames

@@ -37,7 +37,7 @@ class DecodedUtterance:
     seed: int
     alignment: Alignment
     window: list[int] = field(default_factory=list)
-    """The tokens the decoder sees: the chunk's, after some of the one before."""
+    """Tokens the decoder sees: those of the chunk, after some of the chunk before."""
     chunk: int = -1
     step: int = 0
     """Decoder steps done in this chunk."""
@@ -51,16 +51,16 @@ class DecodedUtterance:
 
 @dataclass(frozen=True, slots=True)
 class CodeFrames:
-    """What one step made of one utterance."""
+    """Result of one step for one utterance."""
 
     codes: Tensor
     """Codec frames [codebooks, n]; n may be 0 at the end."""
     done: bool
     chunk: int
     token: int
-    """The token of that chunk that was being spoken; negative: of the chunk before."""
+    """Token of `chunk` that was being spoken; negative: a token of the chunk before."""
     cut: bool = False
-    """Whether the chunk ended for want of steps, not because it was over."""
+    """True if the chunk ended for want of steps, not because it was over."""
 
 
 class MagpieDecoder:
@@ -68,7 +68,7 @@ class MagpieDecoder:
 
     Args:
         model: In eval mode, on its device, with a table of voices.
-        guidance: Whether to use classifier-free guidance, with the checkpoint's scale.
+        guidance: True to use classifier-free guidance, with the checkpoint's scale.
         capacity: Utterances open at once.
     """
 
@@ -303,7 +303,7 @@ class MagpieDecoder:
     # ------------------------------------------------------------------------------ the slots
 
     def _most_steps(self) -> int:
-        """The checkpoint's limit of steps per chunk, or what its position table leaves room for."""
+        """Return the checkpoint's limit of steps per chunk, or what its position table leaves room for."""
         stack = self._model.frame_stacking_factor
         steps = self._settings.max_decoder_steps // stack
         table = self._model.decoder.position_embeddings
@@ -327,7 +327,7 @@ class MagpieDecoder:
 
     @torch.inference_mode()
     def _unguided_prefix(self) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Keys, values and last hidden state of a beginning without voice and text: always the same."""
+        """Return keys, values and last hidden state of a beginning without voice and text: a constant."""
         keys: list[Tensor] = []
         values: list[Tensor] = []
 
@@ -372,7 +372,7 @@ def _rules(model: Any) -> AlignmentRules:
 
 
 def _continued(utterance: DecodedUtterance, encoded: Tensor) -> Tensor:
-    """The encoded window, its history as the chunk before encoded it."""
+    """Return the encoded window, its history as the chunk before encoded it."""
     history = len(utterance.window) - len(utterance.chunks[utterance.chunk].tokens)
     if not history or utterance.encoded is None:
         return encoded
@@ -380,7 +380,7 @@ def _continued(utterance: DecodedUtterance, encoded: Tensor) -> Tensor:
 
 
 def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """One batch of those that began and those that went on; shorter texts are padded."""
+    """Join texts that began and texts that went on into one batch; shorter texts are padded."""
     width = max(scores.shape[1] for _, scores in parts)
     hidden = torch.cat([hidden for hidden, _ in parts])
     pad = torch.nn.functional.pad

@@ -30,7 +30,7 @@ longer stalls. A frame is 46 ms with the released checkpoint's codec."""
 
 
 _FIRST_WORDS = "1 a, 好."
-"""Something to say in every language: what a tokenizer does not know it leaves out."""
+"""Warm-up text with something to say in every language: a tokenizer leaves out what it does not know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,10 +48,10 @@ class MagpieStream:
     """Audio that leaves with the end of the segment."""
     frames: int = 0
     finished: bool = False
-    """Whether all frames have been decoded."""
+    """True if all frames have been decoded."""
     closed: bool = False
     unspoken: tuple[str, ...] = ()
-    """What of the text the voice has no sound for."""
+    """Parts of the text that the voice has no sound for."""
 
     def take(self, made: CodeFrames) -> None:
         """Take in the frames of one step."""
@@ -68,7 +68,7 @@ class MagpieStream:
 
     @property
     def due(self) -> bool:
-        """Whether the waiting frames are to become audio."""
+        """True if the waiting frames are to become audio now."""
         return self.finished or self.waiting_frames >= PRESETS[self.segment.preset]
 
 

@@ -24,7 +24,7 @@ Remember = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class TextMemory:
-    """What the first row of each item attends to in the text."""
+    """Encoded text that the first row of each batch item attends to: keys and values of every layer."""
 
     keys: Tensor
     """[layers, n, heads, tokens, size]"""
@@ -97,7 +97,7 @@ class Layers:
             x: Each item's rows; only row 0 hears the text, for the others (guidance) it is silent.
             remember: Stores new keys and values, returns those to attend to.
             mask: bool [n, rows or 1, t, length], who may attend to what; None: all to all.
-            text: What to attend to; None for layers without text.
+            text: Encoded text to attend to; None for layers without text.
             padding: bool [n, t], False where `x` is padding.
 
         Returns:
@@ -166,7 +166,7 @@ class CodeEmbedding:
 
 
 def _feed_forward(part: Any, x: Tensor) -> Tensor:
-    """A convolution over one position is a matrix product, and much faster as such."""
+    """Apply the layer; a convolution over one position is a matrix product, and much faster as such."""
     inner, outer = part.proj.conv, part.o_net.conv
     x = part.non_linearity(F.linear(x, inner.weight[:, :, 0], inner.bias))
     return F.linear(x, outer.weight[:, :, 0], outer.bias)

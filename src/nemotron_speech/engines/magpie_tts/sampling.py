@@ -23,7 +23,7 @@ _NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What to draw for one utterance."""
+    """Parameters of one utterance's draw in one step."""
 
     seed: int
     step: int
@@ -36,7 +36,7 @@ class Sampler:
 
     Args:
         model: In eval mode, on its device.
-        guidance: Whether decoder outputs come in two rows, the second without the text.
+        guidance: True if decoder outputs come in two rows, the second without the text.
     """
 
     def __init__(self, model: Any, embedding: CodeEmbedding, *, guidance: bool) -> None:
@@ -129,7 +129,7 @@ class Sampler:
         return (logits / self._temperature + noise).masked_fill(logits < least, _NEVER).argmax(-1)
 
     def _barred(self, draws: Sequence[Draw], device: Any) -> Tensor:
-        """What is added to logits [n, codes]: minus infinity for codes that may not be drawn."""
+        """Return the mask added to logits [n, codes]: minus infinity for codes that may not be drawn."""
         barred = torch.zeros(len(draws), self._codes)
         barred[:, self._forbidden] = _NEVER
         for row, draw in enumerate(draws):
@@ -144,7 +144,7 @@ class Sampler:
         return codes.view(-1, self._stack, self._codebooks).transpose(1, 2)
 
     def _ends(self, codes: Tensor) -> Tensor:
-        """Whether speech has ended by each frame of [n, codebooks, stack]."""
+        """Return, for each frame of codes [n, codebooks, stack], whether speech has ended with it."""
         at_end = codes == self._end
         if self._end_in == "zero_cb":
             return at_end[:, 0]

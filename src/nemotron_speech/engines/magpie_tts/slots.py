@@ -17,7 +17,7 @@ class SlotTensor:
 
     Args:
         data: Its first contents.
-        axis: Which axis may grow.
+        axis: Axis that may grow.
     """
 
     def __init__(self, data: Tensor, axis: int) -> None:

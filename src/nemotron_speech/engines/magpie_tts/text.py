@@ -27,12 +27,12 @@ class TextChunk:
     words: tuple[str, ...]
     """The words of the part; empty where tokens cannot be told apart by word."""
     word_of: tuple[int, ...]
-    """For each token the word it belongs to; empty with `words`."""
+    """Index in `words` of each token's word; empty with `words`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextPlan:
-    """What will be spoken of a text, and what will not."""
+    """Chunks of a text that will be spoken, and the words that will not."""
 
     chunks: tuple[TextChunk, ...]
     unspoken: tuple[str, ...]
@@ -44,7 +44,7 @@ class MagpieText:
 
     Args:
         tokenizer: NeMo's aggregated tokenizer.
-        name: Which of its tokenizers speaks the language.
+        name: Name of the language's tokenizer within `tokenizer`.
         split: Cuts a long text into parts the model takes at once; joined they are the text.
         end_token: Ends every part.
         longest: Tokens of a part, at most: more would be beyond the model's positions.
@@ -137,7 +137,7 @@ class MagpieText:
             return []
 
     def _encode_words(self, words: Sequence[str]) -> list[int]:
-        """Tokens word by word: for a text that fails as a whole."""
+        """Encode a text word by word, where it fails as a whole."""
         tokens: list[int] = []
         for word in words:
             encoded = self._encode(word)

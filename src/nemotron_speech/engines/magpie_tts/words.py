@@ -1,4 +1,4 @@
-"""When each word of a segment was spoken, from what the decoder attended to at every frame."""
+"""Word times of a Magpie segment, from the text positions that the decoder attended to at every frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the state of every stream lives: one tensor per kind of state, one slot per stream.
+"""State arena of all streams: one tensor per kind of state, one slot per stream.
 
 A step copies the slots it needs out, and copies the new state of those that go on back in. Nothing is
 allocated per stream and nothing is done for slots that do not step.
@@ -21,7 +21,7 @@ class Arena:
     Args:
         slots: Streams it holds.
         fresh: The state of one stream that has heard nothing, by name, batch size 1.
-        dims: Which dimension of each is the batch.
+        dims: Name of each state to its batch dimension.
     """
 
     def __init__(self, slots: int, fresh: State, dims: Mapping[str, int]) -> None:

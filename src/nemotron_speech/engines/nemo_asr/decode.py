@@ -31,7 +31,7 @@ class TransducerDecoder(Protocol):
     fresh: dict[str, torch.Tensor]
     """State before anything was heard, batch size 1."""
     dims: Mapping[str, int]
-    """Which dimension of each is the batch."""
+    """Name of each state to its batch dimension."""
 
     def __call__(
         self, encoded: torch.Tensor, lengths: torch.Tensor, state: State
@@ -91,7 +91,7 @@ class RnntDecoder:
         return tokens, self._pack(after)
 
     def _after_start(self, batch: int) -> dict[str, torch.Tensor]:
-        """The state after the start symbol."""
+        """Return the state after the start symbol."""
         import torch
 
         parameter = next(self._decoder.parameters())
@@ -155,7 +155,7 @@ class CtcDecoder:
 
 
 def _max_symbols(model: Any) -> int:
-    """Tokens one frame may give; a model that has no limit gets NeMo's usual one."""
+    """Return how many tokens one frame may give; a model that has no limit gets NeMo's usual one."""
     greedy = model.cfg.decoding.get("greedy") or {}
     return greedy.get("max_symbols") or greedy.get("max_symbols_per_step") or 10
 
@@ -165,5 +165,5 @@ def _named(states: Any) -> dict[str, torch.Tensor]:
 
 
 def _batch_dim(one: torch.Tensor, two: torch.Tensor) -> int:
-    """Which dimension grew when the batch did."""
+    """Return the dimension that differs between a state for one stream and one for two."""
     return next(dim for dim, (a, b) in enumerate(zip(one.shape, two.shape, strict=True)) if a != b)

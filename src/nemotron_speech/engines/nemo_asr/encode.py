@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChunkPlan:
-    """How the frames of an utterance are divided into steps.
+    """Division of an utterance's frames into steps.
 
     Args:
         first: Mel frames of the first chunk.
@@ -59,7 +59,7 @@ class StreamingEncoder:
 
     Args:
         model: A NeMo model; its attention context is set.
-        dtype: Of the encoder's weights and caches.
+        dtype: Type of the encoder's weights and caches.
         compiled: Let PyTorch compile the step, once for each power of two of streams in it.
     """
 

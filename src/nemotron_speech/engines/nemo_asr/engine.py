@@ -2,8 +2,8 @@
 
 A step takes the streams that have a chunk ready, at whatever position each is, computes their next mel
 frames, runs the encoder and the decoder once for all of them, and puts the new state back in their slots. An
-utterance that ends rides the same step with a shorter chunk. What it says is what the model says of the
-whole recording at the same look-ahead (docs/decisions/nemo-streaming.md).
+utterance that ends rides the same step with a shorter chunk. Its text is the one that the model finds in
+the whole recording at the same look-ahead (docs/decisions/nemo-streaming.md).
 """
 
 from __future__ import annotations

@@ -13,10 +13,12 @@ from nemotron_speech.errors import ConfigurationError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 USUAL_LOOK_AHEAD = 1
-"""In frames, where none is asked for: words come every 160 ms. A model's own default is its longest as a
-rule, over a second."""
+"""Look-ahead in encoder frames, where none is asked for: words come every 160 ms.
+
+A model's own default is its longest as a rule, over a second.
+"""
 _MEANT: dict[tuple[int, ...], tuple[int, int]] = {(70, 16): (70, 6), (70, 33): (70, 13)}
-"""Look-aheads often written in frames of another length, and the ones with the latency they promise."""
+"""Attention context often written in frames of another length, to the one with the latency it promises."""
 
 
 def load_model(name: str, device: str) -> Any:

@@ -22,7 +22,7 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class MelShape:
-    """How frames lie on samples.
+    """Position of mel frames on samples.
 
     Args:
         hop: Samples from one frame to the next.

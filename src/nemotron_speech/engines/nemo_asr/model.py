@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which model, and how it runs; see `NemoAsrEngine`."""
+    """Options of the model: its source, decoder, precision and device; see `NemoAsrEngine`."""
 
     model: str
     right_context: int | None
@@ -77,7 +77,7 @@ class StreamingModel:
 
     @property
     def dims(self) -> dict[str, int]:
-        """Which dimension of each part of the state is the batch."""
+        """Name of each part of the state to its batch dimension."""
         return {**self.encoder.dims, **self._decoder.dims}
 
     def __call__(

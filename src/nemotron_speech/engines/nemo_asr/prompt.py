@@ -14,7 +14,7 @@ AUTO = "auto"
 
 
 class Languages:
-    """What a caller may ask for.
+    """Languages that a caller may ask for.
 
     Args:
         prompts: Name of a language to its index in the model; empty for a model that is not told.
@@ -75,5 +75,5 @@ def prompts_of(model: Any) -> Mapping[str, int]:
 
 
 def _same(name: str, wanted: str) -> bool:
-    """Whether a language with region is what was asked for without one, whatever the case."""
+    """Return True if a language, with or without region, is the one asked for, whatever the case."""
     return name.lower() == wanted.lower() or name.lower().startswith(f"{wanted.lower()}-")

@@ -69,7 +69,7 @@ class EncoderJob:
     stream: NemoStream
     flush: Flush
     ending: TokenTranscript | None = None
-    """What the utterance would be if it ended here: the stream's own transcript does not know yet."""
+    """Transcript as if the utterance ended here; the stream's own transcript does not include it yet."""
     error: EngineError | None = None
     _done: bool = False
 
@@ -110,7 +110,7 @@ class Row:
     job: EncoderJob
     frames: int
     partial: bool
-    """Whether the chunk is shorter than the plan says: only to end, or to look ahead of, an utterance."""
+    """True if the chunk is shorter than the plan says: only to end, or to look ahead of, an utterance."""
 
     @property
     def stream(self) -> NemoStream:

@@ -1,4 +1,4 @@
-"""From tokens to words and text, a token at a time.
+"""Text from tokens: words and transcripts, a token at a time.
 
 A word is decoded once, when its last token is known; only the word in progress is decoded again. So the cost
 of a token does not depend on what was said before it.
@@ -21,11 +21,11 @@ _MARK = re.compile(rf"{_WORD_START}?<(?!unk>|0x)([A-Za-z][\w-]*)>")
 """A token that says something about the speech instead of being part of it: `<EOU>`, `<en-US>`."""
 _END_MARKS = frozenset({"EOU"})
 _LONGEST_WORD = 64
-"""Tokens of a word that are decoded together; writing without spaces has longer ones."""
+"""Most tokens of a word that are decoded together; writing without spaces has longer words."""
 
 
 class TokenVocabulary:
-    """What each token of a model is.
+    """Kinds and texts of a model's tokens.
 
     Args:
         pieces: The tokens as the model writes them.
@@ -63,7 +63,7 @@ class TokenVocabulary:
 
 
 class TokenTranscript:
-    """What was said in one utterance so far.
+    """Transcript of one utterance so far.
 
     Args:
         frame_ms: Time of one encoder frame.
@@ -84,11 +84,11 @@ class TokenTranscript:
         self._last: Word | None = None
         self._glued = False
         self.ended = False
-        """Whether the model's last token was its mark for the end of an utterance."""
+        """True if the model's last token was its mark for the end of an utterance."""
 
     @property
     def text(self) -> str:
-        """What was said from `offset` on, the word in progress included."""
+        """Text from `offset` on, the word in progress included."""
         return self._text.recent + self._piece(self._last)
 
     @property
@@ -98,7 +98,7 @@ class TokenTranscript:
 
     @property
     def whole(self) -> tuple[str, int]:
-        """All of the utterance that is known, and how many characters came before."""
+        """Known text of the utterance, and the number of characters that came before it."""
         return self._text.whole + self._piece(self._last), self._text.dropped
 
     @property
@@ -148,7 +148,7 @@ class TokenTranscript:
         )
 
     def _piece(self, word: Word | None) -> str:
-        """What `word` adds to the text."""
+        """Return the text that `word` adds, with the space before it."""
         if word is None:
             return ""
         attached = self._glued or not self._text.recent or word.text[0] in self._vocabulary.attached

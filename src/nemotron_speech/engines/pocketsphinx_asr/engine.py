@@ -24,7 +24,7 @@ from nemotron_speech.engines.pocketsphinx_asr.worker import WorkerAnswer, Worker
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError, Full
 
 GRAMMAR = Path(__file__).with_name("domain_en.gram")
-"""What the built-in responder understands."""
+"""Grammar of the requests that the built-in responder understands."""
 
 CHUNK_SAMPLES = 1600
 """Audio of one step: 100 ms, about 20 ms of decoding."""

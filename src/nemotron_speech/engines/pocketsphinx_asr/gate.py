@@ -14,7 +14,7 @@ FRAME_BYTES = 960
 """30 ms of PCM16LE at 16 kHz."""
 
 _LONGEST_PERIOD, _SHORTEST_PERIOD = 229, 40
-"""In samples: voices of 70 to 400 Hz."""
+"""Pitch periods in samples: voices of 70 to 400 Hz."""
 
 _PITCHED = 0.6
 """Normalised autocorrelation at the pitch period above which a frame counts as pitched."""
@@ -24,7 +24,7 @@ _QUIETEST = 20.0
 
 
 class Sound(IntEnum):
-    """What a frame holds."""
+    """Kind of sound in a frame."""
 
     SILENCE = 0
     NOISE = 1
@@ -34,7 +34,7 @@ class Sound(IntEnum):
 
 
 class VoiceDetector(Protocol):
-    """What the gate needs of `pocketsphinx_lib.VoiceDetector`."""
+    """Voice detector of the gate (`library.VoiceDetector`)."""
 
     def is_speech(self, frame: bytes) -> bool: ...
 

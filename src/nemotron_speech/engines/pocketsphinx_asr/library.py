@@ -76,7 +76,7 @@ class SphinxToken:
     posterior: float
     """0 to 1; means something in a final hypothesis only."""
     acoustic: int
-    """Log likelihood of its frames relative to the best state of each frame."""
+    """Log likelihood of the word's frames relative to the best state of each frame."""
 
     @property
     def is_filler(self) -> bool:
@@ -87,7 +87,7 @@ class SphinxLibrary:
     """The C library of the installed `pocketsphinx` package, and where its English model is."""
 
     def __init__(self) -> None:
-        """Raises ConfigurationError where the package is missing or its library hides the C API."""
+        """Load the library. Raises ConfigurationError where the package is missing or hides the C API."""
         try:
             import pocketsphinx
         except ImportError as error:

@@ -31,10 +31,10 @@ PAUSE_FRAMES = 24
 """An utterance ends after 720 ms of silence."""
 
 LONG_FRAMES, LONG_PAUSE_FRAMES = 400, 5
-"""After 12 s any pause of 150 ms ends it."""
+"""Utterance length from which a short pause ends it, and that pause: 12 s and 150 ms."""
 
 LONGEST_FRAMES = 600
-"""After 18 s it is cut before its last word, which is decoded again."""
+"""Utterance length at which it is cut before its last word, which is decoded again: 18 s."""
 
 REPLAY_FRAMES = 50
 
@@ -43,10 +43,10 @@ _TAIL = bytes(100 * _BYTES_PER_MS)
 """Silence where speech ends, or is cut, with less: a decoder ends only after a word, which this completes."""
 
 MIN_PITCHED_FRAMES = 3
-"""With less than 90 ms of pitch nothing was said: a cough, a knock, breath."""
+"""Least frames with pitch, 90 ms, of an utterance: with less it is a cough, a knock or breath."""
 
 MIN_PITCHED_SHARE = 0.15
-"""Of the frames above silence; in speech about half have pitch."""
+"""Least share of pitched frames among those above silence; in speech about half have pitch."""
 
 LONGEST_WORD_FRAMES = 130
 """No word lasts 1.3 s: the decoder stretches one over steady noise or music."""
@@ -62,11 +62,11 @@ _NOT_SAID_ALONE = frozenset(
     )
     for word in line.split()
 )
-"""What noise is most often taken for; nobody says just this to a machine."""
+"""Words that noise is most often taken for; nobody says just one of them to a machine."""
 
 
 class UtteranceDecoder(Protocol):
-    """What a stream needs of `pocketsphinx_lib.Decoder`."""
+    """Decoder of a stream (`library.Decoder`)."""
 
     def reset(self) -> None: ...
     def begin(self) -> None: ...
@@ -76,7 +76,7 @@ class UtteranceDecoder(Protocol):
 
 
 class AudioGate(Protocol):
-    """What a stream needs of `pocketsphinx_gate.VoiceGate`."""
+    """Voice gate of a stream (`gate.VoiceGate`)."""
 
     def reset(self) -> None: ...
     def hear(self, frame: bytes) -> Sound: ...
@@ -84,17 +84,17 @@ class AudioGate(Protocol):
 
 @dataclass(slots=True)
 class _Utterance:
-    """What is known of the utterance being decoded."""
+    """State of the utterance being decoded."""
 
     start_ms: int
     narrow: bool = False
-    """It comes over a telephone."""
+    """True if the audio comes over a telephone."""
     frames: int = 0
     sounding: int = 0
     """Frames above silence."""
     pitched: int = 0
     quiet: int = 0
-    """Silent frames at its end."""
+    """Silent frames at the utterance's end."""
     recent: deque[tuple[bytes, Sound]] = field(default_factory=lambda: deque(maxlen=REPLAY_FRAMES))
 
     @property

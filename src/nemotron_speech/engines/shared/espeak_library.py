@@ -65,7 +65,7 @@ _Callback = ctypes.CFUNCTYPE(c_int, c_void_p, c_int, POINTER(_Event))
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a clause is spoken."""
+    """Voice, rate and pitch of a clause."""
 
     voice: str
     """A voice and variant of espeak-ng, such as `gmw/en-US+f3`."""
@@ -79,7 +79,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Clause:
-    """What one call made."""
+    """Audio and words of one call."""
 
     pcm: bytearray = field(default_factory=bytearray)
     words: list[tuple[int, int, int]] = field(default_factory=list)
@@ -94,7 +94,7 @@ class EspeakLibrary:
         self.sample_rate = _initialise(self._lib)
         self.version = self._lib.espeak_Info(None).decode()
         self.languages = self._list_languages()
-        """Language tags in lower case, each with the identifier of its voice."""
+        """Language tag, in lower case, to the identifier of its voice."""
         self._lock = threading.Lock()
         self._clause = Clause()
         self._callback = _Callback(self._collect)

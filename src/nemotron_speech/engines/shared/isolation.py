@@ -12,7 +12,7 @@ from nemotron_speech.errors import EngineError, EngineLost
 Item = TypeVar("Item")
 
 _MEMORY = ("out of memory", "alloc_failed")
-"""What PyTorch, cuBLAS, cuDNN and CTranslate2 say when memory is full."""
+"""Texts of PyTorch's, cuBLAS's, cuDNN's and CTranslate2's errors when memory is full."""
 _LOST = (
     "device-side assert triggered",
     "an illegal memory access was encountered",
@@ -29,12 +29,12 @@ _LOST = (
 
 
 def is_memory(error: Exception) -> bool:
-    """Whether an error says that memory is full: less at once may fit."""
+    """Return True if an error says that memory is full: less at once may fit."""
     return any(words in str(error).lower() for words in _MEMORY)
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether the GPU answers this process no more: whatever is asked of it next fails too."""
+    """Return True if the GPU serves this process no more: every further call on it fails too."""
     return any(words in str(error).lower() for words in _LOST)
 
 
@@ -58,7 +58,7 @@ def all_or_each(act: Callable[[Sequence[Item]], None], items: Sequence[Item]) ->
 
 
 class BatchLimit(Generic[Item]):
-    """How many items a model takes at once: fewer, once its memory has not held as many.
+    """Most items that a model takes at once: fewer, once its memory has not held as many.
 
     Args:
         most: To begin with.

@@ -24,16 +24,16 @@ class PieceStream:
 
     segment: Segment
     pieces: deque[Any]
-    """What is still to be spoken: texts, where an engine does not say otherwise."""
+    """Pieces still to be spoken: texts, where an engine does not say otherwise."""
     voice: Any = None
-    """What the model needs of the voice."""
+    """Voice, in the model's own form."""
     unspoken: tuple[str, ...] = ()
     held: list[bytes] = field(default_factory=list)
     """Audio that leaves with the end of the segment."""
     samples: int = 0
-    """Made so far."""
+    """Samples made so far."""
     words: list[Word] | None = field(default_factory=list)
-    """Spoken so far; None once it could not be told when those of a piece were."""
+    """Words spoken so far; None once the times in a piece were unknown."""
 
     def note(self, words: Sequence[Word]) -> None:
         """Take in the words of a piece, timed within the segment; none where that cannot be told."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 
 RECENT_CHARACTERS = 4000
-"""An interim holds at least as many of the newest characters: five minutes of speech."""
+"""Least number of newest characters in an interim: five minutes of speech."""
 MOST_CHARACTERS = 65_536
-"""A final holds at most as many: more than an hour of speech without a reset."""
+"""Most characters of a final: more than an hour of speech without a reset."""
 MOST_WORDS = 512
-"""Of an utterance, as many of the newest words are known with their times."""
+"""Most words of an utterance whose times are known: the newest."""
 
 
 class RunningText:
@@ -29,12 +29,12 @@ class RunningText:
 
     @property
     def offset(self) -> int:
-        """Where in the text `recent` begins."""
+        """Index of the first character of `recent` in the text."""
         return self.dropped + self._put_away
 
     @property
     def whole(self) -> str:
-        """All of the text from `dropped` on."""
+        """Text from `dropped` on."""
         return "".join((*self._blocks, self.recent))
 
     def append(self, piece: str) -> None:

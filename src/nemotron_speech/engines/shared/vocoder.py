@@ -33,7 +33,7 @@ class VocoderWindow:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """What windows in one batch have in common."""
+        """Shape that windows of one batch share, in frames: length, start and length of the kept part."""
         return self.last - self.first, self.start - self.first, self.end - self.start
 
 
@@ -42,7 +42,7 @@ class WindowedVocoder:
 
     Args:
         generator: A loaded HiFi-GAN generator, in eval mode and without weight normalisation.
-        sample_rate: Of its audio, in Hz.
+        sample_rate: Sample rate of the generator's audio, in Hz.
 
     Raises ConfigurationError for a vocoder whose samples depend on more than the frames nearby.
     """
@@ -113,7 +113,7 @@ def context_frames(generator: Any) -> int:
 
 
 def _convolutions(block: Any) -> list[Any]:
-    """The convolutions of a residual block, which follow each other."""
+    """Return the convolutions of a residual block, which follow each other."""
     return [conv for name in ("convs1", "convs2", "convs") for conv in getattr(block, name, ())]
 
 

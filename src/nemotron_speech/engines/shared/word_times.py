@@ -1,4 +1,4 @@
-"""When each word of a text was spoken, from what a model tells of the tokens that it made of the text."""
+"""Word times of a text, from the times that a model reports for its tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MOST_IN_ONE = 4
 """Words that are run together, or parts that a word is taken into."""
 _MOST_APART = 100
-"""By how many words text and tokens may differ: more takes long to match, and is no match."""
+"""Most words by which text and tokens may differ: more takes long to match, and is no match."""
 
 
 class TokenWords(NamedTuple):
@@ -24,9 +24,9 @@ class TokenWords(NamedTuple):
 
     words: tuple[str, ...]
     word_of: tuple[int, ...]
-    """For each token the number of its word."""
+    """Index in `words` of each token's word."""
     first: tuple[int, ...]
-    """For each word its first token; two that were run together may have one between them."""
+    """First token of each word; two words that were run together may share one."""
 
     def times(self, onsets: Sequence[float], end: float) -> tuple[Word, ...]:
         """Return when the words were spoken: `onsets` of the tokens and the `end` of the last, in ms."""
@@ -45,8 +45,8 @@ def words_of_tokens(
     takes other words apart: neighbours are then shared out by the lengths that they have alone.
 
     Args:
-        text: What was spoken.
-        tokens: What the model's tokenizer made of it.
+        text: Text that was spoken.
+        tokens: Tokens that the model's tokenizer made of the text.
         space: The token between two words; None where there is none.
         tokenize: Makes the tokens of a word.
     """
@@ -137,7 +137,7 @@ def _shared_out(few: Sequence[int], many: Sequence[int]) -> list[int]:
     scale = sum(many) / sum(few)
     sums = [0, *accumulate(many)]
     ways = [{0: (0.0, 0)}]
-    """After each of the few: how many of the many are used up, to the least error and the last count."""
+    """Table by count of the few: count of the many used up, to the least error and the last count."""
     for done, length in enumerate(few, 1):
         reached: dict[int, tuple[float, int]] = {}
         for used, (error, _) in ways[-1].items():

@@ -34,7 +34,7 @@ FRAMES = 16
 LONGEST_PIECE = 200
 """Characters spoken in one go: attention loses its place in longer texts."""
 FRAMES_PER_CHARACTER, LEAST_FRAMES = 20, 100
-"""More than anybody takes: a text that has not ended by then has lost its place."""
+"""Most frames by the text's length, more than any voice takes: a text not over by then has lost its place."""
 PAUSE_MS = 150
 """Silence between two sentences."""
 
@@ -46,20 +46,20 @@ class SpokenClause:
     text: str
     state: DecoderState
     frames: int = 0
-    """Made so far."""
+    """Frames made so far."""
     ended: bool = False
     raw: Any = None
-    """The newest of them, as the decoder made them: [mels, n]."""
+    """Newest frames, as the decoder made them: [mels, n]."""
     refined: int = 0
-    """How many of those in `raw` the postnet has been through."""
+    """Frames of `raw` that the postnet has been through."""
     mel: Any = None
-    """The newest refined ones, as the vocoder wants them: [mels, n]."""
+    """Newest refined frames, as the vocoder wants them: [mels, n]."""
     at: int = 0
-    """How many of those in `mel` are audio already."""
+    """Frames of `mel` that have been vocoded."""
     begun: int | None = None
-    """Samples of the segment before it; None while nothing of it has been spoken."""
+    """Samples of the segment before this clause; None until audio of the clause is made."""
     attended: list[Any] = field(default_factory=list)
-    """To which token of the text in which step: [steps, tokens] of each time that frames were made."""
+    """Attention to the text's tokens: [steps, tokens], one tensor for each time that frames were made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ class Tacotron2Stream(PieceStream):
 
     piece: SpokenClause | None = None
     spoke: bool = False
-    """Whether a piece of it has been spoken."""
+    """True if a clause of the segment has been spoken."""
 
     @property
     def done(self) -> bool:
@@ -85,7 +85,7 @@ class Tacotron2Engine:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         capacity: Callers at once.
         max_batch: Segments in one step; 0 for all.
-        seed: Of what a model leaves to chance when it speaks: the same text sounds the same.
+        seed: Seed of the model's random choices: the same text sounds the same.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class Tacotron2Engine:
         return words.times(at, ended / per_ms)
 
     def _sounds(self, word: str) -> bool:
-        """Whether the model's characters have more of a word than of nothing."""
+        """Return True if the model's characters have more of the word than of a space."""
         tokens = self._loaded().tokens
         try:
             return bool(set(tokens(word)) - set(tokens(" ")))

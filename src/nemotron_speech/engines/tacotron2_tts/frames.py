@@ -17,9 +17,9 @@ from torch.nn import functional  # noqa: TID253
 from torch.nn.utils.rnn import pad_sequence  # noqa: TID253
 
 _RECURRENT = ("query", "attention_rnn_cell_state", "decoder_hidden", "decoder_cell", "context")
-"""What the decoder keeps of a text, whatever its length."""
+"""Names of the decoder's states of a fixed size, whatever the length of the text."""
 _DROPPED = 0.5
-"""Of what the prenet makes, in models that want it dropped when they speak, too."""
+"""Dropout of the prenet's output, in models that want it while speaking, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +27,29 @@ class DecoderState:
     """A text between two steps."""
 
     tokens: tuple[int, ...]
-    """The text, as the model reads it."""
+    """Token ids of the text."""
     inputs: torch.Tensor
     """The encoded text: [tokens, width]."""
     processed: torch.Tensor | None
-    """The same as the attention wants it, if it wants that made beforehand."""
+    """Encoded text projected for the attention; None for an attention that projects it itself."""
     frame: torch.Tensor
     """The last frame made: [mels]."""
     recurrent: tuple[torch.Tensor, ...]
     attention: dict[str, Any]
-    """What the attention keeps; tensors have a batch dimension of one."""
+    """State of the attention; tensors have a batch dimension of one."""
     chance: torch.Generator
     steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What some steps made of one text."""
+    """Result of some steps for one text."""
 
     state: DecoderState
     frames: torch.Tensor
     """[mels, frames]"""
     attended: torch.Tensor
-    """To which token in which step: [steps, tokens]."""
+    """Attention to the text's tokens: [steps, tokens]."""
     ends: bool
 
 
@@ -68,7 +68,7 @@ class MelFrames:
         self.batched = hasattr(attention, "forward_attn") and not (
             attention.forward_attn or attention.windowing
         )
-        """Whether texts of several lengths can be decoded together."""
+        """True if texts of several lengths can be decoded together."""
         self.reach = sum((conv.convolution1d.kernel_size[0] - 1) // 2 for conv in model.postnet.convolutions)
         """Frames to each side of a frame that its postnet hears."""
 
@@ -168,7 +168,7 @@ class MelFrames:
         attention: torch.Tensor,
         ended: list[bool],
     ) -> Made:
-        """The model does not end with its first step, whatever it says."""
+        """Return one text's result; its first step is never the last, whatever the model says."""
         last = next((i for i, end in enumerate(ended) if end and state.steps + i > 0), len(ended) - 1)
         frames = made[: last + 1].reshape(-1, self._decoder.frame_channels).T
         after = DecoderState(

@@ -35,7 +35,7 @@ class TacotronVoice:
     padding: int
     """Frames that the vocoder repeats before the first and behind the last one."""
     rescale: Callable[[torch.Tensor], torch.Tensor]
-    """From frames [mels, frames] as the model makes them to those the vocoder was trained on."""
+    """Conversion of frames [mels, frames] from the model's scale to the one the vocoder was trained on."""
     name: str
     language: str
     space: int | None

@@ -33,13 +33,16 @@ _SHORTEST = RATE // 10
 """Samples in which something can be said; into less a word would be imagined."""
 AUTO = "auto"
 _DETECT_WITHIN = 3 * RATE
-"""Samples of an utterance that tell its language; with fewer, the next reading asks again."""
+"""Samples of an utterance that tell its language; with fewer, the next reading detects it again."""
 _SPEAKER_SHARE = 0.4
 """Of the time of whoever speaks alone that readings may take: a reset waits for the one that is going on."""
 _SHARE = 0.7
-"""Of a core's time that readings may take before callers' steps grow longer."""
+"""Share of a core's time that readings may take before callers' steps grow longer."""
 _GPU_BATCH, _CPU_BATCH = 16, 1
-"""Callers in a step by default: a CPU gains nothing from a batch, and whoever is in it waits for all."""
+"""Callers in a step by default, on a GPU and on a CPU.
+
+A CPU gains nothing from a batch, and every caller in it waits for all.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,16 +54,16 @@ class WhisperStream:
     step: int
     """Samples between two readings."""
     detecting: bool = False
-    """Whether the caller has named no language, and the latest one is only a guess for this utterance."""
+    """True if the caller has named no language: `language` is a guess for this utterance."""
     detects: bool = False
-    """Whether each utterance begins with such a guess."""
+    """True if each utterance begins with a guess of its language."""
     words: LocalAgreement = field(init=False)
     start: int = 0
     """Place of the buffer's first sample in the stream."""
     read_to: int = 0
-    """How far in the stream the latest look at the buffer reached."""
+    """Sample of the stream up to which the buffer was last read."""
     speaking: bool = False
-    """Whether that look found new speech."""
+    """True if the latest reading found new speech."""
 
     def __post_init__(self) -> None:
         self.words = LocalAgreement(separator(self.language))
@@ -145,7 +148,7 @@ class WhisperEngine:
         self._model: WhisperModel | None = None
         self._limit: BatchLimit[_Job] = BatchLimit(max_batch)
         self._reading_s = 0.0
-        """Seconds that a reading took lately, its share of a batch."""
+        """Seconds that a reading took lately, as its share of a batch."""
         self._streams: set[WhisperStream] = set()
         self.info = AsrInfo(
             name="whisper",
@@ -247,13 +250,13 @@ class WhisperEngine:
         self._trim(stream)
 
     def _next_step(self) -> int:
-        """Samples until the next reading: more when there is no time for those of all who speak."""
+        """Return the samples until the next reading: more when there is no time for all who speak."""
         speaking = sum(stream.speaking for stream in self._streams)
         needed = round(self._reading_s * max(1 / _SPEAKER_SHARE, speaking / _SHARE) * RATE)
         return min(max(self._step, needed), self._max_step)
 
     def _all_words(self, stream: WhisperStream) -> Generator[Reading, Heard, tuple[Word, ...]]:
-        """The words of all audio; without a reading when what came since the last one is silence."""
+        """Return the words of all audio; without another reading if only silence came since the last one."""
         unread = stream.end > stream.read_to and len(stream.audio) >= _SHORTEST
         if unread and self._new_speech(stream):
             return stream.words.preview((yield from self._words(stream)))

@@ -24,7 +24,7 @@ class LocalAgreement:
     """The words of one utterance. Times of all words are on one clock.
 
     Args:
-        separator: What stands between two words in the text.
+        separator: Text between two words.
     """
 
     def __init__(self, separator: str = " ") -> None:
@@ -92,7 +92,7 @@ class LocalAgreement:
         self._committed += words
 
     def _beyond_committed(self, hypothesis: Sequence[Word]) -> list[Word]:
-        """The words of the hypothesis after the committed ones: told by their text, else by their times."""
+        """Return the hypothesis's words after the committed ones: found by text, else by times."""
         held = self._committed[self._window :]
         if held and _common_prefix(held, hypothesis) == len(held):
             return self._after(hypothesis[len(held) :])
@@ -112,7 +112,7 @@ class LocalAgreement:
         return words
 
     def _after(self, words: Sequence[Word]) -> list[Word]:
-        """The words with times that do not run backwards."""
+        """Return the words with times that do not run backwards."""
         at = self._committed[-1].start_ms if self._committed else 0
         ordered = []
         for word in words:

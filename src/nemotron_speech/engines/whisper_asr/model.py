@@ -23,7 +23,7 @@ RATE = 16000
 _FRAME = 480
 """30 ms."""
 _QUIETEST = 0.001
-"""RMS of a frame (-60 dBFS) below which it is silence without a closer look."""
+"""RMS of a frame (-60 dBFS) below which the frame is silence without a closer look."""
 _VAD_PAD_MS = 200
 _SURE_OF_LANGUAGE = 0.5
 """Probability from which on a detected language is believed."""
@@ -32,23 +32,23 @@ _LOOPING = 2.4
 _LONGEST_REPEAT = 3
 """Tokens in a row that a second decoding may not say twice."""
 _NO_SPEECH, _UNLIKELY = 0.6, -1.0
-"""Whisper's own thresholds for audio without speech: its probability, and that of what is said, as a log."""
+"""Whisper's own thresholds for audio without speech: its probability, and the text's log probability."""
 _TOKENS_PER_S, _MAX_TOKENS = 12, 200
 """Tokens of a reading at most."""
 _PROMPT_TOKENS = 32
-"""So many tokens of what was said before a reading knows, or none: in a batch prompts are of one length."""
+"""Tokens of earlier text in a reading's prompt, exactly so many or none: in a batch all have one length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What is to be read: at most 30 s of audio, which begins at `start_ms` of its stream."""
+    """Input of a reading: at most 30 s of audio, which begins at `start_ms` of its stream."""
 
     audio: Audio
     language: str
     detect: bool = False
-    """Whether `language` is a guess, to be dropped for what is heard."""
+    """True if `language` is a guess, to be replaced by the detected one."""
     before: str = ""
-    """What was said before the audio."""
+    """Text said before the audio."""
     start_ms: int = 0
 
     @property
@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(slots=True, eq=False)
 class Heard:
-    """What was read: no words where there is no speech."""
+    """Output of a reading: no words where there is no speech."""
 
     language: str
     words: list[Word] = field(default_factory=list)
@@ -123,11 +123,11 @@ class WhisperModel:
 
     @property
     def fallback_language(self) -> str:
-        """What is taken for spoken until something else is heard."""
+        """Language assumed until another is detected."""
         return "en" if "en" in self.languages else self.languages[0]
 
     def has_speech(self, audio: Audio, since: int) -> bool:
-        """Whether there is speech in `audio[since:]`; what is before gives the detector its bearings."""
+        """Return True if there is speech in `audio[since:]`; earlier audio is the detector's context."""
         if not is_audible(audio[since:]):
             return False
         if not self._vad:
@@ -229,7 +229,7 @@ class WhisperModel:
 
 
 def is_audible(audio: Audio) -> bool:
-    """Whether a frame of 30 ms is louder than -60 dBFS."""
+    """Return True if a frame of 30 ms is louder than -60 dBFS."""
     frames = np.pad(audio, (0, -len(audio) % _FRAME)).reshape(-1, _FRAME)
     return bool((np.square(frames).mean(axis=1) > _QUIETEST**2).any())
 
@@ -258,6 +258,6 @@ def _max_length(prompt: int, tokens: int) -> int:
 
 
 def _is_silence(result: Any) -> bool:
-    """Whether there is probably no speech, and what was heard all the same is unlikely."""
+    """Return True if there is probably no speech and the text found all the same is unlikely."""
     length = len(result.sequences_ids[0])
     return result.no_speech_prob > _NO_SPEECH and result.scores[0] * length / (length + 1) <= _UNLIKELY

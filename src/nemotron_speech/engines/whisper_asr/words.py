@@ -14,12 +14,15 @@ _SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "my"})
 _OPENING, _CLOSING = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 _SENTENCE_END = ".。!！?？"
 _LONGEST_TYPICAL_S = 0.7
-"""The median of a reading's words, for this purpose, at most; a word twice as long has a pause in it."""
+"""Upper bound of the median word length of a reading, in seconds.
+
+A word twice as long as the median has a pause in it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What lies between two spaces or, in some languages, a character; seconds within the reading."""
+    """Text between two spaces or, in some languages, a character; times are seconds within the reading."""
 
     text: str
     start: float
@@ -28,7 +31,7 @@ class Piece:
 
 
 def separator(language: str) -> str:
-    """What stands between the words of a language."""
+    """Return the text between two words of a language."""
     return "" if language in _SPACELESS else " "
 
 

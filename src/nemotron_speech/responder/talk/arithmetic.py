@@ -59,7 +59,7 @@ INFIX: tuple[tuple[tuple[str, ...], str, int], ...] = (
     (("less",), "minus", 1),
     (("subtract",), "minus", 1),
 )
-"""Words between two numbers, the operator's name, and how tightly it binds."""
+"""Infix operators: the words between two numbers, the operator's name, its precedence."""
 
 COMMANDS: tuple[tuple[tuple[str, ...], tuple[str, ...], str, bool], ...] = (
     (("add",), ("and", "to", "with", "plus"), "plus", False),

@@ -1,4 +1,4 @@
-"""What the responder says next in a conversation: pure functions of the messages and the time of day."""
+"""Answers of the responder: pure functions of the messages and the time of day."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What an answer may depend on besides the intent."""
+    """Context of an answer besides the intent."""
 
     turns: Sequence[Turn]
     now: datetime
 
     @property
     def said(self) -> list[str]:
-        """What the responder said, oldest first."""
+        """Answers of the responder, oldest first."""
         return [
             turn.text for turn in self.turns if turn.role == "assistant" and any(map(str.isalnum, turn.text))
         ]
 
     @property
     def heard(self) -> list[str]:
-        """What the caller said, oldest first."""
+        """Texts of the caller, oldest first."""
         return [turn.text for turn in self.turns if turn.role == "user"]
 
     @property

@@ -29,7 +29,7 @@ _VALUES = {name: value for value, name in enumerate(UNITS)} | TENS
 HOMOPHONES = {"to": "two", "too": "two", "for": "four", "fore": "four", "won": "one", "ate": "eight"}
 HOMOPHONES |= {"oh": "zero", "nought": "zero", "naught": "zero", "tree": "three", "sex": "six", "tin": "ten"}
 HOMOPHONES |= {"fourty": "forty", "tents": "ten", "free": "three", "sicks": "six", "heaven": "seven"}
-"""What a recogniser writes for a number word; only where a number is expected."""
+"""Homophone that a recogniser writes to the number word it stands for; only where a number is expected."""
 
 SPEAKABLE_LIMIT = 10**15
 
@@ -138,7 +138,7 @@ def say_number(value: Fraction | int) -> str:
 
 
 def is_rounded(value: Fraction) -> bool:
-    """Whether `say_number` leaves decimals out without saying so."""
+    """Return True if `say_number` leaves decimals out without saying so."""
     return abs(value) < SPEAKABLE_LIMIT and round(value, 3) != value
 
 

@@ -1,4 +1,4 @@
-"""What was asked: rules from a recogniser's text to an intent. Pure functions, no state.
+"""Intent rules: from a recogniser's text to the request it makes. Pure functions, no state.
 
 Recognised speech has no punctuation, loses little words and confuses homophones, so the rules look for the
 words that carry the meaning and ignore the others.
@@ -17,7 +17,7 @@ from nemotron_speech.responder.talk.words import has, listed, plain_words, witho
 
 
 class IntentName(StrEnum):
-    """Everything the responder can tell apart."""
+    """Intents that the responder can tell apart."""
 
     NOTHING = "nothing"
     INTRODUCE = "introduce"
@@ -52,16 +52,16 @@ class IntentName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What was asked, and the part of it the answer needs."""
+    """Request of the caller, and the part of it that the answer needs."""
 
     name: IntentName
     text: str = ""
-    """What to repeat or spell, the caller's name, a good or bad mood; of an unknown request all of it."""
+    """Text to repeat or spell, the caller's name, or a good or bad mood; for UNKNOWN the whole request."""
     days: int = 0
-    """For DATE and WEEKDAY: 1 tomorrow, -1 yesterday."""
+    """Days from today, for DATE and WEEKDAY: 1 tomorrow, -1 yesterday."""
     first: int = 1
     last: int = 10
-    """For COUNT: where to begin and end; downwards when `last` is less than `first`."""
+    """Ends of the count, for COUNT: from `first` to `last`, downwards when `last` is less than `first`."""
     calculation: Calculation | None = None
 
 
@@ -97,7 +97,7 @@ ANY_LENGTH = 1000
 
 
 def phrases(name: IntentName, text: str, at_most: int = ANY_LENGTH, but_not: str = "") -> Rule:
-    """A rule: one of the phrases occurs among at most so many words, and none of the others does."""
+    """Make a rule: one of the phrases occurs among at most so many words, and none of the others does."""
     wanted = listed(text)
     unwanted = listed(but_not) if but_not else ()
 
@@ -110,7 +110,7 @@ def phrases(name: IntentName, text: str, at_most: int = ANY_LENGTH, but_not: str
 
 
 def whole(name: IntentName, text: str) -> Rule:
-    """A rule: one of the phrases is all that was said."""
+    """Make a rule: one of the phrases is all that was said."""
     wanted = frozenset(listed(text))
     return lambda words: Intent(name) if " ".join(words) in wanted else None
 
@@ -175,7 +175,7 @@ def _or(value: int | None, otherwise: int) -> int:
 
 
 def _number_after(words: Sequence[str], *joints: str) -> tuple[int | None, Sequence[str]]:
-    """The first number that follows one of the words, and the words after it."""
+    """Return the first number that follows one of the words, and the words after it."""
     for index, word in enumerate(words):
         if word in joints and (number := read_number(words[index + 1 :])) is not None:
             return int(number.value), words[index + 1 + number.length :]
@@ -254,7 +254,7 @@ QUESTIONS = frozenset(
 """Intents that stay to be answered when somebody first asks the bot to wait."""
 
 KEEP_FILLERS: frozenset[Rule] = frozenset({_repeat, _spell, _mood, MORE, OKAY})
-"""These need the words as they were said."""
+"""Rules that need the words as they were said."""
 
 RULES: tuple[Rule, ...] = (
     MORE,

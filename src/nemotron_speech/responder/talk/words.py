@@ -34,7 +34,7 @@ CONTRACTIONS = {
     "can't": "can not",
     "percentage": "percent",
 }
-"""Also what recognisers confuse with them: "you're name" is "your name"."""
+"""Contraction to its words; also what recognisers confuse with one: "you're name" is "your name"."""
 SIGNS = {"+": "plus", "*": "times", "×": "times", "/": "over", "÷": "over", "−": "minus", "-": "minus"}
 SIGNS |= {"%": "percent", "^": "power", "=": ""}
 HESITATIONS = frozenset(
@@ -68,7 +68,7 @@ def plain_words(text: str) -> list[str]:
 
 
 def without_fillers(words: Sequence[str]) -> list[str]:
-    """The words less hesitations, and less what people begin with before they say what they want."""
+    """Return the words less hesitations, and less what people begin with before they say what they want."""
     kept = [word for word in words if word not in HESITATIONS]
     while len(kept) > 1 and kept[0] in LEAD_INS:
         kept.pop(0)
@@ -79,6 +79,6 @@ def without_fillers(words: Sequence[str]) -> list[str]:
 
 
 def has(words: Sequence[str], phrases: Sequence[str]) -> bool:
-    """Whether one of the phrases occurs, word by word."""
+    """Return True if one of the phrases occurs, word by word."""
     text = f" {' '.join(words)} "
     return any(f" {phrase} " in text for phrase in phrases)
