@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.llm_talk import Talk, talk
 from benchmarks.machine import circumstances, panels, quantile, save
 from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SlotPolicy
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SlotPolicy
 
 if TYPE_CHECKING:
     from tests.llama.tiny_gguf import Architecture

@@ -20,8 +20,8 @@ from pipecat_bots.context.user import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import Strategy
+from pipecat_bots.llm.cache.slots import SlotPolicy
 from pipecat_bots.llm.reply import Reply
-from pipecat_bots.llm.slots import SlotPolicy
 from pipecat_bots.speculation.speculation import Speculation
 
 SYSTEM = "You are a helpful voice assistant. " * 12

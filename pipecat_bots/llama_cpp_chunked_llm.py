@@ -40,7 +40,8 @@ from pipecat_bots.connections.outage import Server
 from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llm.backpressure import CHUNKED, Handshake, Haste, Strategy
-from pipecat_bots.llm.cache_warmer import Warmer
+from pipecat_bots.llm.cache.slots import OwnSlot, SlotPolicy
+from pipecat_bots.llm.cache.warmer import Warmer
 from pipecat_bots.llm.calls import ToldCalls, named
 from pipecat_bots.llm.chat_adapter import ChatAdapter
 from pipecat_bots.llm.client import GONE, Endpoints, ModelServer
@@ -51,7 +52,6 @@ from pipecat_bots.llm.incoming import Incoming
 from pipecat_bots.llm.reply import FIRST_CHUNK, LATER_CHUNKS, Refused, Reply
 from pipecat_bots.llm.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.llm.settings import LlamaCppLLMSettings, complete, given
-from pipecat_bots.llm.slots import OwnSlot, SlotPolicy
 from pipecat_bots.llm.tools import TOOL_TIMEOUT_S
 from pipecat_bots.llm.waiting import STALL_S, ModelPatience, WaitNotice, unless_silent
 from pipecat_bots.speculation.llm import SpeculativeLLM

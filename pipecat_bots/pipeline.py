@@ -40,7 +40,7 @@ from pipecat_bots.frames import AnnouncementFrame
 from pipecat_bots.greeting import Greeting
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import CHUNKED, streamed
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.tools import Tools, check_servers, toolbox
 from pipecat_bots.llm.waiting import ModelPatience
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode

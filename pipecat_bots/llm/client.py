@@ -24,9 +24,9 @@ from nemotron_speech.protocol.llama.api import (
     parse_error,
     parse_props,
 )
+from pipecat_bots.llm.cache.server import GoesBack, ServerCache
+from pipecat_bots.llm.cache.slots import SlotPolicy
 from pipecat_bots.llm.reply import Refused
-from pipecat_bots.llm.server_cache import GoesBack, ServerCache
-from pipecat_bots.llm.slots import SlotPolicy
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 20.0

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pipecat_bots import bot_interleaved_streaming, bot_vllm, process
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot
 from pipecat_bots.pipeline import chunked_llm, warm_up
 from pipecat_bots.settings import BotSettings
 

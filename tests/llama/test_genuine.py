@@ -16,7 +16,7 @@ from nemotron_speech.protocol.llama.api import (
     ThoughtDelta,
     ToolCallDelta,
 )
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SlotPolicy
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SlotPolicy
 from tests.llama.client import ask, events_of, finish_of, open_answer, text_of
 from tests.llama.tiny_gguf import GREETING, SCRIPTS, STORY, THOUGHT
 

@@ -29,8 +29,8 @@ from pipecat_bots.llama_cpp_chunked_llm import (
     LlamaCppChunkedLLMService,
 )
 from pipecat_bots.llm.backpressure import CHUNKED, streamed
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.client import Endpoints, ModelServer
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.tools import BUILT_IN
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService

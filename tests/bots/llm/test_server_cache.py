@@ -13,7 +13,7 @@ from nemotron_speech.protocol.llama.api import (
     Progress,
     TextDelta,
 )
-from pipecat_bots.llm.server_cache import GoesBack, ServerCache
+from pipecat_bots.llm.cache.server import GoesBack, ServerCache
 
 HEAD: Message = {"role": "system", "content": "Be brief. " * 60}
 ANSWER = "This is the answer, which is of some length. " * 6

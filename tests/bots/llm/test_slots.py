@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import ConfigurationError, Full
-from pipecat_bots.llm.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotLease, SlotPolicy
+from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotLease, SlotPolicy
 
 
 def test_a_conversation_keeps_its_slot() -> None:
