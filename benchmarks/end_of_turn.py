@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.end_of_turn_cases import RATE, Case, corpus, held_out
 from benchmarks.machine import circumstances, panels, quantile, save
-from pipecat_bots.turns.endpointing import Patience, TurnEnd
+from pipecat_bots.turns.endpointing import EndpointingDelays, TurnEnd
 from pipecat_bots.turns.prosody import WINDOW_S, Samples, SmartTurnModel
 from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 
@@ -127,7 +127,7 @@ class Together:
 
     judges_at_onset = True
 
-    def __init__(self, language: str, patience: Patience | None = None, words: bool = True) -> None:
+    def __init__(self, language: str, patience: EndpointingDelays | None = None, words: bool = True) -> None:
         self._turn = TurnEnd(patience, language)
         self._words = words
 

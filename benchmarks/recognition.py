@@ -36,7 +36,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "whisper": {"model": "whisper-tiny.en"},
 }
 CUTS_S = (2.0, 4.0, 6.0)
-"""Where long clips are cut within speech."""
+"""Seconds at which long clips are cut within speech."""
 Normalise = Callable[[str], str]
 
 
@@ -57,7 +57,7 @@ class HumanClip:
 
 @dataclass(frozen=True, slots=True)
 class Transcribed:
-    """What an engine made of a clip."""
+    """Transcript and cost of one clip."""
 
     clip: HumanClip
     text: str

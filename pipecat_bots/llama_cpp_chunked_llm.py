@@ -41,7 +41,7 @@ from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llm.backpressure import CHUNKED, Handshake, Haste, Strategy
 from pipecat_bots.llm.cache.slots import OwnSlot, SlotPolicy
-from pipecat_bots.llm.cache.warmer import Warmer
+from pipecat_bots.llm.cache_warmer import Warmer
 from pipecat_bots.llm.calls import ToldCalls, named
 from pipecat_bots.llm.chat_adapter import ChatAdapter
 from pipecat_bots.llm.client import GONE, Endpoints, ModelServer
@@ -49,7 +49,7 @@ from pipecat_bots.llm.excuses import APOLOGY, INSTRUCTIONS_TOO_LONG, TOO_LONG, E
 from pipecat_bots.llm.filler import Filler
 from pipecat_bots.llm.guesses import Guesses
 from pipecat_bots.llm.incoming import Incoming
-from pipecat_bots.llm.reply import FIRST_CHUNK, LATER_CHUNKS, Refused, Reply
+from pipecat_bots.llm.reply import FIRST_CHUNK, LATER_CHUNKS, Reply, RequestRefused
 from pipecat_bots.llm.restarts import OutlivesRestarts, through_restarts
 from pipecat_bots.llm.settings import LlamaCppLLMSettings, complete, given
 from pipecat_bots.llm.tools import TOOL_TIMEOUT_S
@@ -211,13 +211,13 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
             if not isinstance(error, TimeoutError):  # who hangs once is not asked the same again
                 self._owe(context)
             await self._apologise(f"{self._server.name} lost: {error or type(error).__name__}")
-        except Refused as refusal:
+        except RequestRefused as refusal:
             await self._refused(refusal, context)
         finally:
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
 
-    async def _refused(self, refusal: Refused, context: LLMContext) -> None:
+    async def _refused(self, refusal: RequestRefused, context: LLMContext) -> None:
         reason = f"the {self._server.name} refused: {refusal}"
         if refusal.error.code == 503:
             await self._lost(refusal)
@@ -255,7 +255,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
             try:
                 await self._answer(reply, speculation_of(context))
                 return reply
-            except Refused as refusal:
+            except RequestRefused as refusal:
                 if reply.begun or not refusal.error.is_context_overflow:
                     raise
                 self._model.learn_context(refusal.error.context_tokens)
@@ -293,7 +293,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
         try:
             async with self._notice.while_waiting():
                 await self._receive(incoming, reply)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if not (reply.begun and refusal.error.is_context_overflow):
                 raise
             logger.info(f"{self}: the server has no room for the rest of the answer")

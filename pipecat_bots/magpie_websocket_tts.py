@@ -34,21 +34,21 @@ from nemotron_speech.protocol.tts import (
     Event,
     Mode,
     SegmentSpoken,
-    ServerError,
     StreamStarted,
+    SynthesisFailed,
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
 from nemotron_speech.text import ends_sentence, speakable
 from pipecat_bots.connections.outage import Server
-from pipecat_bots.context.spoken_text import Heard
+from pipecat_bots.context.spoken_text import SpokenText
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.speculation.tts import SpeculativeTTS
 from pipecat_bots.voice.addresses import stream_url
 from pipecat_bots.voice.narration import Narrator
 from pipecat_bots.voice.patience import Voice
 from pipecat_bots.voice.persistence import PersistentVoice
-from pipecat_bots.voice.segments import Segment, Utterance, text_frame, unspoken_frame
+from pipecat_bots.voice.segments import VoiceSegment, VoiceUtterance, text_frame, unspoken_frame
 
 QUIET_CONTEXT_S = 60.0
 """An utterance without news for this long is over; a lost connection is seen sooner."""
@@ -109,7 +109,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         self._server_free_at = 0.0
         """Moment at which the server finished the segment before this one, on the loop's clock."""
         self._chunk_id: int | None = None
-        self._asked_last: Segment | None = None
+        self._asked_last: VoiceSegment | None = None
 
     @property
     def _options(self) -> MagpieTTSSettings:
@@ -154,9 +154,9 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Ask for one segment; without a server it waits for a while."""
-        utterance = self._utterances.setdefault(context_id, Utterance())
+        utterance = self._utterances.setdefault(context_id, VoiceUtterance())
         now = asyncio.get_running_loop().time()
-        segment = Segment(text, "stream", self._chunk_id, now)
+        segment = VoiceSegment(text, "stream", self._chunk_id, now)
         if not self.is_awaited:
             self._patience.begin(now)
         utterance.segments.append(segment)
@@ -172,7 +172,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         await self.start_tts_usage_metrics(text)
         yield None
 
-    def _ask(self, context_id: str, utterance: Utterance, segment: Segment) -> None:
+    def _ask(self, context_id: str, utterance: VoiceUtterance, segment: VoiceSegment) -> None:
         segment.asked_at = asyncio.get_running_loop().time()
         segment.mode = self._mode(segment, utterance)
         preset = self._options.preset if segment.mode == "stream" else None
@@ -181,14 +181,14 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         )
         self._to_send.set()
 
-    def _mode(self, segment: Segment, utterance: Utterance) -> Mode:
+    def _mode(self, segment: VoiceSegment, utterance: VoiceUtterance) -> Mode:
         match self._options.mode:
             case "stream":
                 return "stream"
             case "batch":
                 return "batch"
         queued_s = max(0.0, utterance.plays_until - segment.asked_at)
-        before = Utterance(deque(itertools.takewhile(lambda s: s is not segment, utterance.segments)))
+        before = VoiceUtterance(deque(itertools.takewhile(lambda s: s is not segment, utterance.segments)))
         return self._pace.mode(len(segment.text), queued_s, before.waiting_s(self._pace))
 
     def _init(self, client: TtsClient) -> None:
@@ -204,7 +204,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         segment = self._asked_last
         if isinstance(frame, TTSTextFrame) and segment is not None:
             self._asked_last = None
-            segment.frame, segment.heard = frame, Heard(frame.text)
+            segment.frame, segment.heard = frame, SpokenText(frame.text)
             return
         await super().append_to_audio_context(context_id, frame)
 
@@ -288,10 +288,10 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
                 await self._on_segment(spoken, self._utterances[spoken.utterance])
             case UtteranceDone(utterance=name):
                 await self._end(name)
-            case ServerError() as error:
+            case SynthesisFailed() as error:
                 await self._on_error(error)
 
-    async def _on_audio(self, context_id: str, utterance: Utterance, pcm: bytes) -> None:
+    async def _on_audio(self, context_id: str, utterance: VoiceUtterance, pcm: bytes) -> None:
         if not utterance.segments:
             return
         segment = utterance.segments[0]
@@ -301,7 +301,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         await self._narrator.play(context_id, utterance, segment, pcm)
         await self._narrator.say_due(context_id, segment)
 
-    async def _on_segment(self, spoken: SegmentSpoken, utterance: Utterance) -> None:
+    async def _on_segment(self, spoken: SegmentSpoken, utterance: VoiceUtterance) -> None:
         await self._sign_of_life()
         if not utterance.segments:
             return
@@ -315,14 +315,14 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
         await self._narrator.pause_before_next(spoken.utterance, utterance)
         await self._release(segment)
 
-    def _learn_pace(self, segment: Segment) -> None:
+    def _learn_pace(self, segment: VoiceSegment) -> None:
         now = asyncio.get_running_loop().time()
         if not segment.failed:
             work_s = now - max(segment.asked_at, self._server_free_at)
             self._pace.saw(len(segment.text), segment.audio_ms / 1000, work_s)
         self._server_free_at = now
 
-    async def _on_error(self, error: ServerError) -> None:
+    async def _on_error(self, error: SynthesisFailed) -> None:
         names = [error.utterance] if error.utterance else list(self._utterances)
         await self.push_error(f"The voice reports: {error.message}", category=ErrorCategory.SERVER)
         for name in names:
@@ -333,7 +333,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
 
     async def _end(self, context_id: str) -> None:
         """Close the audio context behind what it still plays."""
-        utterance = self._utterances.pop(context_id, None) or Utterance()
+        utterance = self._utterances.pop(context_id, None) or VoiceUtterance()
         for segment in utterance.segments:
             await self._narrator.play_rest(context_id, utterance, segment, ())
         if self.audio_context_available(context_id):
@@ -345,7 +345,7 @@ class MagpieWebSocketTTSService(SpeculativeTTS, PersistentVoice, WebsocketTTSSer
 
     # ---------------------------------------------------------------------------------- the handshake
 
-    async def _release(self, segment: Segment) -> None:
+    async def _release(self, segment: VoiceSegment) -> None:
         """Tell the model, once, that the voice is done with a segment."""
         if not segment.is_released:
             segment.is_released = True

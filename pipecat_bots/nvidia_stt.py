@@ -34,7 +34,7 @@ from pipecat.utils.tracing.service_decorators import traced_stt
 from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.errors import PeerError
-from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, Error, Final, Interim, Ready
+from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, AsrError, Final, Interim, Ready
 from pipecat_bots.connections.answers_due import AnswersDue
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.connections.outage_notice import Owed
@@ -240,7 +240,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
             match self._client.receive(message) if isinstance(message, str) else None:
                 case Ready():
                     return
-                case Error(message=reason):
+                case AsrError(message=reason):
                     logger.warning(f"{self}: {self._server.address} says: {reason}")
 
     async def _on_connected(self) -> None:
@@ -285,7 +285,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
                 await self._words_so_far(final)
             case Final() as final:
                 await self._final(final)
-            case Error(message=reason):
+            case AsrError(message=reason):
                 logger.warning(f"{self}: {self._server.address} says: {reason}")
 
     async def _interim(self, text: str) -> None:

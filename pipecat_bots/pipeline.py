@@ -34,8 +34,8 @@ from nemotron_speech import caller_log
 from nemotron_speech.text import Budget
 from pipecat_bots.connections.outage import Dependent, Notice, all_busy, in_line
 from pipecat_bots.connections.outage_notice import LostRecogniser
-from pipecat_bots.context.assistant import Speaker
-from pipecat_bots.context.user import Conversation, Listener
+from pipecat_bots.context.assistant import AssistantAggregator
+from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import AnnouncementFrame
 from pipecat_bots.greeting import Greeting
 from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
@@ -186,7 +186,7 @@ async def _run_session(
     if transport is None:
         return
     async with toolbox(settings.bot_tools, settings.bot_mcp_servers) as tools:
-        session = Session(settings, transport, runner_args, services(settings), listening, tools)
+        session = CallSession(settings, transport, runner_args, services(settings), listening, tools)
         sessions.add(session)
         try:
             await session.run()
@@ -217,7 +217,7 @@ class Listening:
     turns: UserTurnStrategies
 
 
-class Session:
+class CallSession:
     """One caller: the pipeline and everything that watches it."""
 
     def __init__(
@@ -295,7 +295,10 @@ class Session:
         if self._settings.bot_warm_up:
             self._services.llm.warmer.keep(context)
         recording = self._recorder()
-        user, assistant = Listener(context, params=params, recorder=recording), Speaker(context)
+        user, assistant = (
+            UserAggregator(context, params=params, recorder=recording),
+            AssistantAggregator(context),
+        )
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         user.add_event_handler("on_user_turn_idle", self._on_user_idle)

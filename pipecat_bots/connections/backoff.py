@@ -40,7 +40,7 @@ class Backoff:
         self._next_s = FIRST_WAIT_S
 
 
-class Patience:
+class OutagePatience:
     """Attempts on a server while somebody waits for its answer: often, and not for ever.
 
     Args:

@@ -245,13 +245,13 @@ class KeepConnected(Dependent, WebsocketService):
             await asyncio.wait_for(self._wanted.wait(), wait_s - LEAST_WAIT_S)
 
 
-class Refused(PeerError):
+class ConnectionRefused(PeerError):
     """The server takes no part in what this bot wants of it, such as a language that it does not speak."""
 
 
 def _notice_of(failure: Exception, server: Server) -> Notice:
     match failure:
-        case Refused():
+        case ConnectionRefused():
             return refused(server, str(failure))
         case ConnectionClosed(rcvd=close) if close is not None and close.code == BadRequest.close_code:
             return refused(server, close.reason)

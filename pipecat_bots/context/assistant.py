@@ -22,7 +22,7 @@ CUT_OFF = " —"
 """Ends an answer that the user interrupted, as print does with speech that breaks off."""
 
 
-class Speaker(LLMAssistantAggregator):
+class AssistantAggregator(LLMAssistantAggregator):
     """Pipecat's aggregator, which marks an answer that was cut off.
 
     The mark follows what was heard: the model's cache of what is before it stays of use.

@@ -13,7 +13,7 @@ MS_PER_CHARACTER = 65.0
 Word = tuple[str, int, int]
 
 
-class Heard:
+class SpokenText:
     """The text of one segment, given out piece by piece as its audio plays. Pieces joined are the text."""
 
     def __init__(self, text: str) -> None:

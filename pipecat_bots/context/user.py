@@ -72,7 +72,7 @@ def _user_text(message: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-class Listener(LLMUserAggregator):
+class UserAggregator(LLMUserAggregator):
     """Pipecat's aggregator, which also tells what the voice activity detector hears from window to window.
 
     Args:

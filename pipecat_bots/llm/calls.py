@@ -16,7 +16,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
-from pipecat_bots.llm.reply import ToolCall
+from pipecat_bots.llm.reply import ReplyToolCall
 
 
 class BrokenArguments(dict[str, Any]):
@@ -36,7 +36,7 @@ class BrokenArguments(dict[str, Any]):
         return {"error": f"not called: the arguments are no JSON object: {self.text}"}
 
 
-def named(calls: Iterable[ToolCall], context: LLMContext) -> list[FunctionCallFromLLM]:
+def named(calls: Iterable[ReplyToolCall], context: LLMContext) -> list[FunctionCallFromLLM]:
     """Return the calls as Pipecat takes them, each with an id that no other call of the conversation has."""
     ids = {
         call["id"]

@@ -26,7 +26,7 @@ from nemotron_speech.protocol.llama.api import (
 )
 from pipecat_bots.llm.cache.server import GoesBack, ServerCache
 from pipecat_bots.llm.cache.slots import SlotPolicy
-from pipecat_bots.llm.reply import Refused
+from pipecat_bots.llm.reply import RequestRefused
 
 CONNECT_TIMEOUT_S = 3.0
 SILENCE_TIMEOUT_S = 20.0
@@ -135,7 +135,7 @@ class ModelServer:
         """Begin an answer, with OpenAI's fields alone if nothing else is accepted. Raises Refused."""
         try:
             return await self._post(replace(request, strict=self.is_strict))
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if self.is_strict or not self._at.plain or not refusal.error.is_of_the_request:
                 raise
         response = await self._post(replace(request, strict=True))
@@ -154,7 +154,7 @@ class ModelServer:
         if response.status == 200:
             return response
         async with response:
-            raise Refused(parse_error(response.status, await response.read()))
+            raise RequestRefused(parse_error(response.status, await response.read()))
 
     async def _send(self, request: ChatRequest) -> aiohttp.ClientResponse:
         assert self._http is not None

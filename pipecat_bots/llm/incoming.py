@@ -10,7 +10,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from nemotron_speech.protocol.llama.api import ChatRequest, Event
 from pipecat_bots.llm.client import GONE
-from pipecat_bots.llm.reply import Refused
+from pipecat_bots.llm.reply import RequestRefused
 
 
 class Incoming:
@@ -85,7 +85,7 @@ class Incoming:
                         self._received.append(events)
                         self._news.set()
             error = None
-        except (*GONE, Refused) as failure:
+        except (*GONE, RequestRefused) as failure:
             error = failure
         finally:
             self._error, self._over = error, True

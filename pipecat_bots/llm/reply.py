@@ -30,7 +30,7 @@ LATER_CHUNKS = Budget(1, 96)
 _TOKEN = re.compile(r"\s*\S+\s*|\s+")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The server answered with an error."""
 
     def __init__(self, error: ServerError) -> None:
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class ToolCall:
+class ReplyToolCall:
     """A tool call, complete when the answer is."""
 
     id: str = ""
@@ -83,8 +83,8 @@ class Reply:
         """Tokens of the first request's prompt; 0 while that is not known."""
         self.ran_out_at: int | None = None
         """Tokens of prompt and answer when the server had no room for more; None when that did not happen."""
-        self._calls: dict[int, ToolCall] = {}
-        self._written_calls: list[ToolCall] = []
+        self._calls: dict[int, ReplyToolCall] = {}
+        self._written_calls: list[ReplyToolCall] = []
         self.has_come = False
         """True once text has come, given out or held back."""
         self.taken_back = ""
@@ -121,7 +121,7 @@ class Reply:
         return self._filter.had_orphan
 
     @property
-    def tool_calls(self) -> list[ToolCall]:
+    def tool_calls(self) -> list[ReplyToolCall]:
         """Calls as the server states them; those that the model wrote as text where it states none."""
         stated = [call for call in self._calls.values() if call.name]
         for call in stated:
@@ -175,7 +175,7 @@ class Reply:
                     self._finish(event)
                     chunks += self._last_chunks(chunks)
                 case ServerError():
-                    raise Refused(event)
+                    raise RequestRefused(event)
         if (
             not self.finished
             and self.request.max_tokens is not None
@@ -216,7 +216,7 @@ class Reply:
                     for token in _tokens(text):
                         chunks += self._chunker.feed(token, in_haste=in_haste and not chunks)
                 case WrittenCall(name=name, arguments=arguments):
-                    call = ToolCall(name=name, arguments=arguments)
+                    call = ReplyToolCall(name=name, arguments=arguments)
                     self._written_calls += [call] * (call not in self._written_calls)
                 case Unsaid():
                     chunks.clear()
@@ -248,7 +248,7 @@ class Reply:
         usage.cache_read_input_tokens = (usage.cache_read_input_tokens or 0) + cached
 
     def _add_call(self, delta: ToolCallDelta) -> None:
-        call = self._calls.setdefault(delta.index, ToolCall())
+        call = self._calls.setdefault(delta.index, ReplyToolCall())
         call.id = call.id or delta.id
         call.name += delta.name
         call.arguments += delta.arguments

@@ -17,11 +17,11 @@ from pipecat.frames.frames import (
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 
-from pipecat_bots.connections.backoff import Patience
+from pipecat_bots.connections.backoff import OutagePatience
 from pipecat_bots.connections.outage import HttpDependent
 from pipecat_bots.frames import LLMChunkFrame
 from pipecat_bots.llm.client import GONE
-from pipecat_bots.llm.reply import Refused
+from pipecat_bots.llm.reply import RequestRefused
 
 RESTART_S = 3.0
 """Seconds a user waits for a server that is away before the bot says so."""
@@ -81,12 +81,12 @@ def through_restarts(generate: Generate[Service, P]) -> Generate[Service, P]:
 
     @wraps(generate)
     async def persistent(service: Service, *args: P.args, **kwargs: P.kwargs) -> None:
-        patience = Patience(RESTART_S)
+        patience = OutagePatience(RESTART_S)
         while True:
             try:
                 await generate(service, *args, **kwargs)
                 return
-            except (*GONE, Refused) as failure:
+            except (*GONE, RequestRefused) as failure:
                 if not (_is_of_a_restart(failure) and service._may_ask_again):
                     raise
                 await service._lost(failure or type(failure).__name__)
@@ -98,6 +98,6 @@ def through_restarts(generate: Generate[Service, P]) -> Generate[Service, P]:
 
 def _is_of_a_restart(failure: Exception) -> bool:
     """Return True for a failure of a restarting server: no timeout, and no refusal but for loading."""
-    if isinstance(failure, Refused):
+    if isinstance(failure, RequestRefused):
         return failure.error.code == LOADING
     return not isinstance(failure, TimeoutError)

@@ -38,7 +38,7 @@ class State(Enum):
     """Withdrawn: the rest of the answer is on its way and is dropped."""
 
 
-class Gate:
+class GateState:
     """Order and choice of the frames that pass. A machine of values: a frame in, the frames to push out.
 
     An answer is held from its first frame while it is a speculation. Any sound that ends a silence of the
@@ -175,7 +175,7 @@ class AnswerGate(FrameProcessor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._gate = Gate()
+        self._gate = GateState()
         self._order = asyncio.Lock()
         """Lock that sends released frames before those that come meanwhile: different tasks push the two."""
         self._waiting: asyncio.Task[None] | None = None

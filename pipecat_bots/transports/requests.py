@@ -30,7 +30,7 @@ class Start(BaseModel):
     enableDefaultIceServers: bool | None = None  # noqa: N815
 
 
-class Offer(BaseModel):
+class SdpOffer(BaseModel):
     """The body of `POST /api/offer`, and of the same path below a session."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -94,7 +94,7 @@ _ROOMS = re.compile(r"^/daily(-dialin-webhook)?/?$")
 _OFFER = re.compile(r"^(/sessions/[^/]+)?/api/offer/?$")
 _ROUTES: tuple[tuple[str, re.Pattern[str], type[BaseModel]], ...] = (
     ("POST", re.compile(r"^/start/?$"), Start),
-    ("POST", _OFFER, Offer),
+    ("POST", _OFFER, SdpOffer),
     ("PATCH", _OFFER, Candidates),
 )
 

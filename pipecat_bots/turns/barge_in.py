@@ -22,7 +22,7 @@ from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnSto
 
 from pipecat_bots.frames import HeldFrame, HoldFrame, NothingSaidFrame, ResumeFrame, VoiceActivityFrame
 from pipecat_bots.turn_text.phrases import BESIDE_STOP, Phrases
-from pipecat_bots.turns.interruption import Interjection, Patience, Verdict
+from pipecat_bots.turns.interruption import Interjection, InterruptionTimeouts, InterruptionVerdict
 
 
 class BargeInStrategy(BaseUserTurnStartStrategy):
@@ -32,7 +32,7 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
     that comes after the turn it belongs to, while that is answered, begins a turn when the bot has spoken.
     """
 
-    def __init__(self, assent: Phrases, patience: Patience | None = None) -> None:
+    def __init__(self, assent: Phrases, patience: InterruptionTimeouts | None = None) -> None:
         super().__init__()
         self._interjection = Interjection(assent, patience)
         self._late: list[TranscriptionFrame] = []
@@ -47,23 +47,27 @@ class BargeInStrategy(BaseUserTurnStartStrategy):
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         verdict = self._take(frame)
         match verdict:
-            case Verdict.HOLD:
+            case InterruptionVerdict.HOLD:
                 await self.push_frame(HoldFrame())
-            case Verdict.RESUME:
+            case InterruptionVerdict.RESUME:
                 await self.push_frame(ResumeFrame())
-            case Verdict.ASSENT:
+            case InterruptionVerdict.ASSENT:
                 await self.push_frame(ResumeFrame())
                 await self._acknowledge(frame)
-            case Verdict.INTERRUPT:
+            case InterruptionVerdict.INTERRUPT:
                 await self.trigger_user_turn_started()
-            case Verdict.LATER:
+            case InterruptionVerdict.LATER:
                 await self._put_off(frame)
         if isinstance(frame, BotStoppedSpeakingFrame):
             await self._bring_in_late()
-        return ProcessFrameResult.STOP if verdict is Verdict.INTERRUPT else ProcessFrameResult.CONTINUE
+        return (
+            ProcessFrameResult.STOP
+            if verdict is InterruptionVerdict.INTERRUPT
+            else ProcessFrameResult.CONTINUE
+        )
 
-    def _take(self, frame: Frame) -> Verdict:
-        interjection, verdict = self._interjection, Verdict.NOTHING
+    def _take(self, frame: Frame) -> InterruptionVerdict:
+        interjection, verdict = self._interjection, InterruptionVerdict.NOTHING
         match frame:
             case InputAudioRawFrame():
                 verdict = interjection.audio(len(frame.audio) / 2 / frame.sample_rate * 1000)

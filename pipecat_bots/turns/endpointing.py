@@ -17,7 +17,7 @@ WHOLE_COUNTS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class EndpointingDelays:
     """Milliseconds of silence after which a turn is over.
 
     `sure_ms` of them suffice for a turn that prosody takes for complete. One that sounds unfinished is given
@@ -102,10 +102,10 @@ _SPEECH = {
 class TurnEnd:
     """One turn of the user, as it goes on. `over` is the decision."""
 
-    def __init__(self, patience: Patience | None = None, language: str = "en") -> None:
+    def __init__(self, patience: EndpointingDelays | None = None, language: str = "en") -> None:
         self.language = language
         """Language of the words; may change with every transcript."""
-        self._patience = patience or Patience()
+        self._patience = patience or EndpointingDelays()
         self._speech = TurnSpeech.NONE
         self._voiced = False
         self.end()

@@ -13,7 +13,7 @@ from pipecat_bots.turn_text.phrases import Phrases
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class InterruptionTimeouts:
     """Milliseconds a voice may go on before it is taken for an interruption."""
 
     hold_ms: float = 20.0
@@ -28,7 +28,7 @@ class Patience:
     """Seconds left to say at which the bot has made its point: assent is an answer to it."""
 
 
-class Verdict(Enum):
+class InterruptionVerdict(Enum):
     NOTHING = auto()
     HOLD = auto()
     """Fall silent until it is known what this is."""
@@ -120,9 +120,9 @@ _SPEAKING = (OverheardVoice.SPEAKS, OverheardVoice.HEARD)
 class Interjection:
     """One voice during the bot's speech. Each method returns what follows from what has happened."""
 
-    def __init__(self, assent: Phrases, patience: Patience | None = None) -> None:
+    def __init__(self, assent: Phrases, patience: InterruptionTimeouts | None = None) -> None:
         self._assent = assent
-        self._patience = patience or Patience()
+        self._patience = patience or InterruptionTimeouts()
         self._floor, self._voice = FloorHolder.NOBODY, OverheardVoice.QUIET
         self._voiced = False
         """True if the newest window holds a voice."""
@@ -150,12 +150,16 @@ class Interjection:
     def bot_speaks(self) -> None:
         self._floor = _FLOOR[self._floor, _Event.BOT_SPEAKS]
 
-    def bot_stops(self) -> Verdict:
+    def bot_stops(self) -> InterruptionVerdict:
         """Note that the bot has nothing left to say: a voice that speaks now has the floor."""
         self._floor = _FLOOR[self._floor, _Event.BOT_STOPS]
         if self._voice not in _HELD:
             return self._release(_NOTHING)
-        return self._release(Verdict.INTERRUPT if self._voice is OverheardVoice.HEARD else Verdict.RESUME)
+        return self._release(
+            InterruptionVerdict.INTERRUPT
+            if self._voice is OverheardVoice.HEARD
+            else InterruptionVerdict.RESUME
+        )
 
     def held(self, left_s: float) -> None:
         """Note that the bot has fallen silent, with so much left to say."""
@@ -166,7 +170,7 @@ class Interjection:
         self._voiced = voiced
         self._voiced_ms = self._quiet_ms = 0.0
 
-    def audio(self, ms: float) -> Verdict:
+    def audio(self, ms: float) -> InterruptionVerdict:
         """Count `ms` of audio, come since the last call."""
         if self._voiced:
             self._voiced_ms += ms
@@ -178,12 +182,12 @@ class Interjection:
             self._waited_ms += ms
         return self._out_of_patience()
 
-    def speaks(self) -> Verdict:
+    def speaks(self) -> InterruptionVerdict:
         """Note that the detector has made up its mind: somebody speaks."""
         self._voice = _VOICE[self._voice, _Event.CONFIRMED]
         self._voiced, self._is_answered = True, False
         if self._floor not in _BOT_SPEAKS:
-            return Verdict.INTERRUPT
+            return InterruptionVerdict.INTERRUPT
         return _NOTHING if self._voice in _HELD else self._hold()
 
     def pauses(self) -> None:
@@ -192,22 +196,22 @@ class Interjection:
         self._voiced = False
         self._waited_ms = 0.0
 
-    def text(self, text: str, is_last: bool) -> Verdict:
+    def text(self, text: str, is_last: bool) -> InterruptionVerdict:
         """Take in a transcript; `is_last` if nothing is to follow it."""
         if not text.strip():
             return _NOTHING
         if self._floor is FloorHolder.BOT and self._is_answered:
-            return Verdict.LATER if is_last else _NOTHING
+            return InterruptionVerdict.LATER if is_last else _NOTHING
         if not self._may_be_assent(text, is_last):
-            return Verdict.INTERRUPT
+            return InterruptionVerdict.INTERRUPT
         if not is_last or self._voice in _SPEAKING:
             return _NOTHING
-        return self._release(Verdict.ASSENT)
+        return self._release(InterruptionVerdict.ASSENT)
 
-    def nothing_said(self) -> Verdict:
+    def nothing_said(self) -> InterruptionVerdict:
         """Note that the transcript that was due holds no words."""
         return (
-            self._release(Verdict.RESUME)
+            self._release(InterruptionVerdict.RESUME)
             if self._voice in (OverheardVoice.SOUND, OverheardVoice.DUE)
             else _NOTHING
         )
@@ -219,25 +223,25 @@ class Interjection:
             return False
         return self._assent.make_up(text) if is_last else self._assent.may_make_up(text)
 
-    def _out_of_patience(self) -> Verdict:
+    def _out_of_patience(self) -> InterruptionVerdict:
         patience = self._patience
         match self._voice:
             case OverheardVoice.HEARD:
-                return Verdict.INTERRUPT if self._waited_ms >= patience.longest_ms else _NOTHING
+                return InterruptionVerdict.INTERRUPT if self._waited_ms >= patience.longest_ms else _NOTHING
             case OverheardVoice.DUE:
                 is_over = self._waited_ms >= patience.final_ms
             case _:
                 is_over = not self._voiced and self._quiet_ms >= patience.flicker_ms
-        return self._release(Verdict.RESUME) if is_over else _NOTHING
+        return self._release(InterruptionVerdict.RESUME) if is_over else _NOTHING
 
-    def _hold(self) -> Verdict:
+    def _hold(self) -> InterruptionVerdict:
         if self._floor is not FloorHolder.BOT:
             return _NOTHING
         self._voice = _VOICE[self._voice, _Event.HOLDS]
         self._count_anew()
-        return Verdict.HOLD
+        return InterruptionVerdict.HOLD
 
-    def _release(self, verdict: Verdict) -> Verdict:
+    def _release(self, verdict: InterruptionVerdict) -> InterruptionVerdict:
         self._settle()
         return verdict
 
@@ -247,4 +251,4 @@ class Interjection:
         self._count_anew()
 
 
-_NOTHING = Verdict.NOTHING
+_NOTHING = InterruptionVerdict.NOTHING

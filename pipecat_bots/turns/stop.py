@@ -23,7 +23,7 @@ from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.speculation.speculation import Speculation, Waste
 from pipecat_bots.turn_text.completeness import cue, same_words
 from pipecat_bots.turn_text.vocabulary import LEFT_OPEN
-from pipecat_bots.turns.endpointing import Patience, TurnEnd
+from pipecat_bots.turns.endpointing import EndpointingDelays, TurnEnd
 from pipecat_bots.turns.prosody import TurnAudio, TurnDetector
 
 
@@ -40,7 +40,7 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
     def __init__(
         self,
         detector: TurnDetector | None,
-        patience: Patience | None = None,
+        patience: EndpointingDelays | None = None,
         waste: Waste | None = None,
         language: str = "en",
     ) -> None:

@@ -13,7 +13,7 @@ from pipecat_bots.settings import BotSettings
 from pipecat_bots.speculation.speculation import Waste
 from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
 from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
-from pipecat_bots.turns.endpointing import Patience
+from pipecat_bots.turns.endpointing import EndpointingDelays
 from pipecat_bots.turns.prosody import ThreadedDetector, shared_model
 from pipecat_bots.turns.stop import TurnEndStrategy
 
@@ -44,7 +44,7 @@ class NothingSaidStopStrategy(BaseUserTurnStopStrategy):
 
 def smart_turns(settings: BotSettings) -> UserTurnStrategies:
     """Return strategies for turns that end by silence, prosody and words (docs/decisions/turn-end.md)."""
-    patience = Patience(
+    patience = EndpointingDelays(
         sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
     waste = Waste(settings.bot_speculation)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pipecat.frames.frames import AggregatedTextProgressFrame, Frame, TTSAudioRawFrame
 
 from nemotron_speech.client.pace import Pace
-from pipecat_bots.context.spoken_text import MS_PER_CHARACTER, Heard, cut
-from pipecat_bots.voice.segments import Segment, Utterance, text_frame
+from pipecat_bots.context.spoken_text import MS_PER_CHARACTER, SpokenText, cut
+from pipecat_bots.voice.segments import VoiceSegment, VoiceUtterance, text_frame
 
 PAUSE_S = 0.25
 
@@ -29,8 +29,8 @@ class Narrator:
     async def play_rest(
         self,
         context_id: str,
-        utterance: Utterance,
-        segment: Segment,
+        utterance: VoiceUtterance,
+        segment: VoiceSegment,
         words: Sequence[tuple[str, int, int]],
     ) -> None:
         """Play what was held back, each word's text after its sound."""
@@ -46,20 +46,22 @@ class Narrator:
             await self._say(context_id, segment, heard)
         await self.play(context_id, utterance, segment, parts[-1])
 
-    async def play(self, context_id: str, utterance: Utterance, segment: Segment, pcm: bytes) -> None:
+    async def play(
+        self, context_id: str, utterance: VoiceUtterance, segment: VoiceSegment, pcm: bytes
+    ) -> None:
         """Queue audio of a segment."""
         if not pcm:
             return
         segment.audio_ms += len(pcm) / 2 / utterance.sample_rate * 1000
         await self._append_audio(context_id, utterance, pcm)
 
-    async def _append_audio(self, context_id: str, utterance: Utterance, pcm: bytes) -> None:
+    async def _append_audio(self, context_id: str, utterance: VoiceUtterance, pcm: bytes) -> None:
         now = asyncio.get_running_loop().time()
         utterance.plays_until = max(now, utterance.plays_until) + len(pcm) / 2 / utterance.sample_rate
         frame = TTSAudioRawFrame(pcm, utterance.sample_rate, 1, context_id=context_id)
         await self._queue(context_id, frame)
 
-    async def _say(self, context_id: str, segment: Segment, heard: Heard) -> None:
+    async def _say(self, context_id: str, segment: VoiceSegment, heard: SpokenText) -> None:
         """Queue the next piece of text behind its sound: for the conversation, and for the page."""
         if segment.frame is None:
             return
@@ -76,7 +78,7 @@ class Narrator:
             )
             await self._queue(context_id, progress)
 
-    async def pause_before_next(self, context_id: str, utterance: Utterance) -> None:
+    async def pause_before_next(self, context_id: str, utterance: VoiceUtterance) -> None:
         """Let a sentence end be heard, where another segment follows, unless it is silent already."""
         if not utterance.pause_due or not utterance.segments:
             return
@@ -86,7 +88,7 @@ class Narrator:
         if samples:
             await self._append_audio(context_id, utterance, bytes(2 * samples))
 
-    async def say_due(self, context_id: str, segment: Segment) -> None:
+    async def say_due(self, context_id: str, segment: VoiceSegment) -> None:
         """Give out the words that are over, by how fast the voice has been heard to speak."""
         if segment.heard is not None:
             pace = self._pace.ms_per_character or MS_PER_CHARACTER

@@ -31,7 +31,7 @@ class Voice(Enum):
     """Lost voice: silent when asked again too, or away; nobody waits for it."""
 
 
-class Patience:
+class SilentVoicePatience:
     """Learns how long the voice takes between two signs of life, and waits twice as long."""
 
     def __init__(self) -> None:

@@ -16,13 +16,13 @@ from pipecat.processors.frame_processor import FrameProcessorSetup
 from websockets.asyncio.client import ClientConnection
 
 from nemotron_speech.client.pace import Pace
-from nemotron_speech.protocol.tts import PLAIN_RATE, Event, ServerError
+from nemotron_speech.protocol.tts import PLAIN_RATE, Event, SynthesisFailed
 from nemotron_speech.protocol.tts_client import TtsClient
 from pipecat_bots.connections.outage import silent
-from pipecat_bots.connections.websocket import KeepConnected, Refused
+from pipecat_bots.connections.websocket import ConnectionRefused, KeepConnected
 from pipecat_bots.voice.addresses import ask_rate
-from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, Patience, Voice
-from pipecat_bots.voice.segments import Segment, Utterance
+from pipecat_bots.voice.patience import ANNOUNCED_S, AWAY_S, MOST_S, STILL_AWAY_S, SilentVoicePatience, Voice
+from pipecat_bots.voice.segments import VoiceSegment, VoiceUtterance
 
 HABITS_S = 1.0
 """A server that has not answered `init` by then is taken for one that announces the first text only."""
@@ -34,10 +34,10 @@ class PersistentVoice(KeepConnected):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._client = TtsClient()
-        self._utterances: dict[str, Utterance] = {}
+        self._utterances: dict[str, VoiceUtterance] = {}
         """Utterances by audio context, in the order they are spoken."""
         self._pace = Pace()
-        self._patience = Patience()
+        self._patience = SilentVoicePatience()
         self._voice = Voice.FINE
         self._assumed_rate = PLAIN_RATE
         self._is_linked = False
@@ -55,7 +55,7 @@ class PersistentVoice(KeepConnected):
         """Set the voice of what is spoken from now on."""
 
     @abstractmethod
-    def _ask(self, context_id: str, utterance: Utterance, segment: Segment) -> None:
+    def _ask(self, context_id: str, utterance: VoiceUtterance, segment: VoiceSegment) -> None:
         """Ask the server for a segment."""
 
     @abstractmethod
@@ -71,7 +71,7 @@ class PersistentVoice(KeepConnected):
         """End everything that is to be spoken."""
 
     @abstractmethod
-    async def _release(self, segment: Segment) -> None:
+    async def _release(self, segment: VoiceSegment) -> None:
         """Let the model go on behind a segment."""
 
     # ---------------------------------------------------------------------------------- the connection
@@ -96,7 +96,7 @@ class PersistentVoice(KeepConnected):
         """True if something waits to be spoken."""
         return next(self._pending(), None) is not None
 
-    def _pending(self) -> Iterator[Segment]:
+    def _pending(self) -> Iterator[VoiceSegment]:
         return (segment for utterance in self._utterances.values() for segment in utterance.segments)
 
     async def _send_all(self) -> None:
@@ -117,20 +117,20 @@ class PersistentVoice(KeepConnected):
         errors = await self._habits(client, websocket)
         for error in errors:
             if "language" in error.message:  # spoken in another one it would be worse than silence
-                raise Refused(error.message)
+                raise ConnectionRefused(error.message)
         if client.sample_rate is None:
             self._assumed_rate = await ask_rate(self._url)
         self._client = client
         for error in errors:
             await self._on_event(error)
 
-    async def _habits(self, client: TtsClient, websocket: ClientConnection) -> list[ServerError]:
-        errors: list[ServerError] = []
+    async def _habits(self, client: TtsClient, websocket: ClientConnection) -> list[SynthesisFailed]:
+        errors: list[SynthesisFailed] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(HABITS_S):
                 while not client.is_understood:
                     events = client.receive(await websocket.recv())
-                    errors += [event for event in events if isinstance(event, ServerError)]
+                    errors += [event for event in events if isinstance(event, SynthesisFailed)]
         client.assume_plain()
         return errors
 

@@ -11,11 +11,11 @@ from pipecat.utils.text.base_text_aggregator import TextType
 from nemotron_speech.client.pace import Pace
 from nemotron_speech.protocol.tts import PLAIN_RATE, Mode
 from nemotron_speech.text import speakable
-from pipecat_bots.context.spoken_text import Heard
+from pipecat_bots.context.spoken_text import SpokenText
 
 
 @dataclass(eq=False)
-class Segment:
+class VoiceSegment:
     """One text to be spoken."""
 
     text: str
@@ -27,7 +27,7 @@ class Segment:
     """Time the server was last asked for it, on the loop's clock."""
     frame: TTSTextFrame | None = None
     """Text as it enters the conversation."""
-    heard: Heard | None = None
+    heard: SpokenText | None = None
     held: bytearray = field(default_factory=bytearray)
     """Audio of a segment that comes in one piece, until its words are known."""
     audio_ms: float = 0.0
@@ -47,10 +47,10 @@ class Segment:
 
 
 @dataclass(eq=False)
-class Utterance:
+class VoiceUtterance:
     """The segments of one audio context."""
 
-    segments: deque[Segment] = field(default_factory=deque)
+    segments: deque[VoiceSegment] = field(default_factory=deque)
     """Segments given to the voice and not complete."""
     sample_rate: int = PLAIN_RATE
     plays_until: float = 0.0
@@ -72,7 +72,7 @@ def text_frame(text: str, source: TTSTextFrame) -> TTSTextFrame:
     return frame
 
 
-def unspoken_frame(segment: Segment) -> TTSTextFrame | None:
+def unspoken_frame(segment: VoiceSegment) -> TTSTextFrame | None:
     """Return what was not heard of a segment, for the screen only: it is not part of the conversation."""
     if segment.frame is None or segment.heard is None or not segment.heard.unsaid:
         return None

@@ -10,7 +10,7 @@ from nemotron_speech import yap_server
 from nemotron_speech.asr.service import SERVICE, AsrService, application, make_engine, routes
 from nemotron_speech.engines.base import AsrEngine
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.protocol.asr import Error
+from nemotron_speech.protocol.asr import AsrError
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.serving.edge import asgi
 from nemotron_speech.serving.process import serve
@@ -38,7 +38,7 @@ def build_asgi(engine: AsrEngine | None = None, settings: AsrSettings | None = N
 
 
 def _error_message(error: SpeechError) -> str:
-    return encode(Error(message=str(error)))
+    return encode(AsrError(message=str(error)))
 
 
 def main(arguments: list[str] | None = None) -> None:

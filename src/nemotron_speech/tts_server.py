@@ -28,8 +28,8 @@ from nemotron_speech.engines.base import (
 from nemotron_speech.engines.registry import tts_engine
 from nemotron_speech.errors import SpeechError
 from nemotron_speech.metrics import ServerMetrics
-from nemotron_speech.protocol.tts import Error
-from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, Stream, TtsServer
+from nemotron_speech.protocol.tts import TtsError
+from nemotron_speech.protocol.tts_streams import Capabilities, SegmentRequest, Stream, TtsServer
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.serving.channel import Channel
 from nemotron_speech.serving.cors import Cors
@@ -51,7 +51,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Session:
+class SynthesisConnection:
     """One caller: its streams in turn, and what is on its way to it."""
 
     def __init__(self, service: TtsService, machine: TtsServer, outbox: Outbox, max_ahead: int) -> None:
@@ -255,11 +255,13 @@ class TtsService:
     async def _session(self, channel: Channel) -> None:
         info = self.info
         machine = TtsServer(
-            Offer(info.sample_rate, _VoicesNow(self), info.languages, info.presets, info.max_text)
+            Capabilities(info.sample_rate, _VoicesNow(self), info.languages, info.presets, info.max_text)
         )
         trouble = asyncio.get_running_loop().create_future()
         outbox = Outbox(channel, trouble, limit_bytes=64 * 1024 * 1024)
-        session = Session(self, machine, outbox, int(self.settings.max_ahead_s * info.sample_rate * 2))
+        session = SynthesisConnection(
+            self, machine, outbox, int(self.settings.max_ahead_s * info.sample_rate * 2)
+        )
         logger.info("a caller is here ({} of {})", self.runner.active, info.capacity)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -338,7 +340,7 @@ def build_asgi(engine: TtsEngine | None = None, settings: TtsSettings | None = N
 
 
 def _error_message(error: SpeechError) -> str:
-    return encode(Error(message=str(error), fatal=True))
+    return encode(TtsError(message=str(error), fatal=True))
 
 
 def main(arguments: list[str] | None = None) -> None:

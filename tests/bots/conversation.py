@@ -35,8 +35,8 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from pipecat_bots.context.assistant import Speaker
-from pipecat_bots.context.user import Conversation, Listener
+from pipecat_bots.context.assistant import AssistantAggregator
+from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import AnnouncementFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import Strategy, streamed
@@ -350,9 +350,9 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         service.register_function("look", look)
         processors = [
             NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
-            Listener(context, params=params),
+            UserAggregator(context, params=params),
             *(service, MagpieWebSocketTTSService(url=tts.url)),
-            *(AnswerGate(), Playout(), line, *setting.extra, Speaker(context)),
+            *(AnswerGate(), Playout(), line, *setting.extra, AssistantAggregator(context)),
         ]
         began = loop.time()
 

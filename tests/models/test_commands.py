@@ -16,8 +16,8 @@ from nemotron_speech.cli import app as cli
 from nemotron_speech.cli import doctor
 from nemotron_speech.cli import up as commands
 from nemotron_speech.cli.model_choice import with_models
-from nemotron_speech.cli.models import Bar
-from nemotron_speech.cli.up import Wanted
+from nemotron_speech.cli.models import PullProgress
+from nemotron_speech.cli.up import RunOptions
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.models.catalogue import Entry
 from tests.models.server import Served, Server
@@ -153,7 +153,7 @@ def test_verify_without_a_model_says_how_to_fetch_one() -> None:
 
 def test_progress_is_a_line_at_every_tenth_where_there_is_no_terminal() -> None:
     console = Console(file=io.StringIO(), width=200)
-    with Bar(EARS, console) as bar:
+    with PullProgress(EARS, console) as bar:
         for done in range(0, 10_001, 250):
             bar.progress(EARS.files[0], done)
         bar.waiting(EARS)
@@ -185,7 +185,7 @@ QUIET = Console(quiet=True)
 def test_names_become_paths_and_the_engines_of_the_models(machine: Path) -> None:
     for one in (EARS, VOICE, MIND):
         here(machine, one, DATA)
-    wanted = with_models(QUIET, Wanted("embedded", Path("mind"), asr_model="ears"), "voice")
+    wanted = with_models(QUIET, RunOptions("embedded", Path("mind"), asr_model="ears"), "voice")
     assert wanted.model == machine / "mind" / "model.bin"
     assert (wanted.asr_engine, wanted.asr_model) == ("whisper", str(machine / "ears" / "model.bin"))
     assert wanted.tts_engine == "piper"
@@ -197,32 +197,32 @@ def test_a_model_that_is_not_here_is_fetched_for_the_command(
 ) -> None:
     server.files["m"] = Served(DATA)
     catalogue_of(entry(model_file(DATA, url=f"{server.url}/m"), name="ears"))
-    with_models(QUIET, Wanted("cpu", asr_model="ears"))
+    with_models(QUIET, RunOptions("cpu", asr_model="ears"))
     assert (machine / "ears" / "model.bin").read_bytes() == DATA
 
 
 def test_an_option_that_was_typed_goes_before_the_voice_s(machine: Path) -> None:
     here(machine, VOICE, DATA)
-    wanted = with_models(QUIET, Wanted("cpu", tts_options=("capacity=2",)), "voice")
+    wanted = with_models(QUIET, RunOptions("cpu", tts_options=("capacity=2",)), "voice")
     assert wanted.tts_options[-1] == "capacity=2"
 
 
 def test_what_is_no_name_of_the_catalogue_is_the_engine_s_own(tmp_path: Path) -> None:
-    wanted = Wanted("cpu", tmp_path / "m.gguf", asr_model="small")
+    wanted = RunOptions("cpu", tmp_path / "m.gguf", asr_model="small")
     assert with_models(QUIET, wanted) == wanted
-    assert with_models(QUIET, Wanted("cpu"), "en_US-amy-low").tts_options == ("model=en_US-amy-low",)
+    assert with_models(QUIET, RunOptions("cpu"), "en_US-amy-low").tts_options == ("model=en_US-amy-low",)
 
 
 @pytest.mark.parametrize(
     ("wanted", "voice", "said"),
     [
-        (Wanted(asr_model="voice"), None, "--asr-model voice: that is a model for tts; take one of ears"),
-        (Wanted(model=Path("ears")), None, "--llm ears: that is a model for asr; take one of mind"),
-        (Wanted(asr_model="ears", asr_engine="nemo"), None, "ears is a model for whisper, not nemo"),
-        (Wanted(tts_engine="espeak"), "joe", "espeak takes no --tts-voice; voices of others: voice"),
+        (RunOptions(asr_model="voice"), None, "--asr-model voice: that is a model for tts; take one of ears"),
+        (RunOptions(model=Path("ears")), None, "--llm ears: that is a model for asr; take one of mind"),
+        (RunOptions(asr_model="ears", asr_engine="nemo"), None, "ears is a model for whisper, not nemo"),
+        (RunOptions(tts_engine="espeak"), "joe", "espeak takes no --tts-voice; voices of others: voice"),
     ],
 )
-def test_a_model_for_something_else_is_refused(wanted: Wanted, voice: str | None, said: str) -> None:
+def test_a_model_for_something_else_is_refused(wanted: RunOptions, voice: str | None, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         with_models(QUIET, wanted, voice)
 
@@ -233,10 +233,10 @@ def test_the_commands_take_names_for_ears_voice_and_mind(
 ) -> None:
     for one in (EARS, VOICE, MIND):
         here(machine, one, DATA)
-    asked: list[Wanted] = []
+    asked: list[RunOptions] = []
 
     async def ran(*arguments: object) -> int:
-        asked.extend(argument for argument in arguments if isinstance(argument, Wanted))
+        asked.extend(argument for argument in arguments if isinstance(argument, RunOptions))
         return 0
 
     monkeypatch.setattr(commands, command, ran)

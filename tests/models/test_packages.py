@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nemotron_speech.models.catalogue import ModelFile, Part
+from nemotron_speech.models.catalogue import ArchivePart, ModelFile
 from nemotron_speech.models.errors import SourceFailed
 from nemotron_speech.models.packages import ARCHIVES, PackageSource
 from nemotron_speech.models.sources import Progress
@@ -23,7 +23,7 @@ class Archives:
         self.archives = archives
         self.asked: list[str] = []
 
-    def obtain(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def obtain(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         self.asked.append(part.package)
         if part.package not in self.archives:
             raise SourceFailed(f"no {part.requirement}")
@@ -106,7 +106,9 @@ def test_a_tarball_is_opened_too(tmp_path: Path) -> None:
     assert (tmp_path / "part").read_bytes() == DATA
 
 
-def refused(tmp_path: Path, archive: bytes, wanted: Part, name: str = "one-1.0-py3-none-any.whl") -> str:
+def refused(
+    tmp_path: Path, archive: bytes, wanted: ArchivePart, name: str = "one-1.0-py3-none-any.whl"
+) -> str:
     with pytest.raises(SourceFailed) as failed:
         fetch(model_file(DATA, parts=[wanted]), Archives({"one": (name, archive)}), tmp_path / "part")
     return str(failed.value)

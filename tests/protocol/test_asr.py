@@ -9,16 +9,16 @@ import pytest
 from nemotron_speech.errors import BadRequest, PeerError, TooLarge
 from nemotron_speech.protocol.asr import (
     AsrClient,
+    AsrError,
     AsrServer,
     Audio,
     ClientState,
     EndOfUtterance,
-    Error,
     Final,
     Interim,
     Ready,
     ResetRequested,
-    Utterance,
+    SentUtterance,
     events_of,
 )
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES, MAX_TEXT_BYTES
@@ -42,7 +42,7 @@ def test_a_plain_client_reads_the_fields_it_knows() -> None:
     server = AsrServer()
     assert json.loads(server.ready()) == {"type": "ready"}
     assert json.loads(server.interim("hel") or "") == {"type": "transcript", "text": "hel", "is_final": False}
-    assert json.loads(server.final(ResetRequested(True, None), Utterance("hello"))) == {
+    assert json.loads(server.final(ResetRequested(True, None), SentUtterance("hello"))) == {
         "type": "transcript",
         "text": "hello",
         "is_final": True,
@@ -54,7 +54,7 @@ def test_the_id_of_a_reset_is_echoed() -> None:
     server = AsrServer()
     request = server.receive('{"type":"reset","id":"seven"}')
     assert isinstance(request, ResetRequested)
-    assert json.loads(server.final(request, Utterance("")))["id"] == "seven"
+    assert json.loads(server.final(request, SentUtterance("")))["id"] == "seven"
 
 
 def test_an_interim_is_sent_only_when_the_text_changed() -> None:
@@ -68,14 +68,14 @@ def test_an_interim_is_sent_only_when_the_text_changed() -> None:
 def test_after_a_hard_final_the_same_words_are_news_again() -> None:
     server = AsrServer()
     server.interim("yes")
-    server.final(ResetRequested(True, None), Utterance("yes"))
+    server.final(ResetRequested(True, None), SentUtterance("yes"))
     assert server.interim("yes") is not None
 
 
 def test_after_a_soft_final_the_same_words_are_no_news() -> None:
     server = AsrServer()
     server.interim("yes")
-    server.final(ResetRequested(False, None), Utterance("yes"))
+    server.final(ResetRequested(False, None), SentUtterance("yes"))
     assert server.interim("yes") is None
 
 
@@ -141,10 +141,10 @@ def test_a_soft_reset_with_an_id_is_told_that_it_was_flushed() -> None:
     _, message = client.reset(finalize=False)
     request = server.receive(message)
     assert isinstance(request, ResetRequested)
-    answer = client.receive(server.final(request, Utterance("one")))
+    answer = client.receive(server.final(request, SentUtterance("one")))
     assert isinstance(answer, Final)
     assert answer.flushed
-    plain = json.loads(server.final(ResetRequested(False, None), Utterance("one")))
+    plain = json.loads(server.final(ResetRequested(False, None), SentUtterance("one")))
     assert plain == {"type": "transcript", "text": "one", "is_final": True, "finalize": False}
 
 
@@ -166,7 +166,7 @@ def test_the_client_follows_the_state_of_the_server() -> None:
     assert client.state is ClientState.CONNECTING
     assert client.receive('{"type":"ready"}') == Ready()
     assert client.state is ClientState.READY
-    assert client.receive('{"type":"error","message":"full"}') == Error(message="full")
+    assert client.receive('{"type":"error","message":"full"}') == AsrError(message="full")
     assert client.state is ClientState.FAILED
 
 
@@ -182,7 +182,7 @@ def test_word_times_of_a_final_reach_the_client() -> None:
     request = server.receive(message)
     assert isinstance(request, ResetRequested)
     final = server.final(
-        request, Utterance("one two", 0, 700, [("one", 0, 300), ("two", 300, 700)], [0.9, 0.8])
+        request, SentUtterance("one two", 0, 700, [("one", 0, 300), ("two", 300, 700)], [0.9, 0.8])
     )
     words = (("one", 0, 300), ("two", 300, 700))
     assert client.receive(final) == Final(id, "one two", True, words, 0, 700, (0.9, 0.8))
@@ -190,7 +190,7 @@ def test_word_times_of_a_final_reach_the_client() -> None:
 
 def test_a_client_that_knows_words_only_reads_a_final_with_confidences() -> None:
     server = AsrServer()
-    final = server.final(ResetRequested(True, None), Utterance("one", 0, 300, [("one", 0, 300)], [0.9]))
+    final = server.final(ResetRequested(True, None), SentUtterance("one", 0, 300, [("one", 0, 300)], [0.9]))
     assert json.loads(final)["words"] == [["one", 0, 300]]
 
 
@@ -206,7 +206,7 @@ def test_the_end_of_an_utterance_is_told_once_to_a_client_that_asked() -> None:
     assert server.ended(300) is None
     server.interim("yes please")
     assert server.ended(400) is not None
-    server.final(ResetRequested(True, None), Utterance("yes please"))
+    server.final(ResetRequested(True, None), SentUtterance("yes please"))
     server.interim("yes please")
     assert server.ended(500) is not None, "another utterance may end with the same words"
 

@@ -90,7 +90,7 @@ class Recognition(RuleBasedStateMachine):
                 if message is not None:
                     self.down.append(message)
             case ResetRequested() as request:
-                self.down.append(self.server.final(request, asr.Utterance(words(self.heard))))
+                self.down.append(self.server.final(request, asr.SentUtterance(words(self.heard))))
                 if request.finalize:
                     self.heard = []
 

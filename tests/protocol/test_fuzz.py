@@ -14,10 +14,10 @@ from nemotron_speech.errors import BadRequest, PeerError
 from nemotron_speech.protocol import asr, tts
 from nemotron_speech.protocol.asr import AsrClient, AsrServer, ResetRequested
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_streams import Offer, TtsServer
+from nemotron_speech.protocol.tts_streams import Capabilities, TtsServer
 from nemotron_speech.protocol.wire import tag_of
 
-OFFER = Offer(22050, ("aria",), ("en",), ("balanced",), max_text=100)
+OFFER = Capabilities(22050, ("aria",), ("en",), ("balanced",), max_text=100)
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 _JSON = st.recursive(

@@ -11,14 +11,14 @@ from nemotron_speech.errors import BadRequest, PeerError, TooLarge
 from nemotron_speech.protocol.tts import (
     AudioReceived,
     SegmentSpoken,
-    ServerError,
     StreamStarted,
+    SynthesisFailed,
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_streams import MAX_QUEUED_SEGMENTS, Offer, SegmentRequest, TtsServer
+from nemotron_speech.protocol.tts_streams import MAX_QUEUED_SEGMENTS, Capabilities, SegmentRequest, TtsServer
 
-OFFER = Offer(22050, ("aria", "john"), ("en", "de"), ("aggressive", "balanced"), max_text=100)
+OFFER = Capabilities(22050, ("aria", "john"), ("en", "de"), ("aggressive", "balanced"), max_text=100)
 SECOND = bytes(2 * OFFER.sample_rate)
 
 
@@ -387,7 +387,7 @@ def test_a_fatal_error_of_a_plain_server_costs_one_segment_and_the_others_are_as
     client.finish("answer")
     client.to_send()
     error, spoken = client.receive('{"type":"error","message":"broken","fatal":true}')
-    assert error == ServerError("broken", True, "answer")
+    assert error == SynthesisFailed("broken", True, "answer")
     assert spoken == SegmentSpoken("answer", None)
     again = sent(client)
     assert [m["type"] for m in again] == ["cancel", "ping", "text", "text", "close"]
@@ -407,12 +407,14 @@ def test_errors_reach_the_caller_unless_they_are_of_an_old_utterance() -> None:
     client.speak("old", "One.")
     old = wire_id(client)
     error = {"type": "error", "message": "broken", "fatal": False}
-    assert client.receive(json.dumps(error | {"utterance": old})) == (ServerError("broken", False, "old"),)
+    assert client.receive(json.dumps(error | {"utterance": old})) == (
+        SynthesisFailed("broken", False, "old"),
+    )
     client.cancel()
     assert client.receive(json.dumps(error | {"utterance": old})) == ()
-    assert client.receive(json.dumps(error)) == (ServerError("broken", False),)
+    assert client.receive(json.dumps(error)) == (SynthesisFailed("broken", False),)
     assert client.receive('{"type":"error","message":"gone","fatal":true,"utterance":"x"}') == (
-        ServerError("gone", True),
+        SynthesisFailed("gone", True),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.errors import BadRequest, PeerError, TooLarge
-from nemotron_speech.protocol.asr import Audio, ResetRequested, Utterance
+from nemotron_speech.protocol.asr import Audio, ResetRequested, SentUtterance
 from nemotron_speech.protocol.wire import MAX_AUDIO_BYTES
 from nemotron_speech.protocol.yap import (
     CloseRequested,
@@ -55,7 +55,7 @@ def test_a_plain_client_reads_the_fields_it_knows() -> None:
         "final": False,
         "ts": NOW_MS,
     }
-    assert json.loads(server.final(RESET, Utterance("hello"))) == {
+    assert json.loads(server.final(RESET, SentUtterance("hello"))) == {
         "op": "final",
         "sid": "s1",
         "text": "hello",
@@ -69,7 +69,7 @@ def test_an_interim_is_sent_only_when_the_text_changed() -> None:
     assert server.interim("") is None
     assert server.interim("one") is not None
     assert server.interim("one") is None
-    server.final(RESET, Utterance("one"))
+    server.final(RESET, SentUtterance("one"))
     assert server.interim("one") is not None, "another utterance, the same word"
 
 
@@ -131,7 +131,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
     heard, asked, finals = 0, [], []
 
     def answer() -> None:
-        message = client.receive(server.final(asked.pop(0), Utterance(str(heard))))
+        message = client.receive(server.final(asked.pop(0), SentUtterance(str(heard))))
         assert isinstance(message, YapFinal)
         finals.append(message.text)
 
@@ -159,7 +159,7 @@ def test_each_flush_and_the_close_get_one_final_and_both_ends_agree(steps: list[
 
 def test_a_final_nobody_asked_for_is_the_servers_fault() -> None:
     with pytest.raises(PeerError, match="nobody asked for"):
-        YapClient("s1").receive(opened().final(RESET, Utterance("x")))
+        YapClient("s1").receive(opened().final(RESET, SentUtterance("x")))
 
 
 def test_a_text_of_another_session_is_the_servers_fault() -> None:
@@ -197,6 +197,6 @@ def test_an_event_nobody_sends_is_refused_with_those_there_are() -> None:
 def test_how_sure_the_model_is_comes_beside_the_words() -> None:
     server, client = opened(), YapClient("s1")
     server.receive(client.close())
-    final = client.receive(server.final(RESET, Utterance("yes", 0, 90, [("yes", 0, 90)], [0.75])))
+    final = client.receive(server.final(RESET, SentUtterance("yes", 0, 90, [("yes", 0, 90)], [0.75])))
     assert isinstance(final, YapFinal)
     assert (final.words, final.confidences) == ([("yes", 0, 90)], [0.75])

@@ -22,15 +22,15 @@ from nemotron_speech.protocol.tts import (
     AudioReceived,
     Event,
     SegmentSpoken,
-    ServerError,
     StreamStarted,
+    SynthesisFailed,
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
-from nemotron_speech.protocol.tts_streams import Offer, SegmentRequest, TtsServer
+from nemotron_speech.protocol.tts_streams import Capabilities, SegmentRequest, TtsServer
 
 FRAME = struct.Struct("<HH")
-OFFER = Offer(22050, ("aria", "john"), ("en",), ("balanced",))
+OFFER = Capabilities(22050, ("aria", "john"), ("en",), ("balanced",))
 UTTERANCES = st.sampled_from(("hello", "weather", "story"))
 
 
@@ -203,7 +203,7 @@ class Conversation(RuleBasedStateMachine):
                 self.complete(utterance)
             case UtteranceDone(utterance):
                 self.done[utterance] += 1
-            case ServerError(message=text):
+            case SynthesisFailed(message=text):
                 self.hear_failure(int(text))
             case StreamStarted():
                 pass

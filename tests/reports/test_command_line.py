@@ -226,19 +226,19 @@ def test_logs_are_in_the_order_of_time() -> None:
 
 
 def test_options_of_engines_reach_their_servers() -> None:
-    wanted = commands.Wanted(asr_options=["workers=1"], tts_options=["speed=2"])
+    wanted = commands.RunOptions(asr_options=["workers=1"], tts_options=["speed=2"])
     asr, tts, _ = wanted.servers()
     assert asr.argv[-2:] == ("--option", "workers=1")
     assert tts.argv[-2:] == ("--option", "speed=2")
     assert wanted.arguments()[-4:] == ["--asr-option", "workers=1", "--tts-option", "speed=2"]
     with pytest.raises(ConfigurationError, match="NAME=VALUE"):
-        commands.Wanted(tts_options=["speed"]).servers()
+        commands.RunOptions(tts_options=["speed"]).servers()
 
 
 def test_servers_that_run_are_used_whatever_their_engine() -> None:
-    assert commands.Wanted().any_engine == {"asr", "tts", "llm"}
-    assert commands.Wanted(tts_engine="espeak").any_engine == {"asr", "llm"}
-    assert commands.Wanted(profile="cpu").any_engine == set()
+    assert commands.RunOptions().any_engine == {"asr", "tts", "llm"}
+    assert commands.RunOptions(tts_engine="espeak").any_engine == {"asr", "llm"}
+    assert commands.RunOptions(profile="cpu").any_engine == set()
 
 
 def test_a_voice_without_its_files_is_not_offered() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from nemotron_speech.errors import BadRequest
 from nemotron_speech.languages import matched
-from nemotron_speech.protocol.tts_streams import Offer, TtsServer
+from nemotron_speech.protocol.tts_streams import Capabilities, TtsServer
 
 OFFERED = ("en", "de", "zh", "zh-hant", "pt-BR", "es-419")
 
@@ -39,7 +39,7 @@ def test_a_language_that_is_not_offered_is_refused_with_those_that_are(tag: str)
 
 
 def test_a_synthesis_connection_takes_any_spelling() -> None:
-    server = TtsServer(Offer(22050, ("aria",), OFFERED, ("balanced",)))
+    server = TtsServer(Capabilities(22050, ("aria",), OFFERED, ("balanced",)))
     server.receive('{"type":"init","language":"de_DE"}')
     with pytest.raises(BadRequest, match="unknown language 'fr-FR'"):
         server.receive('{"type":"init","language":"fr-FR"}')

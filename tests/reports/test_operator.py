@@ -19,7 +19,7 @@ from nemotron_speech.cli import status as inspect_runs
 from nemotron_speech.cli import up as commands
 from nemotron_speech.cli.display import View
 from nemotron_speech.cli.settings import ListeningHosts
-from nemotron_speech.cli.up import Wanted, page_url
+from nemotron_speech.cli.up import RunOptions, page_url
 from nemotron_speech.settings import read
 from nemotron_speech.supervisor.plan import PortTaken
 from nemotron_speech.supervisor.processes import ProcessId
@@ -63,7 +63,7 @@ def test_servers_listen_where_the_flag_else_their_setting_says(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    specs = Wanted(asr_engine="scripted", tts_engine="scripted", host=host).servers()
+    specs = RunOptions(asr_engine="scripted", tts_engine="scripted", host=host).servers()
     assert [told for _, told, _ in listening(specs)] == addresses
     assert {asked.rpartition(":")[0] for _, _, asked in listening(specs)} == {"127.0.0.1"}
     assert [spec.host for spec in specs] == addresses
@@ -93,9 +93,9 @@ def test_an_address_that_this_machine_does_not_have_is_refused(host: str) -> Non
 
 
 def test_a_detached_up_listens_where_it_was_asked_to() -> None:
-    arguments = Wanted(host="0.0.0.0").arguments()
+    arguments = RunOptions(host="0.0.0.0").arguments()
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
-    assert "--host" not in Wanted().arguments()
+    assert "--host" not in RunOptions().arguments()
 
 
 def test_settings_of_hosts_are_read() -> None:
@@ -184,7 +184,7 @@ async def test_a_second_up_leaves_the_log_of_the_first_alone(surroundings: Path,
     log = RunRecords(surroundings).log_path("supervisor", taken)
     log.parent.mkdir(parents=True)
     log.write_text("of the first\n")
-    wanted = Wanted(ports=Ports(asr=taken), asr_engine="scripted", tts_engine="scripted")
+    wanted = RunOptions(ports=Ports(asr=taken), asr_engine="scripted", tts_engine="scripted")
     with pytest.raises(PortTaken):
         await commands.up_detached(Console(quiet=True), wanted)
     assert log.read_text() == "of the first\n"

@@ -210,15 +210,15 @@ def test_flags_of_a_server_come_before_the_environment(settings: type, name: str
 
 
 @pytest.fixture
-def planned(monkeypatch: pytest.MonkeyPatch) -> list[commands.Wanted]:
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[commands.RunOptions]:
     """The servers that a command wants to start; none of them is started."""
-    seen: list[commands.Wanted] = []
+    seen: list[commands.RunOptions] = []
 
-    async def up(out: object, wanted: commands.Wanted, report_fd: object) -> int:
+    async def up(out: object, wanted: commands.RunOptions, report_fd: object) -> int:
         seen.append(wanted)
         return 0
 
-    async def demo(out: object, wanted: commands.Wanted, elsewhere: Any, *rest: object) -> int:
+    async def demo(out: object, wanted: commands.RunOptions, elsewhere: Any, *rest: object) -> int:
         seen.append(wanted)
         return 0
 
@@ -228,7 +228,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[commands.Wanted]:
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
-def test_the_command_obeys_the_variables_of_its_servers(command: str, planned: list[commands.Wanted]) -> None:
+def test_the_command_obeys_the_variables_of_its_servers(
+    command: str, planned: list[commands.RunOptions]
+) -> None:
     os.environ |= {"NEMOTRON_ASR_PORT": "1111", "NEMOTRON_TTS_PORT": "2222", "NEMOTRON_TTS_ENGINE": "kokoro"}
     assert CliRunner().invoke(cli.app, [command, "--tts-port", "3333"]).exit_code == 0
     assert (planned[0].ports.asr, planned[0].ports.tts, planned[0].tts_engine) == (1111, 3333, "kokoro")
@@ -239,7 +241,7 @@ def test_a_demo_uses_the_language_model_the_environment_names() -> None:
     elsewhere = read(ServerAddresses).used_by(None, ())
     assert (elsewhere.bot, dict(elsewhere.addresses)) == ("vllm", {"llm": "http://localhost:11434/v1"})
     assert elsewhere.notes == ["NVIDIA_LLM_URL=http://localhost:11434/v1 is used for llm"]
-    wanted = commands.Wanted(elsewhere=tuple(elsewhere.addresses))
+    wanted = commands.RunOptions(elsewhere=tuple(elsewhere.addresses))
     assert [spec.name for spec in wanted.servers()] == ["asr", "tts"]
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from nemotron_speech.errors import SpeechError
-from nemotron_speech.protocol.tts import Error
+from nemotron_speech.protocol.tts import TtsError
 from nemotron_speech.protocol.wire import encode
 from nemotron_speech.server import AsrService
 from nemotron_speech.serving.channel import Channel, ChannelClosed
@@ -86,7 +86,7 @@ async def talking(
 
 
 def _error_message(error: SpeechError) -> str:
-    return encode(Error(message=str(error), fatal=True))
+    return encode(TtsError(message=str(error), fatal=True))
 
 
 async def until(condition: Callable[[], object]) -> None:

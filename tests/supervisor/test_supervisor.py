@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from nemotron_speech.supervisor.supervisor import (
-    Backoff,
+    RestartDelays,
     ServerSpec,
     ServerState,
     StartFailed,
@@ -238,7 +238,7 @@ async def test_stopping_during_a_pause_does_not_start_the_server_again() -> None
 
 
 def test_back_off_doubles_up_to_its_ceiling() -> None:
-    assert [Backoff().delay_s(n) for n in (1, 2, 3, 5, 6, 1000)] == [0.5, 1, 2, 8, 10, 10]
+    assert [RestartDelays().delay_s(n) for n in (1, 2, 3, 5, 6, 1000)] == [0.5, 1, 2, 8, 10, 10]
 
 
 @pytest.mark.parametrize(

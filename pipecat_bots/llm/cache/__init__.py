@@ -1,1 +1,1 @@
-"""Prefix cache of the language model's server: slots, warm-up, kinds of cache."""
+"""Prefix cache of the language model's server: its kind, and the slot of a conversation."""

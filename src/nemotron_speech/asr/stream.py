@@ -13,7 +13,7 @@ from nemotron_speech.batching.batcher import Batcher
 from nemotron_speech.engines.base import AsrResult, AsrStream, AsrWork, Flush
 from nemotron_speech.errors import EngineError
 from nemotron_speech.metrics import ServerMetrics
-from nemotron_speech.protocol.asr import ResetRequested, Utterance
+from nemotron_speech.protocol.asr import ResetRequested, SentUtterance
 from nemotron_speech.serving.edge import Outbox
 
 _INTERIM = object()
@@ -30,9 +30,9 @@ class Answers(Protocol):
 
     def ended(self, end_ms: int) -> str | None: ...
 
-    def before_final(self, heard: Utterance) -> str | None: ...
+    def before_final(self, heard: SentUtterance) -> str | None: ...
 
-    def final(self, reset: ResetRequested, heard: Utterance) -> str: ...
+    def final(self, reset: ResetRequested, heard: SentUtterance) -> str: ...
 
 
 class RecognitionStream:
@@ -156,7 +156,7 @@ class RecognitionStream:
     def _final(self, result: AsrResult, request: ResetRequested, asked: float) -> None:
         end_ms = self._taken_ms()
         sure = [word.confidence for word in result.words if word.confidence is not None]
-        heard = Utterance(
+        heard = SentUtterance(
             result.text,
             self._utterance_start_ms,
             end_ms,

@@ -78,7 +78,7 @@ class StreamingDialect:
                 return TranscriptHeard(end_ms, text)
             case asr.Final(text=text):
                 return Answered(text)
-            case asr.Error(message=reason):
+            case asr.AsrError(message=reason):
                 return Complained(reason)
         return None
 

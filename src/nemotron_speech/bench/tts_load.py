@@ -22,8 +22,8 @@ from nemotron_speech.protocol.tts import (
     Event,
     Mode,
     SegmentSpoken,
-    ServerError,
     StreamStarted,
+    SynthesisFailed,
     UtteranceDone,
 )
 from nemotron_speech.protocol.tts_client import TtsClient
@@ -225,7 +225,7 @@ class _Caller(WebSocketClient):
                 self._on_audio(pcm)
             case SegmentSpoken():
                 self._on_segment()
-            case ServerError(message=message):
+            case SynthesisFailed(message=message):
                 self._reason = message
             case UtteranceDone():
                 self._done()

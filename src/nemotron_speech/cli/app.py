@@ -175,7 +175,7 @@ def demo(
 
     def run(out: Console) -> Coroutine[Any, Any, int]:
         elsewhere = read(ServerAddresses).used_by(bot, typed)
-        wanted = commands.Wanted(
+        wanted = commands.RunOptions(
             profile,
             llm,
             ports,
@@ -234,7 +234,7 @@ def talk(
     from nemotron_speech.cli.model_choice import with_models
     from nemotron_speech.supervisor.profiles import Ports
 
-    wanted = commands.Wanted(
+    wanted = commands.RunOptions(
         profile,
         llm,
         Ports(asr_port, tts_port, llm_port),
@@ -244,7 +244,7 @@ def talk(
         asr_options=asr_option or (),
         tts_options=tts_option or (),
     )
-    target = commands.Answer(output, play)
+    target = commands.TalkAnswer(output, play)
     _finish(
         lambda out: commands.talk(
             out, question, target, with_models(out, wanted, tts_voice), system, verbose
@@ -284,7 +284,7 @@ def up(
     from nemotron_speech.supervisor.profiles import Ports
 
     ports = Ports(asr_port, tts_port, llm_port)
-    wanted = commands.Wanted(
+    wanted = commands.RunOptions(
         profile,
         llm,
         ports,

@@ -43,7 +43,7 @@ MIN_CORES, MIN_MEMORY_GIB, MIN_DISK_GIB = 2, 2.0, 1.0
 SUBPROCESS_TIMEOUT_S = 10
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     OK = "ok"
     NOTE = "note"
     """Something optional is not there."""
@@ -55,13 +55,17 @@ class Check(msgspec.Struct, frozen=True):
     """One thing looked at."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckResult
     found: str
     mend: str = ""
     """Command that mends the finding; empty when nothing is wrong."""
 
 
-MARKS = {Verdict.OK: ("✓", "green"), Verdict.NOTE: ("•", "yellow"), Verdict.BAD: ("✗", "bold red")}
+MARKS = {
+    CheckResult.OK: ("✓", "green"),
+    CheckResult.NOTE: ("•", "yellow"),
+    CheckResult.BAD: ("✗", "bold red"),
+}
 
 
 def main(out: Console, *, as_json: bool) -> int:
@@ -71,7 +75,7 @@ def main(out: Console, *, as_json: bool) -> int:
         out.print_json(msgspec.json.encode(checks).decode())
     else:
         out.print(_table(checks))
-    return int(any(check.verdict is Verdict.BAD for check in checks))
+    return int(any(check.verdict is CheckResult.BAD for check in checks))
 
 
 def examine() -> list[Check]:
@@ -116,49 +120,49 @@ def _machine_checks() -> Iterator[Check]:
 def python_check(found: tuple[int, int, int]) -> Check:
     text = ".".join(map(str, found))
     if found[:2] < MIN_PYTHON:
-        return Check("python", Verdict.BAD, f"{text}, too old", f"uv python install 3.12 && {install()}")
-    return Check("python", Verdict.OK, text)
+        return Check("python", CheckResult.BAD, f"{text}, too old", f"uv python install 3.12 && {install()}")
+    return Check("python", CheckResult.OK, text)
 
 
 def cores_check(cores: int) -> Check:
     if cores < MIN_CORES:
         return Check(
-            "cores", Verdict.NOTE, f"{cores}; {MIN_CORES} keep up better", "give the machine more cores"
+            "cores", CheckResult.NOTE, f"{cores}; {MIN_CORES} keep up better", "give the machine more cores"
         )
-    return Check("cores", Verdict.OK, str(cores))
+    return Check("cores", CheckResult.OK, str(cores))
 
 
 def memory_check(gib: float) -> Check:
     if gib < MIN_MEMORY_GIB:
         mend = "close other programs: the embedded profile takes about 1 GB"
-        return Check("memory", Verdict.NOTE, f"{gib:.1f} GB available", mend)
-    return Check("memory", Verdict.OK, f"{gib:.1f} GB available")
+        return Check("memory", CheckResult.NOTE, f"{gib:.1f} GB available", mend)
+    return Check("memory", CheckResult.OK, f"{gib:.1f} GB available")
 
 
 def disk_check(gib: float) -> Check:
     if gib < MIN_DISK_GIB:
-        return Check("disk", Verdict.NOTE, f"{gib:.1f} GB free for logs and models", "free some space")
-    return Check("disk", Verdict.OK, f"{gib:.0f} GB free")
+        return Check("disk", CheckResult.NOTE, f"{gib:.1f} GB free for logs and models", "free some space")
+    return Check("disk", CheckResult.OK, f"{gib:.0f} GB free")
 
 
 def gpu_check(gpus: Sequence[str]) -> Check:
     if not gpus:
-        return Check("gpu", Verdict.NOTE, "no NVIDIA GPU found; the embedded and cpu profiles need none")
-    return Check("gpu", Verdict.OK, "; ".join(gpus))
+        return Check("gpu", CheckResult.NOTE, "no NVIDIA GPU found; the embedded and cpu profiles need none")
+    return Check("gpu", CheckResult.OK, "; ".join(gpus))
 
 
 def pipecat_check(found: str | None) -> Check:
     if found is None:
-        return Check("pipecat", Verdict.BAD, "not installed: the bots cannot run", install())
-    return Check("pipecat", Verdict.OK, found)
+        return Check("pipecat", CheckResult.BAD, "not installed: the bots cannot run", install())
+    return Check("pipecat", CheckResult.OK, found)
 
 
 def page_check(page: Path | None) -> Check:
     if page is None:
         return Check(
-            "page", Verdict.NOTE, "the /client page is not built", "cd web && npm ci && npm run build"
+            "page", CheckResult.NOTE, "the /client page is not built", "cd web && npm ci && npm run build"
         )
-    return Check("page", Verdict.OK, "built")
+    return Check("page", CheckResult.OK, "built")
 
 
 def _memory_gib() -> float | None:
@@ -211,8 +215,8 @@ def profile_check(profile: Profile) -> Check:
     """Say whether a profile can run here; a language model is the user's to give."""
     lacks = missing(profile)
     if not lacks:
-        return Check(f"profile {profile.name}", Verdict.OK, f"runs here: {profile.summary}")
-    verdict = Verdict.BAD if profile.name == "embedded" else Verdict.NOTE
+        return Check(f"profile {profile.name}", CheckResult.OK, f"runs here: {profile.summary}")
+    verdict = CheckResult.BAD if profile.name == "embedded" else CheckResult.NOTE
     what = "; ".join(item.what for item in lacks)
     mend = "\n→ ".join(mends(lacks))
     return Check(f"profile {profile.name}", verdict, what, mend)
@@ -222,7 +226,7 @@ def voices_check(found: Mapping[str, Sequence[Missing]]) -> Check:
     """Say which synthesisers can be given as `--tts-engine`."""
     here = ", ".join(name for name, lacks in found.items() if not lacks)
     absent = [f"{name}: {lacks[0].mend}" for name, lacks in found.items() if lacks]
-    return Check("voices", Verdict.OK, f"--tts-engine {here}", "\n→ ".join(absent))
+    return Check("voices", CheckResult.OK, f"--tts-engine {here}", "\n→ ".join(absent))
 
 
 async def port_checks(ports: Ports) -> list[Check]:
@@ -243,17 +247,17 @@ async def port_checks(ports: Ports) -> list[Check]:
 async def _port_check(name: str, port: int, path: str, records: RunRecords, probe: HealthProbe) -> Check:
     title = f"{name} port"
     if is_free(HOST, port):
-        return Check(title, Verdict.OK, f"{port} is free")
+        return Check(title, CheckResult.OK, f"{port} is free")
     report = await probe(f"http://{HOST}:{port}{path}")
     ours = records.server_on(port)
     if report.health is Health.HEALTHY:
         who = f"nemotron {ours[0].command}" if ours else str(holder(port))
-        return Check(title, Verdict.OK, f"{port} has a healthy server, of {who}")
+        return Check(title, CheckResult.OK, f"{port} has a healthy server, of {who}")
     if ours:
         found = f"{port} has our {ours[1].name} server, {ours[1].state}"
-        return Check(title, Verdict.NOTE, found, command(f"logs {ours[1].name}"))
+        return Check(title, CheckResult.NOTE, found, command(f"logs {ours[1].name}"))
     mend = f"stop that, or add --{name}-port {port + 10}"
-    return Check(title, Verdict.BAD, f"{port} is taken by {holder(port)}", mend)
+    return Check(title, CheckResult.BAD, f"{port} is taken by {holder(port)}", mend)
 
 
 # --------------------------------------------------------------------------------------- conveniences
@@ -269,13 +273,13 @@ def _conveniences() -> Iterator[Check]:
 def sound_check(device: Callable[[], str]) -> Check:
     """Only `nemotron talk --play` needs one: the page uses the browser's."""
     try:
-        return Check("sound device", Verdict.OK, device())
+        return Check("sound device", CheckResult.OK, device())
     except ModuleNotFoundError:
         mend = install(["play"])
-        return Check("sound device", Verdict.NOTE, "not looked for; only `talk --play` needs one", mend)
+        return Check("sound device", CheckResult.NOTE, "not looked for; only `talk --play` needs one", mend)
     except (OSError, ValueError) as error:
         mend = "apt install libportaudio2" if "PortAudio" in str(error) else ""
-        return Check("sound device", Verdict.NOTE, f"none: {error}; only `talk --play` needs one", mend)
+        return Check("sound device", CheckResult.NOTE, f"none: {error}; only `talk --play` needs one", mend)
 
 
 def browser_check(name: str | None) -> Check:
@@ -283,26 +287,26 @@ def browser_check(name: str | None) -> Check:
         found = "none to open here; open http://localhost:7860/client yourself"
         return Check(
             "browser",
-            Verdict.NOTE,
+            CheckResult.NOTE,
             found,
             "from another machine: ssh -L 7860:localhost:7860 this-machine (sound needs UDP beside it)",
         )
-    return Check("browser", Verdict.OK, name)
+    return Check("browser", CheckResult.OK, name)
 
 
 def models_check(models: Sequence[Path]) -> Check:
     if not models:
-        return Check("models", Verdict.NOTE, "no GGUF found; the built-in responder needs none")
+        return Check("models", CheckResult.NOTE, "no GGUF found; the built-in responder needs none")
     names = ", ".join(str(path) for path in models[:5])
-    return Check("models", Verdict.OK, names, f"use one: {command(f'demo --llm {models[0]}')}")
+    return Check("models", CheckResult.OK, names, f"use one: {command(f'demo --llm {models[0]}')}")
 
 
 def catalogue_check(names: Sequence[str]) -> Check:
     """Say which models of the catalogue are here."""
     see = command("models list")
     if not names:
-        return Check("catalogue", Verdict.NOTE, "no model of the catalogue is here", f"see them: {see}")
-    return Check("catalogue", Verdict.OK, f"{', '.join(names)}; see more: {see}")
+        return Check("catalogue", CheckResult.NOTE, "no model of the catalogue is here", f"see them: {see}")
+    return Check("catalogue", CheckResult.OK, f"{', '.join(names)}; see more: {see}")
 
 
 def find_models(folders: Sequence[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nemotron_speech import models
 from nemotron_speech.cli.models import fetched
-from nemotron_speech.cli.up import Wanted
+from nemotron_speech.cli.up import RunOptions
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.supervisor.profiles import profile_named
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nemotron_speech.models import Entry, Role
 
 
-def with_models(out: Console, wanted: Wanted, voice: str | None = None) -> Wanted:
+def with_models(out: Console, wanted: RunOptions, voice: str | None = None) -> RunOptions:
     """Return the servers with the catalogue models they name on this machine, and used by their engines.
 
     An engine that was not named is the one of the model. This may download for long: call it outside the
@@ -32,7 +32,7 @@ def with_models(out: Console, wanted: Wanted, voice: str | None = None) -> Wante
     return _with_mind(out, _with_ears(out, _with_voice(out, wanted, voice)))
 
 
-def _with_ears(out: Console, wanted: Wanted) -> Wanted:
+def _with_ears(out: Console, wanted: RunOptions) -> RunOptions:
     entry = _entry(wanted.asr_model, "asr", "--asr-model")
     if entry is None:
         return wanted
@@ -46,7 +46,7 @@ def _with_ears(out: Console, wanted: Wanted) -> Wanted:
     )
 
 
-def _with_voice(out: Console, wanted: Wanted, voice: str | None) -> Wanted:
+def _with_voice(out: Console, wanted: RunOptions, voice: str | None) -> RunOptions:
     if voice is None:
         return wanted
     usual = profile_named(wanted.profile).tts.name
@@ -59,7 +59,7 @@ def _with_voice(out: Console, wanted: Wanted, voice: str | None) -> Wanted:
     return replace(wanted, tts_engine=engine, tts_options=options)
 
 
-def _with_mind(out: Console, wanted: Wanted) -> Wanted:
+def _with_mind(out: Console, wanted: RunOptions) -> RunOptions:
     if wanted.model is None or wanted.model.exists():
         return wanted
     entry = _entry(str(wanted.model), "llm", "--llm")

@@ -156,11 +156,11 @@ def fetched(out: Console, entry: Entry, folder: Path | None = None) -> None:
     out.print(
         f"[dim]{entry.name}: {escape(entry.summary)}. Licence: {escape(entry.terms)}[/]", soft_wrap=True
     )
-    with Bar(entry) as bar:
+    with PullProgress(entry) as bar:
         fetch(entry, store, sources, bar)
 
 
-class Bar(AbstractContextManager["Bar"]):
+class PullProgress(AbstractContextManager["PullProgress"]):
     """Progress of one model: a bar on a terminal, elsewhere a line at the beginning and at every tenth."""
 
     def __init__(self, entry: Entry, console: Console | None = None) -> None:
@@ -174,7 +174,7 @@ class Bar(AbstractContextManager["Bar"]):
         self._done: dict[str, int] = {}
         self._tenths = 0
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> PullProgress:
         self._progress.start()
         if not self._console.is_terminal:
             self._console.print(f"fetching {self._entry.name}, {size(self._entry.bytes)}", soft_wrap=True)

@@ -37,7 +37,7 @@ from nemotron_speech.supervisor.profiles import (
     with_engines,
 )
 from nemotron_speech.supervisor.records import RunRecords, keep_last
-from nemotron_speech.supervisor.supervisor import Listener, ServerSpec, ServerStatus, Supervisor
+from nemotron_speech.supervisor.supervisor import ServerSpec, ServerStatus, Supervisor, SupervisorListener
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ REPORT_LINE = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunOptions:
     """Servers that the user asked for."""
 
     profile: str = DEFAULT_PROFILE
@@ -148,12 +148,12 @@ def records() -> RunRecords:
 # --------------------------------------------------------------------------------------------- up
 
 
-async def up(out: Console, wanted: Wanted, report_fd: int | None) -> int:
+async def up(out: Console, wanted: RunOptions, report_fd: int | None) -> int:
     """Run the servers in the foreground until a signal. Raises StartFailed, ConfigurationError."""
     specs = wanted.servers()
     to_start = await _plan(specs, reuse=False)
     view = View(out, to_start.start, verbose=report_fd is None, stamped=report_fd is not None)
-    listener: Listener = view if report_fd is None else Reporter(report_fd, view)
+    listener: SupervisorListener = view if report_fd is None else Reporter(report_fd, view)
     async with (
         Signals() as signals,
         running(to_start, "up", wanted.profile, records(), listener) as supervisor,
@@ -198,7 +198,7 @@ class Reporter:
             self._pipe.close()
 
 
-async def up_detached(out: Console, wanted: Wanted) -> int:
+async def up_detached(out: Console, wanted: RunOptions) -> int:
     """Start `up` in the background; return when its servers are ready. Raises ConfigurationError."""
     await _plan(wanted.servers(), reuse=False)  # wrong ones leave another's log alone
     log = records().log_path("supervisor", wanted.ports.asr)
@@ -258,7 +258,7 @@ def _read_reports(reports: Any, show: Callable[[str], None]) -> bool:
 
 async def demo(
     out: Console,
-    wanted: Wanted,
+    wanted: RunOptions,
     elsewhere: Elsewhere,
     host: str,
     open_browser: bool,
@@ -311,7 +311,7 @@ def has_browser() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TalkAnswer:
     """Destination of the spoken answer: a file, the loudspeaker, or both."""
 
     output: str | None = None
@@ -321,8 +321,8 @@ class Answer:
 async def talk(
     out: Console,
     source: str,
-    target: Answer,
-    wanted: Wanted,
+    target: TalkAnswer,
+    wanted: RunOptions,
     system: str | None,
     verbose: bool,
 ) -> int:

@@ -112,7 +112,7 @@ class AsrConnection:
                 self._on_interim(text)
             case Final() as final if final.id in self._answers:
                 self._answers[final.id].set_result(final)
-            case asr_protocol.Error(message=reason):
+            case asr_protocol.AsrError(message=reason):
                 await _until_closed(self._socket)
                 raise _refusal(f"the recogniser at {self._url} says: {reason}", self._socket)
 
@@ -143,10 +143,10 @@ class TtsConnection:
             await connection._flush()
             yield connection
 
-    def utterance(self) -> Utterance:
+    def utterance(self) -> SpokenUtterance:
         """Begin an utterance that is spoken while its text is still being written."""
         self._count += 1
-        return Utterance(self, f"utterance-{self._count}")
+        return SpokenUtterance(self, f"utterance-{self._count}")
 
     async def speak(self, *segments: str) -> AsyncIterator[bytes]:
         """Speak whole segments; yields PCM16LE at `sample_rate`. Raises PeerError, Full, BadRequest.
@@ -180,11 +180,11 @@ class TtsConnection:
         for event in events:
             if isinstance(event, StreamStarted):
                 self.sample_rate = event.sample_rate or self.sample_rate or PLAIN_RATE
-            if isinstance(event, tts_protocol.ServerError):
+            if isinstance(event, tts_protocol.SynthesisFailed):
                 raise await self._error(event)
         return events
 
-    async def _error(self, event: tts_protocol.ServerError) -> SpeechError:
+    async def _error(self, event: tts_protocol.SynthesisFailed) -> SpeechError:
         text = f"the synthesiser at {self._url} says: {event.message}"
         if not event.fatal:
             return BadRequest(text)
@@ -192,7 +192,7 @@ class TtsConnection:
         return _refusal(text, self._socket)
 
 
-class Utterance:
+class SpokenUtterance:
     """Text in, audio out, at the same time: write with `say` and `finish`, read by iterating."""
 
     def __init__(self, connection: TtsConnection, name: str) -> None:

@@ -55,7 +55,7 @@ class AsrInfo:
     marks_end: bool = False
     """True if results say that the speaker has finished (`AsrResult.ended`)."""
     estimates_times: bool = False
-    """Whether the times of words are estimated from the readings, and not told by the model."""
+    """True if the times of words are estimated from the readings, not told by the model."""
 
 
 class AsrStream(Protocol):

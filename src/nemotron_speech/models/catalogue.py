@@ -13,7 +13,7 @@ import msgspec
 Role = Literal["asr", "tts", "llm"]
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ArchivePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A member of a package archive that is a piece of a model's file, or all of it."""
 
     package: str
@@ -48,7 +48,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
     url: str = ""
     """Official source."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ArchivePart, ...] = ()
     """Archive members that, joined in this order, are the file."""
 
 

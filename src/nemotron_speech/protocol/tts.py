@@ -80,7 +80,7 @@ class Cancelled(msgspec.Struct, tag="cancelled", frozen=True, kw_only=True, omit
     utterance: str | None = None
 
 
-class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
+class TtsError(msgspec.Struct, tag="error", frozen=True, kw_only=True):
     message: str
     fatal: bool = False
     utterance: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -88,7 +88,7 @@ class Error(msgspec.Struct, tag="error", frozen=True, kw_only=True):
 
 
 FROM_CLIENT = Decoder((Init, Text, Close, Cancel, Ping))
-FROM_SERVER = Decoder((StreamCreated, SegmentComplete, Done, Cancelled, Error, Pong))
+FROM_SERVER = Decoder((StreamCreated, SegmentComplete, Done, Cancelled, TtsError, Pong))
 
 
 # ------------------------------------------------------------------------------------- events
@@ -123,14 +123,14 @@ class UtteranceDone:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerError:
+class SynthesisFailed:
     message: str
     fatal: bool
     utterance: str | None = None
     """The wanted utterance whose segment failed, where the server says so."""
 
 
-Event = StreamStarted | AudioReceived | SegmentSpoken | UtteranceDone | ServerError
+Event = StreamStarted | AudioReceived | SegmentSpoken | UtteranceDone | SynthesisFailed
 
 
 # --------------------------------------------------------------------------------------- asks
@@ -147,10 +147,10 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class FinishUtterance:
     """End of an utterance's text."""
 
     utterance: str
 
 
-Ask = Speak | Finish | Init
+Ask = Speak | FinishUtterance | Init

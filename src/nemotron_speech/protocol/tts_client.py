@@ -14,16 +14,16 @@ from nemotron_speech.errors import BadRequest, PeerError
 from nemotron_speech.protocol.tts import (
     FROM_SERVER,
     Ask,
-    Error,
     Event,
-    Finish,
+    FinishUtterance,
     Init,
     Mode,
     Ping,
     Pong,
-    ServerError,
     Speak,
     StreamCreated,
+    SynthesisFailed,
+    TtsError,
 )
 from nemotron_speech.protocol.tts_named import NamedTalk
 from nemotron_speech.protocol.tts_plain import PlainTalk
@@ -75,7 +75,7 @@ class TtsClient:
 
     def finish(self, utterance: str) -> None:
         """Say that no more text of `utterance` follows; if nothing is left of it, it is wanted no more."""
-        self._ask(Finish(utterance))
+        self._ask(FinishUtterance(utterance))
 
     def cancel(self) -> None:
         """Stop wanting everything asked for so far, and tell the server."""
@@ -118,8 +118,8 @@ class TtsClient:
                 )
             case Pong():
                 self._talk_with(PlainTalk(self._send, joins=False, answers_pings=True, pings=0))
-            case Error():
-                return (ServerError(message.message, message.fatal),)
+            case TtsError():
+                return (SynthesisFailed(message.message, message.fatal),)
         return ()
 
     def _talk_with(self, talk: NamedTalk | PlainTalk) -> None:

@@ -16,17 +16,17 @@ from nemotron_speech.protocol.tts import (
     Cancel,
     Close,
     Done,
-    Error,
     Event,
-    Finish,
+    FinishUtterance,
     Init,
     SegmentComplete,
     SegmentSpoken,
-    ServerError,
     Speak,
     StreamCreated,
     StreamStarted,
+    SynthesisFailed,
     Text,
+    TtsError,
     UtteranceDone,
 )
 
@@ -55,7 +55,7 @@ class NamedTalk:
             case Speak():
                 wire = self._wire_id(ask.utterance)
                 self._send(Text(text=ask.text, mode=ask.mode, preset=ask.preset, utterance=wire))
-            case Finish(utterance):
+            case FinishUtterance(utterance):
                 self._finish(utterance)
             case Init():
                 self._open = None
@@ -79,7 +79,7 @@ class NamedTalk:
                 return (_spoken(self._names[wire], message),)
             case Done(utterance=str() as wire) if wire in self._names:
                 return (UtteranceDone(self._names.pop(wire)),)
-            case Error():
+            case TtsError():
                 return self._error(message)
         return ()
 
@@ -102,13 +102,13 @@ class NamedTalk:
             return None
         return self._open
 
-    def _error(self, message: Error) -> tuple[Event, ...]:
+    def _error(self, message: TtsError) -> tuple[Event, ...]:
         if not isinstance(message.utterance, str):
-            return (ServerError(message.message, message.fatal),)
+            return (SynthesisFailed(message.message, message.fatal),)
         utterance = self._names.get(message.utterance)
         if utterance is None and not message.fatal:
             return ()
-        return (ServerError(message.message, message.fatal, utterance),)
+        return (SynthesisFailed(message.message, message.fatal, utterance),)
 
 
 def _spoken(utterance: str, message: SegmentComplete) -> SegmentSpoken:

@@ -23,19 +23,19 @@ from nemotron_speech.protocol.tts import (
     Cancel,
     Close,
     Done,
-    Error,
     Event,
-    Finish,
+    FinishUtterance,
     Init,
     Ping,
     Pong,
     SegmentComplete,
     SegmentSpoken,
-    ServerError,
     Speak,
     StreamCreated,
     StreamStarted,
+    SynthesisFailed,
     Text,
+    TtsError,
     UtteranceDone,
 )
 
@@ -134,7 +134,7 @@ class PlainTalk:
                 self._is_of_init and self._announcements_due
             ):
                 return self._done()
-            case Error():
+            case TtsError():
                 return self._error(message)
         return ()
 
@@ -155,14 +155,14 @@ class PlainTalk:
                 return self._stream is not _Stream.CLOSED
             case Init():
                 return self._stream is not _Stream.CLOSED and not self._asked
-            case Finish():
+            case FinishUtterance():
                 return True
 
     def _do(self, ask: Ask) -> None:
         match ask:
             case Speak():
                 self._say(ask)
-            case Finish(utterance) if utterance in self._wanted and not self._is_waiting(utterance):
+            case FinishUtterance(utterance) if utterance in self._wanted and not self._is_waiting(utterance):
                 self._finished.add(utterance)
             case Init():
                 self._begin_stream()
@@ -234,12 +234,12 @@ class PlainTalk:
         self._stream = _Stream.OVER
         return (*missed, *self._go_on())
 
-    def _error(self, message: Error) -> tuple[Event, ...]:
+    def _error(self, message: TtsError) -> tuple[Event, ...]:
         if not self._asked:
-            return (ServerError(message.message, message.fatal),)
+            return (SynthesisFailed(message.message, message.fatal),)
         utterance = self._asked[0].ask.utterance
         self._asked[0].failed = True
-        error = ServerError(message.message, message.fatal, utterance)
+        error = SynthesisFailed(message.message, message.fatal, utterance)
         return (error, *self._ask_again()) if message.fatal else (error,)
 
     def _ask_again(self) -> tuple[Event, ...]:

@@ -26,7 +26,6 @@ from nemotron_speech.protocol.tts import (
     Cancelled,
     Close,
     Done,
-    Error,
     Init,
     Mode,
     Ping,
@@ -34,6 +33,7 @@ from nemotron_speech.protocol.tts import (
     SegmentComplete,
     StreamCreated,
     Text,
+    TtsError,
 )
 from nemotron_speech.protocol.wire import encode
 
@@ -45,7 +45,7 @@ MAX_UNSPOKEN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Capabilities:
     """Capabilities of the synthesis server."""
 
     sample_rate: int
@@ -85,7 +85,7 @@ class SegmentRequest:
 class TtsServer:
     """One caller as the server sees it. At most one segment is being spoken at a time."""
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Capabilities) -> None:
         self._offer = offer
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
@@ -246,11 +246,11 @@ class TtsServer:
         """Return the messages for a segment that could not be spoken (to its end); the next one can."""
         if segment.stream.cancelled or segment is not self._speaking:
             return []
-        failure = Error(message=message, utterance=segment.stream.utterance or msgspec.UNSET)
+        failure = TtsError(message=message, utterance=segment.stream.utterance or msgspec.UNSET)
         return [encode(failure), *self.complete(segment)]
 
     def error(self, message: str, fatal: bool) -> str:
-        return encode(Error(message=message, fatal=fatal))
+        return encode(TtsError(message=message, fatal=fatal))
 
     def _finished(self) -> list[str]:
         """Report the streams at the head that are closed and have nothing left to speak."""

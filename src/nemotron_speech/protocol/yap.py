@@ -13,7 +13,7 @@ from enum import Enum, auto
 import msgspec
 
 from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.protocol.asr import SAMPLE_RATE, Audio, News, ResetRequested, Utterance, events_of
+from nemotron_speech.protocol.asr import SAMPLE_RATE, Audio, News, ResetRequested, SentUtterance, events_of
 from nemotron_speech.protocol.wire import Decoder, WholeSamples, check_audio_size, encode
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8000, 96000
@@ -160,11 +160,11 @@ class YapServer:
             return None
         return encode(YapEndOfUtterance(sid=self._sid, ts=self._now_ms(), end_ms=end_ms))
 
-    def before_final(self, heard: Utterance) -> str | None:
+    def before_final(self, heard: SentUtterance) -> str | None:
         """Return the final's text as a last interim, for clients that know no finals; None if no news."""
         return self.interim(heard.text, heard.end_ms, heard.offset)
 
-    def final(self, reset: ResetRequested, heard: Utterance) -> str:
+    def final(self, reset: ResetRequested, heard: SentUtterance) -> str:
         """Return the one answer to a flush or a close; they are answered in order."""
         self._news.restart()
         return encode(

@@ -18,12 +18,12 @@ from nemotron_speech.supervisor.ports import Holder, holder, is_free
 from nemotron_speech.supervisor.processes import Child, ProcessId
 from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerLog, ServerRecord
 from nemotron_speech.supervisor.supervisor import (
-    Listener,
     Probe,
     ServerSpec,
     ServerState,
     ServerStatus,
     Supervisor,
+    SupervisorListener,
 )
 
 LOADING_PATIENCE_S = 60.0
@@ -149,7 +149,7 @@ def _taken(spec: ServerSpec, who: Holder, report: HealthReport) -> str:
 
 @asynccontextmanager
 async def running(
-    to_start: Plan, command: str, profile: str, records: RunRecords, view: Listener
+    to_start: Plan, command: str, profile: str, records: RunRecords, view: SupervisorListener
 ) -> AsyncIterator[Supervisor]:
     """Run the servers of a plan, recorded and logged, until the block is left."""
     recorder = Recorder(to_start.start, command, profile, records, view)
@@ -167,7 +167,12 @@ class Recorder:
     """Writes down what happens to servers, and passes it on to who is watching."""
 
     def __init__(
-        self, specs: Sequence[ServerSpec], command: str, profile: str, records: RunRecords, view: Listener
+        self,
+        specs: Sequence[ServerSpec],
+        command: str,
+        profile: str,
+        records: RunRecords,
+        view: SupervisorListener,
     ) -> None:
         self._records = records
         self._view = view

@@ -172,7 +172,7 @@ class Machine:
     program: Callable[[str], str | None] = field(default_factory=lambda: shutil.which)
     has_file: Callable[[str], bool] = field(default_factory=lambda: _has_file)
     has_model: Callable[[str], bool] = field(default_factory=lambda: _has_model)
-    """Whether a model of the catalogue is here."""
+    """True for a model of the catalogue that is here."""
 
 
 # ------------------------------------------------------------------------------------ what is missing

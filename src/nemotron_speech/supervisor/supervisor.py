@@ -86,7 +86,7 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
+class RestartDelays:
     """Wait before the next start: doubling, bounded, forgotten after a healthy minute."""
 
     first_s: float = 0.5
@@ -135,7 +135,7 @@ Probe = Callable[[str], Awaitable[HealthReport]]
 """Ask a health address; never raises. (`health.HealthProbe`)"""
 
 
-class Listener(Protocol):
+class SupervisorListener(Protocol):
     """Observer of the servers."""
 
     def line(self, name: str, text: str) -> None:
@@ -164,12 +164,12 @@ class Supervisor:
         specs: Sequence[ServerSpec],
         start: Start,
         probe: Probe,
-        listener: Listener,
-        backoff: Backoff | None = None,
+        listener: SupervisorListener,
+        backoff: RestartDelays | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._hurry = asyncio.Event()
-        seams = _Seams(start, probe, listener, backoff or Backoff(), now, self._hurry)
+        seams = _Seams(start, probe, listener, backoff or RestartDelays(), now, self._hurry)
         self._keepers = [_Keeper(spec, seams) for spec in specs]
 
     @property
@@ -233,8 +233,8 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 class _Seams:
     start: Start
     probe: Probe
-    listener: Listener
-    backoff: Backoff
+    listener: SupervisorListener
+    backoff: RestartDelays
     now: Callable[[], float]
     hurry: asyncio.Event
 

@@ -54,7 +54,7 @@ _COMPRESSED = {
 STATES_LENGTH = frozenset({"wav", "flac"})
 """Formats that begin with their length, and come whole unless a client asks for them as they are made."""
 NEVER_STREAMED = frozenset({"flac"})
-"""Those of which common readers (libsndfile) read nothing where that length is missing."""
+"""Formats of which common readers (libsndfile) read nothing where that length is missing."""
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.connections.backoff import AWAITED_WAIT_S, JITTER, LONGEST_WAIT_S, Backoff, Patience
+from pipecat_bots.connections.backoff import AWAITED_WAIT_S, JITTER, LONGEST_WAIT_S, Backoff, OutagePatience
 from tests.virtual_time import virtual_time
 
 
@@ -37,7 +37,7 @@ def test_bots_that_lost_a_server_together_do_not_call_it_together() -> None:
 
 @virtual_time
 async def test_patience_is_counted_from_the_first_failure() -> None:
-    patience, loop = Patience(3.0), asyncio.get_running_loop()
+    patience, loop = OutagePatience(3.0), asyncio.get_running_loop()
     began = loop.time()
     attempts = 1
     while await patience.again():

@@ -3,12 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.context.spoken_text import Heard, cut
+from pipecat_bots.context.spoken_text import SpokenText, cut
 
 
 @given(st.text(max_size=200))
 def test_pieces_joined_are_the_text(text: str) -> None:
-    heard = Heard(text)
+    heard = SpokenText(text)
     pieces = [heard.take() for _ in heard.timeline(1000)]
     assert "".join(pieces) == heard.text == text
     assert heard.unsaid == ""
@@ -16,7 +16,7 @@ def test_pieces_joined_are_the_text(text: str) -> None:
 
 @given(st.text(max_size=100), st.floats(0, 10000), st.integers(0, 20))
 def test_pieces_end_in_order_and_within_the_audio(text: str, audio_ms: float, taken: int) -> None:
-    heard = Heard(text)
+    heard = SpokenText(text)
     for _ in range(min(taken, len(heard.timeline(audio_ms)))):
         heard.take()
     ends = heard.timeline(audio_ms)
@@ -34,7 +34,7 @@ def test_cut_audio_joined_is_the_audio(ends_ms: list[float], samples: int) -> No
 
 
 def test_word_times_of_the_server_are_used_where_they_fit_the_text() -> None:
-    heard = Heard("Hello — my friend.")
+    heard = SpokenText("Hello — my friend.")
     assert heard.timeline(900, [("Hello", 0, 300), ("my", 350, 500), ("friend", 500, 850)]) == [
         300,
         300,
@@ -45,7 +45,7 @@ def test_word_times_of_the_server_are_used_where_they_fit_the_text() -> None:
 
 
 def test_without_times_a_piece_is_due_rather_late() -> None:
-    heard = Heard("Hello my friend.")
+    heard = SpokenText("Hello my friend.")
     assert heard.due(100) == 0
     assert heard.due(400) == 1
     heard.take()
@@ -54,7 +54,7 @@ def test_without_times_a_piece_is_due_rather_late() -> None:
 
 
 def test_sound_that_begins_again_is_that_of_the_words_that_are_left() -> None:
-    heard = Heard("One two three four.")
+    heard = SpokenText("One two three four.")
     assert heard.due(100, 10) == 2
     said = heard.take() + heard.take()
     heard.begin_again()

@@ -16,7 +16,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from pipecat.tests.utils import SleepFrame
 
 from nemotron_speech.protocol.llama.answer_words import NOTHING_TO_SAY
-from pipecat_bots.context.assistant import Speaker
+from pipecat_bots.context.assistant import AssistantAggregator
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
 from pipecat_bots.llm.backpressure import streamed
@@ -140,7 +140,7 @@ class Call:
         async with FakeTts(delay_s=0.02) as self._tts:
             tts = self._tts
             voice = MagpieWebSocketTTSService(url=tts.url)
-            speaker = Speaker(self.context)
+            speaker = AssistantAggregator(self.context)
             self.frames, _ = await through([service, voice, speaker], [SleepFrame(0.3), *steps])
             self.asked_of_the_voice = [text for text, _ in tts.segments]
 

@@ -33,7 +33,15 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 from pipecat_bots.llm.tools import toolbox
-from pipecat_bots.pipeline import Listening, Services, Session, chunked_llm, recogniser, voice, voice_activity
+from pipecat_bots.pipeline import (
+    CallSession,
+    Listening,
+    Services,
+    chunked_llm,
+    recogniser,
+    voice,
+    voice_activity,
+)
 from pipecat_bots.runtime.sweeper import CLOSED_S, LONGEST_S, Sweeper
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.prosody import SmartTurnModel, shared_model
@@ -137,7 +145,7 @@ def services(settings: BotSettings) -> Services:
     return Services(recogniser(settings), chunked_llm(settings), voice(settings, "adaptive"))
 
 
-async def session_on(transport: NoLine) -> Session:
+async def session_on(transport: NoLine) -> CallSession:
     nobody = "127.0.0.1:9"
     settings = BotSettings(
         nvidia_asr_url=f"ws://{nobody}",
@@ -150,10 +158,10 @@ async def session_on(transport: NoLine) -> Session:
     async with toolbox([], {}) as tools:
         arguments = RunnerArguments(session_id="test")
         arguments.handle_sigint = False
-        return Session(settings, transport, arguments, services(settings), listening, tools)
+        return CallSession(settings, transport, arguments, services(settings), listening, tools)
 
 
-async def started(session: Session) -> asyncio.Task[None]:
+async def started(session: CallSession) -> asyncio.Task[None]:
     ready = asyncio.Event()
 
     @session._worker.event_handler("on_pipeline_started")

@@ -23,7 +23,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.tests.utils import SleepFrame, run_test
 
 from pipecat_bots.frames import VoiceActivityFrame
-from pipecat_bots.speculation.gate import QUIET_S, VOICE_HOLD_S, AnswerGate, Gate, State
+from pipecat_bots.speculation.gate import QUIET_S, VOICE_HOLD_S, AnswerGate, GateState, State
 from pipecat_bots.speculation.speculation import Fate, Speculation, mark
 from tests.bots.fakes import Step, of_type, through
 from tests.virtual_time import virtual_time
@@ -47,17 +47,17 @@ def answer(belongs_to: Speculation | None = None) -> list[Frame]:
     return [start(belongs_to), audio(), audio(), LLMFullResponseEndFrame()]
 
 
-def given(gate: Gate, frames: Iterable[Frame]) -> list[Frame]:
+def given(gate: GateState, frames: Iterable[Frame]) -> list[Frame]:
     return [passed for frame in frames for passed in gate.take(frame)]
 
 
 def test_an_ordinary_answer_passes_as_it_comes() -> None:
     frames = answer()
-    assert given(Gate(), frames) == frames
+    assert given(GateState(), frames) == frames
 
 
 def test_a_confirmed_answer_passes_whole_and_in_order_when_it_is_confirmed() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     frames = answer(guess)
     assert given(gate, frames) == []
     guess.confirm()
@@ -65,7 +65,7 @@ def test_a_confirmed_answer_passes_whole_and_in_order_when_it_is_confirmed() -> 
 
 
 def test_what_comes_after_the_confirmation_is_not_held() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     first, *rest = answer(guess)
     given(gate, [first])
     guess.confirm()
@@ -73,7 +73,7 @@ def test_what_comes_after_the_confirmation_is_not_held() -> None:
 
 
 def test_nothing_of_a_withdrawn_answer_passes_however_late_it_comes() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     first, *rest = answer(guess)
     given(gate, [first])
     guess.withdraw()
@@ -84,7 +84,7 @@ def test_nothing_of_a_withdrawn_answer_passes_however_late_it_comes() -> None:
 
 
 def test_an_answer_that_was_withdrawn_before_its_first_frame_came_is_dropped() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     guess.withdraw()
     gate.settled()
     assert given(gate, answer(guess)) == []
@@ -92,11 +92,11 @@ def test_an_answer_that_was_withdrawn_before_its_first_frame_came_is_dropped() -
 
 
 def test_the_end_of_an_answer_that_never_began_is_dropped() -> None:
-    assert given(Gate(), [LLMFullResponseEndFrame()]) == []
+    assert given(GateState(), [LLMFullResponseEndFrame()]) == []
 
 
 def test_what_must_not_be_lost_survives_a_withdrawn_answer() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     result = FunctionCallResultFrame("f", "1", {}, "done")
     assert not result.interruptible
     given(gate, [start(guess), result, audio()])
@@ -105,14 +105,14 @@ def test_what_must_not_be_lost_survives_a_withdrawn_answer() -> None:
 
 
 def test_a_new_answer_takes_the_place_of_one_that_is_held() -> None:
-    gate = Gate()
+    gate = GateState()
     given(gate, answer(speculation()))
     frames = answer()
     assert given(gate, frames) == frames
 
 
 def test_the_first_sound_waits_while_the_user_may_be_about_to_go_on() -> None:
-    gate = Gate()
+    gate = GateState()
     gate.heard_voice(True)
     first, *rest = answer()
     assert given(gate, [first, *rest]) == [first]
@@ -121,7 +121,7 @@ def test_the_first_sound_waits_while_the_user_may_be_about_to_go_on() -> None:
 
 
 def test_a_voice_does_not_hold_an_answer_that_is_being_heard() -> None:
-    gate = Gate()
+    gate = GateState()
     first, sound, *rest = answer()
     given(gate, [first, sound])
     gate.heard_voice(True)
@@ -129,7 +129,7 @@ def test_a_voice_does_not_hold_an_answer_that_is_being_heard() -> None:
 
 
 def test_an_answer_confirmed_while_the_user_may_be_about_to_go_on_waits_for_that_too() -> None:
-    gate, guess = Gate(), speculation()
+    gate, guess = GateState(), speculation()
     frames = answer(guess)
     given(gate, frames)
     gate.heard_voice(True)
@@ -139,7 +139,7 @@ def test_an_answer_confirmed_while_the_user_may_be_about_to_go_on_waits_for_that
 
 
 def test_an_interruption_voids_what_is_held() -> None:
-    gate = Gate()
+    gate = GateState()
     gate.heard_voice(True)
     given(gate, answer())
     assert gate.interrupted() == []
@@ -265,7 +265,7 @@ class Doors(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate = Gate()
+        self.gate = GateState()
         self.answers: list[Speculation | None] = []
         self.owner: dict[int, Speculation | None] = {}
         self.passed: list[Frame] = []

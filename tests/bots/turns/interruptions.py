@@ -41,8 +41,8 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.utils.text.base_text_aggregator import TextType
 
-from pipecat_bots.context.assistant import Speaker
-from pipecat_bots.context.user import Conversation, Listener
+from pipecat_bots.context.assistant import AssistantAggregator
+from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.playout import LEAD_S, Playout
 from pipecat_bots.speculation.gate import AnswerGate
@@ -276,12 +276,12 @@ async def scene(
     )
     params = LLMUserAggregatorParams(user_turn_strategies=strategies, empty_user_turn=None)
     processors = [
-        Listener(context, params=params),
+        UserAggregator(context, params=params),
         bot,
         AnswerGate(),
         Playout(lead_s),
         line,
-        Speaker(context),
+        AssistantAggregator(context),
     ]
 
     steps = _played_out(line, bot, moments, rest_s, thinks_s)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_bots.turn_text.languages import LANGUAGES
-from pipecat_bots.turns.endpointing import Patience, TurnEnd
+from pipecat_bots.turns.endpointing import EndpointingDelays, TurnEnd
 
-PATIENCE = Patience()
+PATIENCE = EndpointingDelays()
 
 
 def paused(*texts: str, probability: float | None = 0.9) -> TurnEnd:
@@ -205,7 +205,7 @@ LANGUAGE = st.sampled_from([*LANGUAGES, "ja", ""])
 def test_every_wait_is_bounded_whatever_is_said_and_heard(
     text: str, language: str, probability: float | None
 ) -> None:
-    for patience in (PATIENCE, Patience(longest_ms=400)):
+    for patience in (PATIENCE, EndpointingDelays(longest_ms=400)):
         assert patience.sure_ms <= patience.wait_ms(text, probability, language) <= patience.longest_ms
 
 

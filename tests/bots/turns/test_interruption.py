@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipecat_bots.turn_text.phrases import Phrases
-from pipecat_bots.turns.interruption import Interjection, Verdict
+from pipecat_bots.turns.interruption import Interjection, InterruptionVerdict
 
-Happening = Callable[[Interjection], Verdict | None]
+Happening = Callable[[Interjection], InterruptionVerdict | None]
 
 HAPPENINGS: tuple[Happening, ...] = (
     lambda it: it.audio(20.0),
@@ -36,12 +36,15 @@ def test_a_bot_that_is_held_is_released_before_it_is_held_again(happenings: list
     is_held = False
     for happens in happenings:
         verdict = happens(it)
-        if verdict is Verdict.HOLD:
+        if verdict is InterruptionVerdict.HOLD:
             assert not is_held
             is_held = True
-        elif verdict in (Verdict.RESUME, Verdict.ASSENT, Verdict.INTERRUPT) or happens is HAPPENINGS[-1]:
+        elif (
+            verdict in (InterruptionVerdict.RESUME, InterruptionVerdict.ASSENT, InterruptionVerdict.INTERRUPT)
+            or happens is HAPPENINGS[-1]
+        ):
             is_held = False
-        if verdict is Verdict.INTERRUPT:
+        if verdict is InterruptionVerdict.INTERRUPT:
             it.turn_begins()
 
 
@@ -51,4 +54,4 @@ def test_in_the_users_turn_nothing_is_held(happenings: list[Happening]) -> None:
     it.bot_speaks()
     it.turn_begins()
     verdicts = [happens(it) for happens in happenings if happens is not HAPPENINGS[-1]]
-    assert Verdict.HOLD not in verdicts
+    assert InterruptionVerdict.HOLD not in verdicts

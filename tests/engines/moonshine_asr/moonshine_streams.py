@@ -8,7 +8,7 @@ import pytest
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.moonshine_asr.engine import MoonshineEngine
-from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineModel, Transcript
+from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineModel, MoonshineReading
 from nemotron_speech.engines.moonshine_asr.stream import MoonshineStream
 
 RATE = 16000
@@ -50,7 +50,7 @@ def note_readings(engine: MoonshineEngine, monkeypatch: pytest.MonkeyPatch) -> l
     model = loaded(engine)
     genuine = model.read
 
-    def read(audio: Audio, draft: Sequence[int] = ()) -> Transcript:
+    def read(audio: Audio, draft: Sequence[int] = ()) -> MoonshineReading:
         noted.append(round(len(audio) / RATE, 3))
         return genuine(audio, draft)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
 from nemotron_speech.engines.moonshine_asr import engine as engine_module
 from nemotron_speech.engines.moonshine_asr.engine import MoonshineEngine
-from nemotron_speech.engines.moonshine_asr.model import Audio, Transcript
+from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineReading
 from nemotron_speech.engines.moonshine_asr.vocabulary import SpokenWord
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 from tests.contract import test_recognisers as contract
@@ -122,7 +122,7 @@ def test_one_unlikely_or_impossibly_long_word_is_none(
     sure: float, seconds: float, text: str, engine: MoonshineEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Moonshine hears "You" into a hum or a tone."""
-    imagined = Transcript((7,), (SpokenWord("You", sure),))
+    imagined = MoonshineReading((7,), (SpokenWord("You", sure),))
     monkeypatch.setattr(loaded(engine), "read", lambda *_: imagined)
     result = final(engine, chirp(seconds))
     assert result.text == text
@@ -155,7 +155,7 @@ class Listener:
     def __init__(self) -> None:
         self.longest = 0
 
-    def read(self, audio: Audio, draft: Sequence[int] = ()) -> Transcript:
+    def read(self, audio: Audio, draft: Sequence[int] = ()) -> MoonshineReading:
         self.longest = max(self.longest, len(audio))
         edges = [0, *(np.flatnonzero(np.diff(audio)) + 1), len(audio)]
         said = [
@@ -163,7 +163,7 @@ class Listener:
             for start, end in pairwise(edges)
             if audio[start] and end - start >= (WORD - GAP) // 2
         ]
-        return Transcript(tuple(said), tuple(SpokenWord(f"w{level}", 0.9) for level in said))
+        return MoonshineReading(tuple(said), tuple(SpokenWord(f"w{level}", 0.9) for level in said))
 
 
 WORD, GAP = RATE * 3 // 10, RATE * 3 // 50
@@ -277,7 +277,7 @@ def test_one_stream_that_fails_costs_no_other(
     model = loaded(engine)
     genuine = model.read
 
-    def read(audio: Any, draft: Any = ()) -> Transcript:
+    def read(audio: Any, draft: Any = ()) -> MoonshineReading:
         if np.abs(audio).max() < 0.05:
             raise RuntimeError("not this one")
         return genuine(audio, draft)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineModel
-from nemotron_speech.engines.moonshine_asr.vocabulary import Vocabulary
+from nemotron_speech.engines.moonshine_asr.vocabulary import MoonshineVocabulary
 from nemotron_speech.errors import ConfigurationError
 from tests.engines.moonshine_asr.tiny_moonshine import PIECES, save_moonshine, vocabulary
 from tests.engines.whisper_asr.whisper_streams import chirp
@@ -117,24 +117,24 @@ def test_words_are_put_together_from_their_pieces() -> None:
     long = "x" * 200
     pieces = ["<unk>", "<s>", "</s>", "▁Fire", "fox", ".", "▁na", "\u2581<", long, "<<ST_5>>"]
     raw = [piece.encode() for piece in pieces]
-    found = Vocabulary(raw).words([3, 4, 5, 9, 6, 7, 8], [0.9, 0.8, 1.0, 0.1, 0.7, 0.6, 0.5])
+    found = MoonshineVocabulary(raw).words([3, 4, 5, 9, 6, 7, 8], [0.9, 0.8, 1.0, 0.1, 0.7, 0.6, 0.5])
     assert [word.text for word in found] == ["Firefox.", "na", f"<{long}"]
     assert [word.confidence for word in found] == [0.1, 0.7, 0.5]
 
 
 def test_bytes_of_a_letter_that_come_apart_are_joined() -> None:
     raw = [b"", b"", b"", "▁caf".encode(), b"\xc3", b"\xa9"]
-    assert Vocabulary(raw).words([3, 4, 5], [1, 1, 1])[0].text == "café"
+    assert MoonshineVocabulary(raw).words([3, 4, 5], [1, 1, 1])[0].text == "café"
 
 
 def test_a_vocabulary_is_read_with_short_and_long_pieces(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.bin"
     path.write_bytes(vocabulary([b"a", b"b" * 127, b"c" * 128, b"d" * 300]))
-    read = Vocabulary.read(path)
+    read = MoonshineVocabulary.read(path)
     assert [len(read.words([token], [1.0])[0].text) for token in range(4)] == [1, 127, 128, 300]
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ConfigurationError, match="no Moonshine vocabulary"):
-        Vocabulary.read(path)
+        MoonshineVocabulary.read(path)
 
 
 @pytest.mark.parametrize("absent", ["encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"])

@@ -13,7 +13,7 @@ import pytest
 from nemotron_speech.engines.base import Flush, Word
 from nemotron_speech.engines.whisper_asr import engine as whisper_asr
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
-from nemotron_speech.engines.whisper_asr.model import Heard, Reading
+from nemotron_speech.engines.whisper_asr.model import Reading, WhisperReading
 from nemotron_speech.engines.whisper_asr.words import Piece, pieces, words
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.contract import test_recognisers as contract
@@ -58,9 +58,9 @@ def test_the_final_is_the_last_reading_while_the_buffer_holds_the_utterance(
     model = engine._model
     assert model is not None
 
-    def read(asked: Sequence[Reading]) -> list[Heard]:
+    def read(asked: Sequence[Reading]) -> list[WhisperReading]:
         said = next(readings).split()
-        return [Heard("en", [Word(word, 250 * n, 250 * n + 200) for n, word in enumerate(said)])]
+        return [WhisperReading("en", [Word(word, 250 * n, 250 * n + 200) for n, word in enumerate(said)])]
 
     monkeypatch.setattr(model, "read", read)
     results = feed(engine, engine.open(None), chirp(1.2))
@@ -98,7 +98,7 @@ def count_readings(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> li
     assert model is not None
     genuine = model.read
 
-    def read(readings: Sequence[Reading]) -> list[Heard]:
+    def read(readings: Sequence[Reading]) -> list[WhisperReading]:
         noted.extend(len(reading.audio) / RATE for reading in readings)
         return genuine(readings)
 
@@ -235,11 +235,11 @@ def test_a_caller_that_names_no_language_is_heard_in_the_one_it_speaks(
     assert model is not None
     genuine, read_in, asked = model.read, [], []
 
-    def read(readings: Sequence[Reading]) -> list[Heard]:
+    def read(readings: Sequence[Reading]) -> list[WhisperReading]:
         heard = genuine(readings)
         read_in.extend(one.language for one in heard)
         asked.extend(len(reading.audio) / RATE for reading in readings if reading.detect)
-        return [Heard(one.language) for one in heard]
+        return [WhisperReading(one.language) for one in heard]
 
     monkeypatch.setattr(model, "_spoken", lambda encoded: [guesses.pop(0)])
     monkeypatch.setattr(model, "read", read)

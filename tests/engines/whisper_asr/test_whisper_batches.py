@@ -12,7 +12,7 @@ import pytest
 
 from nemotron_speech.engines.base import AsrResult, AsrWork, Flush, Word
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine, WhisperStream
-from nemotron_speech.engines.whisper_asr.model import Audio, Heard, Reading, WhisperModel
+from nemotron_speech.engines.whisper_asr.model import Audio, Reading, WhisperModel, WhisperReading
 from nemotron_speech.errors import EngineError
 from nemotron_speech.server import AsrService
 from nemotron_speech.settings import AsrSettings
@@ -202,7 +202,7 @@ def watch(
     assert isinstance(model, WhisperModel)
     genuine = model.read
 
-    def read(readings: Sequence[Reading]) -> list[Heard]:
+    def read(readings: Sequence[Reading]) -> list[WhisperReading]:
         sizes.append(len(readings))
         fail(readings)
         return genuine(readings)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nemotron_speech.bench.wer import errors
 from nemotron_speech.engines.base import Flush, Word
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
-from nemotron_speech.engines.whisper_asr.model import Heard, Reading
+from nemotron_speech.engines.whisper_asr.model import Reading, WhisperReading
 from tests.engines.whisper_asr.whisper_streams import RATE, feed
 
 WORD, GAP = RATE * 3 // 10, RATE // 25
@@ -33,9 +33,9 @@ class Listener:
     def has_speech(self, audio: np.ndarray, since: int) -> bool:
         return bool(audio[since:].any())
 
-    def read(self, readings: Sequence[Reading]) -> list[Heard]:
+    def read(self, readings: Sequence[Reading]) -> list[WhisperReading]:
         self.longest = max(self.longest, *(len(reading.audio) for reading in readings))
-        return [Heard("en", self._words(reading)) for reading in readings]
+        return [WhisperReading("en", self._words(reading)) for reading in readings]
 
     def _words(self, reading: Reading) -> list[Word]:
         edges = [0, *(np.flatnonzero(np.diff(reading.audio)) + 1), len(reading.audio)]

@@ -51,7 +51,7 @@ _DIALECTS = {
 Chinese voices (j, z) were trained on other symbols: they are voices here, their languages are not."""
 
 
-class Part(NamedTuple):
+class KokoroPart(NamedTuple):
     """Part of a text that the model speaks in one run."""
 
     symbols: str
@@ -141,7 +141,7 @@ class KokoroEngine:
         words = dict.fromkeys(word for word in text.split() if any(map(str.isalnum, word)))
         unspoken = tuple(word for word in words if not any(map(str.isalpha, phonemes.write(word))))
         parts = (
-            Part(part, piece if part == symbols else "")
+            KokoroPart(part, piece if part == symbols else "")
             for piece in split_clauses(text, PRESETS[segment.preset])
             for symbols in [phonemes.write(piece)]
             for part in in_parts(symbols)
@@ -158,14 +158,14 @@ class KokoroEngine:
         """Stop the segment: no further piece of it is spoken."""
         stream.stop()
 
-    def _speak(self, stream: PieceStream, part: Part) -> npt.NDArray[np.float32]:
+    def _speak(self, stream: PieceStream, part: KokoroPart) -> npt.NDArray[np.float32]:
         if self._session is None:
             raise EngineError("the model is not loaded")
         samples, lengths = self._run([TOKENS[symbol] for symbol in part.symbols], stream.segment)
         stream.note(self._words(stream, part, lengths) if lengths else ())
         return samples
 
-    def _words(self, stream: PieceStream, part: Part, lengths: Sequence[float]) -> tuple[Word, ...]:
+    def _words(self, stream: PieceStream, part: KokoroPart, lengths: Sequence[float]) -> tuple[Word, ...]:
         """Return the words of the part that is spoken next, from the samples of its symbols."""
         write = self._phonemes[_dialect(stream.segment)].write
         at = [(stream.samples + length) / (SAMPLE_RATE / 1000) for length in accumulate(lengths)]

@@ -1,4 +1,4 @@
-"""When the words of an utterance were said, estimated from when each was first read.
+"""Estimated times of words: each was said just before the first reading that has it.
 
 The exported decoder tells nothing of its attention. But an utterance is read every few tenths of a second,
 and a word is in the first reading after it was said. Between such readings time is shared out over the frames

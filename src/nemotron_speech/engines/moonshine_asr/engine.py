@@ -16,16 +16,16 @@ from loguru import logger
 
 from nemotron_speech import models
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush
-from nemotron_speech.engines.moonshine_asr.model import RATE, Audio, MoonshineModel, Transcript
-from nemotron_speech.engines.moonshine_asr.speech import FRAME, AudibleGate, Gate, SpeechMap, voice_gate
+from nemotron_speech.engines.moonshine_asr.model import RATE, Audio, MoonshineModel, MoonshineReading
+from nemotron_speech.engines.moonshine_asr.speech import FRAME, AudibleGate, SpeechGate, SpeechMap, voice_gate
 from nemotron_speech.engines.moonshine_asr.stream import Due, MoonshineStream
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 
 MODEL = "moonshine-tiny-en"
 _SPEAKER_SHARE = 0.3
-"""Of a core's time that the readings of one speaker may take before its steps grow longer."""
+"""Share of a core that the readings of one speaker may take before its steps grow longer."""
 _SHARE = 0.7
-"""Of a core's time that the readings of all speakers may take."""
+"""Share of a core that the readings of all speakers may take."""
 
 
 class MoonshineEngine:
@@ -60,7 +60,7 @@ class MoonshineEngine:
         self._model_name, self._threads = model, threads or _planned_threads()
         self._step, self._max_step = round(step_s * RATE), round(max_step_s * RATE)
         self._buffer = round(buffer_s * RATE)
-        self._gate: Callable[[], Gate] = voice_gate if vad else AudibleGate
+        self._gate: Callable[[], SpeechGate] = voice_gate if vad else AudibleGate
         self._model: MoonshineModel | None = None
         self._streams: set[MoonshineStream] = set()
         self.info = AsrInfo(
@@ -135,10 +135,10 @@ class MoonshineEngine:
         stream.heard(self._read(stream))
         stream.step = self._next_step
 
-    def _read(self, stream: MoonshineStream) -> Transcript:
+    def _read(self, stream: MoonshineStream) -> MoonshineReading:
         return self._timed_read(stream.audio, stream.transcript)
 
-    def _timed_read(self, audio: Audio, before: Transcript) -> Transcript:
+    def _timed_read(self, audio: Audio, before: MoonshineReading) -> MoonshineReading:
         began = time.perf_counter()
         transcript = self._loaded().read(audio, before.tokens)
         self._reading_s = time.perf_counter() - began

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nemotron_speech.engines.moonshine_asr.vocabulary import END, START, SpokenWord, Vocabulary
+from nemotron_speech.engines.moonshine_asr.vocabulary import END, START, MoonshineVocabulary, SpokenWord
 from nemotron_speech.errors import ConfigurationError
 
 Audio = npt.NDArray[np.float32]
@@ -46,11 +46,11 @@ _NEAR = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
-    """What was read of some audio."""
+class MoonshineReading:
+    """Text, tokens and probabilities read from a stretch of audio."""
 
     tokens: tuple[int, ...] = ()
-    """Without start and end."""
+    """Token numbers, without those of start and end."""
     words: tuple[SpokenWord, ...] = ()
 
     @property
@@ -83,7 +83,7 @@ class MoonshineModel:
     """
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self.vocabulary = Vocabulary.read(_file(folder, FILES[2], ("",)))
+        self.vocabulary = MoonshineVocabulary.read(_file(folder, FILES[2], ("",)))
         self._encoder = _session(_file(folder, FILES[0], _SUFFIXES), threads)
         self._decoder = _session(_file(folder, FILES[1], _SUFFIXES), threads)
         self._audio_name, *self._mask_name = [node.name for node in self._encoder.get_inputs()]
@@ -104,7 +104,7 @@ class MoonshineModel:
         except Exception as error:
             raise ConfigurationError(f"model: it loads and does not run: {error}") from error
 
-    def read(self, audio: Audio, draft: Sequence[int] = ()) -> Transcript:
+    def read(self, audio: Audio, draft: Sequence[int] = ()) -> MoonshineReading:
         """Return what is said in `audio`, which the `draft` is probably like.
 
         Args:
@@ -113,7 +113,7 @@ class MoonshineModel:
         """
         limit = _LEAST_TOKENS + math.ceil(len(audio) / RATE * _TOKENS_PER_S)
         tokens, sure = self._decode(self._encode(audio), draft, limit)
-        return Transcript(tuple(tokens), self.vocabulary.words(tokens, sure))
+        return MoonshineReading(tuple(tokens), self.vocabulary.words(tokens, sure))
 
     # ----------------------------------------------------------------------------- one reading
 

@@ -1,6 +1,6 @@
-"""Where in the audio of one utterance there is speech, in frames of 30 ms.
+"""Speech within the audio of one utterance, in frames of 30 ms.
 
-WebRTC's detector judges each frame, and a test of pitch the beginning (PocketSphinx's `gate.py`): an utterance
+WebRTC's detector judges each frame, and a test of pitch the beginning (PocketSphinx's gate): an utterance
 begins with voice, so hiss, knocks and breath are never read. Once it has begun, all that the detector
 takes for speech is: over a poor line, or with a cold, much of it has no pitch that can be measured.
 """
@@ -26,7 +26,7 @@ _QUIETEST = 33.0
 """RMS in int16 steps (-60 dBFS) from which on a frame is audible."""
 
 
-class Gate(Protocol):
+class SpeechGate(Protocol):
     """Classifies the frames of one stream, in order."""
 
     def reset(self) -> None: ...
@@ -64,7 +64,7 @@ class SpeechMap:
     Frames are counted from the start of the window.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: SpeechGate) -> None:
         self._gate = gate
         self._spoken = bytearray()
         self._rest = b""
@@ -80,7 +80,7 @@ class SpeechMap:
 
     @property
     def begun(self) -> bool:
-        """Whether there has been enough voice for a word."""
+        """True if there has been enough voice for a word."""
         return self.voiced >= _ONSET
 
     def hear(self, pcm: bytes) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from nemotron_speech.engines.base import AsrResult, Word
 from nemotron_speech.engines.moonshine_asr.emergence import Sighting, sighted, timed
-from nemotron_speech.engines.moonshine_asr.model import RATE, SHORTEST, Audio, Transcript
+from nemotron_speech.engines.moonshine_asr.model import RATE, SHORTEST, Audio, MoonshineReading
 from nemotron_speech.engines.moonshine_asr.speech import FRAME, SpeechMap
 from nemotron_speech.engines.shared.running_text import MOST_WORDS, RunningText
 
@@ -36,7 +36,7 @@ _LONGEST_WORD = 50
 
 
 class Due(Enum):
-    """What a stream needs before it can answer."""
+    """Need of a stream before it can answer."""
 
     NOTHING = auto()
     READING = auto()
@@ -58,8 +58,8 @@ class MoonshineStream:
     """Place of the window's first sample in the stream."""
     read_to: int = 0
     """Samples of the window that the latest reading covered."""
-    transcript: Transcript = field(default_factory=Transcript)
-    """Of the latest reading."""
+    transcript: MoonshineReading = field(default_factory=MoonshineReading)
+    """Tokens and text of the latest reading."""
     said: RunningText = field(default_factory=RunningText)
     """Text of the windows before this one."""
     words: deque[Word] = field(default_factory=lambda: deque(maxlen=MOST_WORDS))
@@ -72,7 +72,7 @@ class MoonshineStream:
 
     @property
     def speaking(self) -> bool:
-        """Whether there was speech lately."""
+        """True if there was speech lately."""
         return self.speech.begun and 0 < self.speech.end > len(self.speech) - _LONG_PAUSE
 
     def take(self, pcm: bytes) -> None:
@@ -85,12 +85,12 @@ class MoonshineStream:
 
     @property
     def unread(self) -> bool:
-        """Whether there is speech that no reading has covered."""
+        """True if there is speech that no reading has covered."""
         return self.speech.begun and self.speech.end * FRAME > self.read_to and len(self.audio) >= SHORTEST
 
     @property
     def due(self) -> Due:
-        """What is due without a flush."""
+        """Return what is due without a flush."""
         if not self.unread:
             return Due.NOTHING
         paused = len(self.speech) - self.speech.end >= _PAUSE
@@ -100,7 +100,7 @@ class MoonshineStream:
 
     # --------------------------------------------------------------------------- what was read
 
-    def heard(self, transcript: Transcript) -> None:
+    def heard(self, transcript: MoonshineReading) -> None:
         """Take in a reading of the whole window."""
         self.transcript, self.read_to = transcript, len(self.audio)
         self.sightings.append(sighted(self.speech.end, transcript.words))
@@ -110,12 +110,12 @@ class MoonshineStream:
         frames = len(self.speech)
         return self.speech.pause(frames * 2 // 5, frames * 9 // 10)
 
-    def cut(self, frame: int, head: Transcript) -> None:
+    def cut(self, frame: int, head: MoonshineReading) -> None:
         """Let the audio before `frame` go, of which `head` is the transcript; the rest is unread."""
         rest = self.transcript.tokens[len(head.tokens) :]
         self._keep(head, self.speech.spoken()[:frame])
         self._forget(frame)
-        self.transcript, self.read_to = Transcript(tokens=rest), 0
+        self.transcript, self.read_to = MoonshineReading(tokens=rest), 0
 
     def trim(self) -> None:
         """Let go of silence before speech, and of a window that a long pause has ended."""
@@ -125,14 +125,14 @@ class MoonshineStream:
         elif quiet >= _LONG_PAUSE and not self.unread and self.audio.size:
             self._keep(self.transcript, self.speech.spoken())
             self._forget(len(self.speech) - _TAIL)
-            self.transcript = Transcript()
+            self.transcript = MoonshineReading()
 
     def restart(self) -> None:
         """Begin another utterance."""
         self.start += len(self.audio)
         self.audio = self.audio[:0].copy()
         self.speech.restart()
-        self.transcript, self.read_to = Transcript(), 0
+        self.transcript, self.read_to = MoonshineReading(), 0
         self.said, self.sightings = RunningText(), []
         self.words.clear()
 
@@ -144,7 +144,7 @@ class MoonshineStream:
             self.read_to = max(self.read_to - frames * FRAME, 0)
             self.sightings = []
 
-    def _keep(self, transcript: Transcript, spoken: np.ndarray) -> None:
+    def _keep(self, transcript: MoonshineReading, spoken: np.ndarray) -> None:
         if transcript.words and not self._imagined(transcript):
             self.words += timed(transcript.words, self.sightings, spoken, self._start_ms)
             self.said.append(self._joined(transcript.text))
@@ -157,7 +157,7 @@ class MoonshineStream:
             self.said.recent + self._joined(self._text(self.transcript)), offset=self.said.offset
         )
 
-    def final(self, transcript: Transcript) -> AsrResult:
+    def final(self, transcript: MoonshineReading) -> AsrResult:
         """Return the whole utterance with its words, where `transcript` is that of the window."""
         words = list(self.words)
         if text := self._text(transcript):
@@ -169,11 +169,11 @@ class MoonshineStream:
     def _start_ms(self) -> int:
         return self.start * 1000 // RATE
 
-    def _text(self, transcript: Transcript) -> str:
+    def _text(self, transcript: MoonshineReading) -> str:
         return "" if self._imagined(transcript) else transcript.text
 
-    def _imagined(self, transcript: Transcript) -> bool:
-        """Whether one unlikely or impossibly long word is all there is, as is heard into a tone."""
+    def _imagined(self, transcript: MoonshineReading) -> bool:
+        """Return True if one unlikely or impossibly long word is all there is, as is heard into a tone."""
         words = transcript.words
         if self.said.recent or len(words) != 1:
             return False

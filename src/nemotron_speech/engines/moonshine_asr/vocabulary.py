@@ -26,14 +26,14 @@ class SpokenWord:
     confidence: float
 
 
-class Vocabulary:
+class MoonshineVocabulary:
     """The pieces of text by token number."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = [b"" if _is_special(piece) else piece for piece in pieces]
 
     @classmethod
-    def read(cls, path: Path) -> Vocabulary:
+    def read(cls, path: Path) -> MoonshineVocabulary:
         """Read a `tokenizer.bin`. Raises ConfigurationError for a file of another kind."""
         try:
             return cls(list(_pieces(path.read_bytes())))

@@ -24,7 +24,7 @@ from nemotron_speech.errors import ConfigurationError, EngineError
 from nemotron_speech.invocation import install
 
 if TYPE_CHECKING:
-    from nemotron_speech.engines.tacotron2_tts.frames import DecoderState, MelFrames
+    from nemotron_speech.engines.tacotron2_tts.frames import DecoderState, SpectrogramFrames
     from nemotron_speech.engines.tacotron2_tts.load import TacotronVoice
 
 PRESETS = {"aggressive": 16, "balanced": 32, "conservative": 64}
@@ -115,14 +115,14 @@ class Tacotron2Engine:
     def load(self) -> None:
         """Load both models; `info` then says what they really have. Raises ConfigurationError."""
         try:
-            from nemotron_speech.engines.tacotron2_tts.frames import MelFrames
+            from nemotron_speech.engines.tacotron2_tts.frames import SpectrogramFrames
             from nemotron_speech.engines.tacotron2_tts.load import load_voice
         except ImportError as error:
             raise ConfigurationError(
                 f"the tacotron2 engine needs Coqui TTS ({first_line(error)}): type {install(['tacotron2'])}"
             ) from error
         self._voice = voice = load_voice(*self._sources, self._device)
-        self._frames: MelFrames = MelFrames(voice.model)
+        self._frames: SpectrogramFrames = SpectrogramFrames(voice.model)
         self._has_sound = lru_cache(4096)(self._sounds)
         self.info = replace(
             self.info, model=voice.name, sample_rate=voice.vocoder.sample_rate, languages=(voice.language,)

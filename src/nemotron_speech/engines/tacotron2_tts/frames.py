@@ -53,7 +53,7 @@ class Made:
     ends: bool
 
 
-class MelFrames:
+class SpectrogramFrames:
     """Make frames with a Tacotron2 of Coqui TTS.
 
     Args:

@@ -21,7 +21,7 @@ from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork,
 from nemotron_speech.engines.shared.isolation import BatchLimit
 from nemotron_speech.engines.shared.running_text import MOST_WORDS
 from nemotron_speech.engines.whisper_asr.local_agreement import LocalAgreement
-from nemotron_speech.engines.whisper_asr.model import RATE, Audio, Heard, Reading, WhisperModel
+from nemotron_speech.engines.whisper_asr.model import RATE, Audio, Reading, WhisperModel, WhisperReading
 from nemotron_speech.engines.whisper_asr.words import separator
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 
@@ -35,7 +35,7 @@ AUTO = "auto"
 _DETECT_WITHIN = 3 * RATE
 """Samples of an utterance that tell its language; with fewer, the next reading detects it again."""
 _SPEAKER_SHARE = 0.4
-"""Of the time of whoever speaks alone that readings may take: a reset waits for the one that is going on."""
+"""Share of the time of one speaker that readings may take: a reset waits for the reading in progress."""
 _SHARE = 0.7
 """Share of a core's time that readings may take before callers' steps grow longer."""
 _GPU_BATCH, _CPU_BATCH = 16, 1
@@ -81,11 +81,11 @@ class WhisperStream:
 class _Job:
     """One stream's share of a step: it goes on until it needs a reading, and with what was heard."""
 
-    progress: Generator[Reading, Heard, AsrResult]
+    progress: Generator[Reading, WhisperReading, AsrResult]
     wanted: Reading | None = None
     outcome: AsrResult | EngineError | None = None
 
-    def go_on(self, heard: Heard | None = None) -> None:
+    def go_on(self, heard: WhisperReading | None = None) -> None:
         self.wanted = None
         try:
             self.wanted = next(self.progress) if heard is None else self.progress.send(heard)
@@ -219,7 +219,7 @@ class WhisperEngine:
 
     def _advance(
         self, stream: WhisperStream, pcm: bytes, flush: Flush
-    ) -> Generator[Reading, Heard, AsrResult]:
+    ) -> Generator[Reading, WhisperReading, AsrResult]:
         """Take in the audio of one stream; yields what is to be read and is sent what was heard."""
         yield from self._take(stream, pcm)
         if flush is Flush.NONE:
@@ -231,7 +231,7 @@ class WhisperEngine:
 
     # ------------------------------------------------------------------------------ the buffer
 
-    def _take(self, stream: WhisperStream, pcm: bytes) -> Generator[Reading, Heard, None]:
+    def _take(self, stream: WhisperStream, pcm: bytes) -> Generator[Reading, WhisperReading, None]:
         """Append the audio, and read the buffer wherever a step is complete."""
         samples: Audio = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
         while len(samples):
@@ -241,7 +241,7 @@ class WhisperEngine:
             if stream.end - stream.read_to >= stream.step:
                 yield from self._look(stream)
 
-    def _look(self, stream: WhisperStream) -> Generator[Reading, Heard, None]:
+    def _look(self, stream: WhisperStream) -> Generator[Reading, WhisperReading, None]:
         stream.speaking = self._new_speech(stream)
         if stream.speaking:
             stream.words.hear((yield from self._words(stream)))
@@ -255,7 +255,7 @@ class WhisperEngine:
         needed = round(self._reading_s * max(1 / _SPEAKER_SHARE, speaking / _SHARE) * RATE)
         return min(max(self._step, needed), self._max_step)
 
-    def _all_words(self, stream: WhisperStream) -> Generator[Reading, Heard, tuple[Word, ...]]:
+    def _all_words(self, stream: WhisperStream) -> Generator[Reading, WhisperReading, tuple[Word, ...]]:
         """Return the words of all audio; without another reading if only silence came since the last one."""
         unread = stream.end > stream.read_to and len(stream.audio) >= _SHORTEST
         if unread and self._new_speech(stream):
@@ -294,7 +294,7 @@ class WhisperEngine:
         bearings = min(since, _BEARINGS)
         return self._loaded().has_speech(stream.audio[since - bearings :], bearings)
 
-    def _words(self, stream: WhisperStream) -> Generator[Reading, Heard, list[Word]]:
+    def _words(self, stream: WhisperStream) -> Generator[Reading, WhisperReading, list[Word]]:
         """Have the buffer read."""
         detect = stream.detecting and not stream.words.committed
         start_ms = stream.start * 1000 // RATE

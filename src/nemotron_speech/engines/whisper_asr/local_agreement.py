@@ -1,4 +1,4 @@
-"""What of a recogniser's changing hypotheses may be counted on: what two of them in a row agree on.
+"""Stable part of a recogniser's changing hypotheses: the words that two in a row agree on.
 
 A recogniser that re-reads a growing buffer changes its mind about the latest words. LocalAgreement-2 (Liu,
 Spanakis and Niehues, Interspeech 2020; used for Whisper by Macháček, Dabre and Bojar, 2023) commits the
@@ -36,7 +36,7 @@ class LocalAgreement:
         self._window = 0
         """Index of the first committed word that the buffer still holds."""
         self.whole = True
-        """Whether the buffer holds all words so far."""
+        """True if the buffer holds all words so far."""
 
     @property
     def committed(self) -> tuple[Word, ...]:

@@ -66,7 +66,7 @@ class Reading:
 
 
 @dataclass(slots=True, eq=False)
-class Heard:
+class WhisperReading:
     """Output of a reading: no words where there is no speech."""
 
     language: str
@@ -96,7 +96,7 @@ class WhisperModel:
         except Exception as error:
             raise ConfigurationError(f"model: it loads and does not run on {self.device}: {error}") from error
 
-    def read(self, readings: Sequence[Reading]) -> list[Heard]:
+    def read(self, readings: Sequence[Reading]) -> list[WhisperReading]:
         """Read all at once: each hears what it would alone.
 
         One encoding and one decoding, and a second decoding of those whose first repeats itself, of at most
@@ -205,13 +205,13 @@ class WhisperModel:
         readings: Sequence[Reading],
         languages: Sequence[str],
         tokens: Sequence[list[int]],
-    ) -> list[Heard]:
+    ) -> list[WhisperReading]:
         """Align what was said with the audio.
 
         CTranslate2 normalises over all places of a batch, those that only pad a shorter text included: so
         texts of one length are aligned together, and no others.
         """
-        heard = [Heard(language) for language in languages]
+        heard = [WhisperReading(language) for language in languages]
         end = self._tokenizer(languages[0]).eot
         said = [[token for token in row if token < end] for row in tokens]
         for rows in _groups(zip(languages, map(len, said), strict=True)):

@@ -16,7 +16,7 @@ class TextDelta:
 
     text: str
     generated: bool = True
-    """Whether it is a token of the model's: line breaks that the template puts first come before any."""
+    """True if the model made it; line breaks that the template puts first are not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the evaluation of the prompt is, in tokens."""
+    """Progress of the evaluation of the prompt, in tokens."""
 
     total: int
     cached: int
     processed: int
-    """Of `total`, those from the cache included."""
+    """Tokens done of `total`, those from the cache included."""
     time_ms: int
 
 
 class FinishReason(StrEnum):
-    """Why the answer ended."""
+    """Reason for the end of an answer."""
 
     STOP = "stop"
     """The model ended it, or a stop word did."""
@@ -65,7 +65,7 @@ class Finish:
     reason: FinishReason
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompt, those that did not have to be evaluated again."""
+    """Tokens of the prompt that did not have to be evaluated again."""
     completion_tokens: int = 0
     states_cache: bool = False
     """True if the server says how many tokens were cached."""
@@ -83,13 +83,13 @@ class ServerError:
 
     @property
     def is_context_overflow(self) -> bool:
-        """Whether the prompt is longer than a slot: send less."""
+        """True if the prompt is longer than a slot: send less."""
         message = self.message.lower()
         return self.type == "exceed_context_size_error" or any(words in message for words in _OVERFLOW)
 
     @property
     def is_of_the_request(self) -> bool:
-        """Whether the request itself was refused, for another reason than its length."""
+        """True if the request itself was refused, for another reason than its length."""
         return self.code in (400, 422) and not self.is_context_overflow
 
 

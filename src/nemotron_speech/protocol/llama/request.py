@@ -29,13 +29,13 @@ class ChatRequest:
     stop: Sequence[str] = ()
     tools: Sequence[Mapping[str, Any]] = ()
     thinking: bool | None = False
-    """Whether a reasoning model may think first; None leaves it to the server."""
+    """True if a reasoning model may think first; None leaves it to the server."""
     thinking_tokens: int | None = None
-    """How long it may think; None for as long as it wants."""
+    """Tokens it may think; None for as many as it wants."""
     plain: bool = False
     """The server is another one: nothing but what OpenAI's and vLLM's know."""
     strict: bool = False
-    """It refuses what OpenAI's does not know: vLLM's switch for thoughts, and going on with an answer."""
+    """True for a server that refuses vLLM's switch for thoughts, and to go on with an answer."""
     cache_prompt: bool = True
     return_progress: bool = True
     continue_final_message: bool = False
@@ -83,7 +83,7 @@ class ChatRequest:
         return body | dict(self.extra)
 
     def _template_fields(self) -> dict[str, Any]:
-        """What says how the server's template is to be used."""
+        """Return the fields that say how the server's template is used."""
         fields: dict[str, Any] = {}
         if self.thinking is not None:
             fields["chat_template_kwargs"] = {"enable_thinking": self.thinking}

@@ -12,7 +12,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 from nemotron_speech.protocol.llama.api import ChatRequest
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.llm.client import GONE, ModelServer
-from pipecat_bots.llm.reply import Refused
+from pipecat_bots.llm.reply import RequestRefused
 
 
 class Warmer:
@@ -73,7 +73,7 @@ class Warmer:
         return may_warm and not waits_for_answer
 
     async def _work(self) -> None:
-        with suppress(*GONE, Refused):  # the answer will say what is wrong
+        with suppress(*GONE, RequestRefused):  # the answer will say what is wrong
             await self._model.learn_context_tokens()
             before: ChatRequest | None = None
             while self._conversation is not None and self._may_work():
