@@ -87,7 +87,18 @@ def test_a_circle_would_be_found() -> None:
 
 
 RANKS = (
-    {"errors", "languages", "env_file", "invocation", "audio", "settings", "sound_files", "metrics"},
+    {
+        "errors",
+        "caller_log",
+        "engine_options",
+        "languages",
+        "env_file",
+        "invocation",
+        "audio",
+        "settings",
+        "sound_files",
+        "metrics",
+    },
     {"protocol", "text", "models"},
     {"engines", "batching", "serving", "client", "responder"},
     {"asr", "tts", "bench", "supervisor"},

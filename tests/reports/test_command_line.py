@@ -15,8 +15,8 @@ from nemotron_speech import audio
 from nemotron_speech.cli import app as cli
 from nemotron_speech.cli import status as inspect_runs
 from nemotron_speech.cli import up as commands
+from nemotron_speech.engines import requirements
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.supervisor import profiles
 from nemotron_speech.supervisor.processes import ProcessId
 from nemotron_speech.supervisor.records import RunRecord, RunRecords, ServerRecord
 
@@ -138,7 +138,8 @@ def test_an_engine_that_is_not_installed_ends_the_server_with_what_to_type(
 ) -> None:
     name, _, engine = variable.partition("=")
     program = (
-        "import sys; from nemotron_speech import profiles; profiles._importable = lambda module: False;"
+        "import sys; from nemotron_speech.engines import requirements;"
+        "requirements._importable = lambda module: False;"
         f"from nemotron_speech.{module} import main; main()"
     )
     result = subprocess.run(
@@ -242,22 +243,22 @@ def test_servers_that_run_are_used_whatever_their_engine() -> None:
 
 
 def test_a_voice_without_its_files_is_not_offered() -> None:
-    machine = profiles.Machine(
+    machine = requirements.Machine(
         engines=lambda: ((), ("kokoro",)),
         importable=lambda module: True,
         has_file=lambda path: False,
         has_model=lambda name: False,
     )
-    (lacks,) = profiles.voices(machine)["kokoro"]
+    (lacks,) = requirements.voices(machine)["kokoro"]
     assert "kokoro-v1.0.onnx" in lacks.what
     assert "nemotron models pull kokoro-heart" in lacks.mend
 
 
 def test_a_voice_whose_model_is_in_the_catalogue_and_here_is_offered() -> None:
-    machine = profiles.Machine(
+    machine = requirements.Machine(
         engines=lambda: ((), ("kokoro",)),
         importable=lambda module: True,
         has_file=lambda path: False,
         has_model=lambda name: name == "kokoro-heart",
     )
-    assert profiles.voices(machine) == {"kokoro": []}
+    assert requirements.voices(machine) == {"kokoro": []}

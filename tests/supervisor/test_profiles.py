@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from nemotron_speech.engines.requirements import Machine, mends, voices
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.supervisor.profiles import (
     PROFILES,
-    Machine,
     Ports,
     ProfileUnavailable,
     bot_server,
-    mends,
     missing,
     profile_named,
     servers,
-    voices,
     with_engines,
 )
 

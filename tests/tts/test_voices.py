@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import aiohttp
@@ -151,7 +152,10 @@ async def test_what_is_no_form_is_refused(http: aiohttp.ClientSession, body: byt
 
 
 async def test_an_engine_that_clones_no_voices_says_so_and_who_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._TTS, "cloner", "tests.servers.engines:CloningTts")
+    point = EntryPoint("cloner", "tests.serving.engines:CloningTts", registry.TTS_GROUP)
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group, name="cloner": (point,) if name == "cloner" else ()
+    )
     async with (
         speaking("aiohttp", LetterTts()) as address,
         aiohttp.ClientSession(f"http://{address}") as http,

@@ -21,18 +21,16 @@ from rich.text import Text
 
 from nemotron_speech import models as catalogue
 from nemotron_speech.cli.settings import CliSettings
+from nemotron_speech.engines.requirements import Missing, mends, voices
 from nemotron_speech.invocation import command, install
 from nemotron_speech.supervisor.health import Health, HealthProbe
 from nemotron_speech.supervisor.ports import holder, is_free
 from nemotron_speech.supervisor.profiles import (
     HOST,
     PROFILES,
-    Missing,
     Ports,
     Profile,
-    mends,
     missing,
-    voices,
 )
 from nemotron_speech.supervisor.records import RunRecords
 

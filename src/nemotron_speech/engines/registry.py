@@ -1,4 +1,4 @@
-"""Engines by name: a lazy factory each, so that naming one imports nothing.
+"""Engines by name: a lazy factory each (`spec.py`), so that naming one imports nothing.
 
 Third parties add theirs through the entry-point groups `nemotron_speech.asr_engines` and
 `nemotron_speech.tts_engines`; the entry point is the factory.
@@ -13,45 +13,29 @@ from inspect import signature
 from typing import Any
 
 from nemotron_speech.engines.base import AsrEngine, TtsEngine, TtsInfo
+from nemotron_speech.engines.spec import ENGINES, KINDS, Role
 from nemotron_speech.errors import ConfigurationError
 
 ASR_GROUP, TTS_GROUP = "nemotron_speech.asr_engines", "nemotron_speech.tts_engines"
-
-_ASR = {
-    "moonshine": "nemotron_speech.engines.moonshine_asr.engine:MoonshineEngine",
-    "nemo": "nemotron_speech.engines.nemo_asr.engine:NemoAsrEngine",
-    "pocketsphinx": "nemotron_speech.engines.pocketsphinx_asr.engine:PocketsphinxEngine",
-    "scripted": "nemotron_speech.engines.scripted:ScriptedAsr",
-    "whisper": "nemotron_speech.engines.whisper_asr.engine:WhisperEngine",
-}
-_TTS = {
-    "chatterbox": "nemotron_speech.engines.chatterbox_tts:ChatterboxEngine",
-    "espeak": "nemotron_speech.engines.espeak_tts.engine:EspeakEngine",
-    "fastpitch": "nemotron_speech.engines.fastpitch_tts.engine:FastPitchEngine",
-    "kokoro": "nemotron_speech.engines.kokoro_tts.engine:KokoroEngine",
-    "magpie": "nemotron_speech.engines.magpie_tts.engine:MagpieEngine",
-    "piper": "nemotron_speech.engines.piper_tts:PiperEngine",
-    "scripted": "nemotron_speech.engines.scripted:ScriptedTts",
-    "tacotron2": "nemotron_speech.engines.tacotron2_tts.engine:Tacotron2Engine",
-}
+_GROUPS: dict[Role, str] = {"asr": ASR_GROUP, "tts": TTS_GROUP}
 
 
 def asr_names() -> tuple[str, ...]:
-    return _names(_ASR, ASR_GROUP)
+    return _names("asr")
 
 
 def tts_names() -> tuple[str, ...]:
-    return _names(_TTS, TTS_GROUP)
+    return _names("tts")
 
 
 def asr_engine(name: str, **options: Any) -> AsrEngine:
     """Make the recogniser called `name`; `load()` is the caller's. Raises ConfigurationError."""
-    return _made("recogniser", name, _factory("recogniser", name, _ASR, ASR_GROUP), options)
+    return _made("recogniser", name, _factory("asr", name), options)
 
 
 def tts_engine(name: str, **options: Any) -> TtsEngine:
     """Make the synthesiser called `name`; `load()` is the caller's. Raises ConfigurationError."""
-    return _made("synthesiser", name, _factory("synthesiser", name, _TTS, TTS_GROUP), options)
+    return _made("synthesiser", name, _factory("tts", name), options)
 
 
 def tts_names_that(can: Callable[[TtsInfo], bool]) -> tuple[str, ...]:
@@ -68,12 +52,12 @@ def _can(name: str, can: Callable[[TtsInfo], bool]) -> bool:
 
 def asr_options(name: str) -> frozenset[str]:
     """Return the names of the options the recogniser called `name` takes. Raises ConfigurationError."""
-    return frozenset(signature(_factory("recogniser", name, _ASR, ASR_GROUP)).parameters)
+    return frozenset(signature(_factory("asr", name)).parameters)
 
 
 def tts_options(name: str) -> frozenset[str]:
     """Return the names of the options the synthesiser called `name` takes. Raises ConfigurationError."""
-    return frozenset(signature(_factory("synthesiser", name, _TTS, TTS_GROUP)).parameters)
+    return frozenset(signature(_factory("tts", name)).parameters)
 
 
 def _made(kind: str, name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
@@ -87,14 +71,15 @@ def _made(kind: str, name: str, factory: Callable[..., Any], options: Mapping[st
     return factory(**options)
 
 
-def _names(builtin: Mapping[str, str], group: str) -> tuple[str, ...]:
-    return tuple(sorted({*builtin, *(point.name for point in entry_points(group=group))}))
+def _names(role: Role) -> tuple[str, ...]:
+    ours = {name for known, name in ENGINES if known == role}
+    return tuple(sorted(ours | {point.name for point in entry_points(group=_GROUPS[role])}))
 
 
-def _factory(kind: str, name: str, builtin: Mapping[str, str], group: str) -> Callable[..., Any]:
-    if name in builtin:
-        module, _, attribute = builtin[name].partition(":")
-        return getattr(import_module(module), attribute)
-    for point in entry_points(group=group, name=name):
+def _factory(role: Role, name: str) -> Callable[..., Any]:
+    if (role, name) in ENGINES:
+        module, _, attribute = ENGINES[role, name].target.partition(":")
+        return getattr(import_module(f"nemotron_speech.engines.{module}"), attribute)
+    for point in entry_points(group=_GROUPS[role], name=name):
         return point.load()
-    raise ConfigurationError(f"no {kind} is called {name!r}; there are: {', '.join(_names(builtin, group))}")
+    raise ConfigurationError(f"no {KINDS[role]} is called {name!r}; there are: {', '.join(_names(role))}")

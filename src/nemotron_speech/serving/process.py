@@ -16,11 +16,11 @@ from loguru import logger
 from nemotron_speech import caller_log
 from nemotron_speech.engine_options import Value, of_engine
 from nemotron_speech.engines.registry import asr_names, asr_options, tts_names, tts_options
+from nemotron_speech.engines.requirements import check_installed
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.serving.edge import Callers
 from nemotron_speech.serving.json_runner import JsonRunner
 from nemotron_speech.settings import RIGHT_CONTEXTS, AsrSettings, TtsSettings, read
-from nemotron_speech.supervisor.profiles import check_installed
 
 SettingsT = TypeVar("SettingsT", AsrSettings, TtsSettings)
 
@@ -38,7 +38,7 @@ def serve(
     """Run the server `what` until SIGTERM or SIGINT; exits with 2 for a wrong setting, 1 for a taken port."""
     try:
         settings = _with_flags(what, read(read_settings), arguments)
-        check_installed("recogniser" if isinstance(settings, AsrSettings) else "synthesiser", settings.engine)
+        check_installed("asr" if isinstance(settings, AsrSettings) else "tts", settings.engine)
     except ConfigurationError as error:
         sys.exit(_complain(2, str(error)))
     caller_log.set_up()

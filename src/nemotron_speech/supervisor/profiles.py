@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, metadata
-from importlib.util import find_spec
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from nemotron_speech.engines.requirements import (
+    USE_EMBEDDED,
+    Machine,
+    Missing,
+    engine_missing,
+    files_missing,
+    mends,
+)
+from nemotron_speech.engines.spec import EngineSpec, spec_of
 from nemotron_speech.errors import ConfigurationError
-from nemotron_speech.invocation import command, install
+from nemotron_speech.invocation import install
 from nemotron_speech.supervisor.supervisor import ServerSpec
 
 HOST = "127.0.0.1"
@@ -62,60 +68,13 @@ def reachable(host: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """Requirement of a profile that this machine lacks, with the command that mends it."""
-
-    what: str
-    mend: str
-    extra: str = ""
-    """Extra of this package that mends it; several go into one command, or each undoes the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
-    """An engine by its registered name, what must be importable for it, and the extra that brings that."""
-
-    name: str
-    modules: tuple[str, ...]
-    extra: str = ""
-    script: str = ""
-    """Makes an environment for it, where an extra cannot."""
-    files: tuple[str, ...] = ()
-    """Model files that the engine does not download itself."""
-    model: str = ""
-    """Model of the catalogue that does in their place; without files, the only one there is."""
-
-
-_KOKORO = "~/.cache/nemotron-speech/kokoro"
-_KOKORO_FILES = (f"{_KOKORO}/kokoro-v1.0.onnx", f"{_KOKORO}/voices-v1.0.bin")
-ENGINES = {
-    choice.name: choice
-    for choice in (
-        EngineChoice("chatterbox", ("chatterbox", "torch"), script="scripts/chatterbox_env"),
-        EngineChoice("espeak", ("espeakng_loader",)),
-        EngineChoice("fastpitch", ("torch", "nemo"), "nemo"),
-        EngineChoice(
-            "kokoro", ("onnxruntime", "espeakng_loader"), "kokoro", files=_KOKORO_FILES, model="kokoro-heart"
-        ),
-        EngineChoice("magpie", ("torch", "nemo"), "nemo"),
-        EngineChoice("moonshine", ("onnxruntime",), model="moonshine-tiny-en"),
-        EngineChoice("nemo", ("torch", "nemo"), "nemo"),
-        EngineChoice("piper", ("piper",), "piper"),
-        EngineChoice("pocketsphinx", ("pocketsphinx",)),
-        EngineChoice("tacotron2", ("torch", "TTS"), "tacotron2"),
-        EngineChoice("whisper", ("faster_whisper",), "whisper"),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Profile:
     """A set of engines behind the same protocols and ports."""
 
     name: str
     summary: str
-    asr: EngineChoice
-    tts: EngineChoice
+    asr: EngineSpec
+    tts: EngineSpec
     responder: bool = False
     """True if the built-in responder answers when no model is given."""
     needs_gpu: bool = False
@@ -127,21 +86,21 @@ PROFILES = {
         Profile(
             "embedded",
             "PocketSphinx, eSpeak NG and the built-in responder: any CPU, nothing downloaded",
-            ENGINES["pocketsphinx"],
-            ENGINES["espeak"],
+            spec_of("asr", "pocketsphinx"),
+            spec_of("tts", "espeak"),
             responder=True,
         ),
         Profile(
             "cpu",
             "Whisper, Piper and a small GGUF model on the CPU",
-            ENGINES["whisper"],
-            ENGINES["piper"],
+            spec_of("asr", "whisper"),
+            spec_of("tts", "piper"),
         ),
         Profile(
             "gpu",
             "NeMo streaming ASR, Magpie TTS and a GGUF model on an NVIDIA GPU",
-            ENGINES["nemo"],
-            ENGINES["magpie"],
+            spec_of("asr", "nemo"),
+            spec_of("tts", "magpie"),
             needs_gpu=True,
         ),
     )
@@ -158,23 +117,6 @@ class ProfileUnavailable(ConfigurationError):
         self.missing = tuple(missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Queries about the machine; replaced in tests."""
-
-    engines: Callable[[], tuple[tuple[str, ...], tuple[str, ...]]] = field(
-        default_factory=lambda: _registered_engines
-    )
-    """Names of the registered recognisers and synthesisers."""
-    importable: Callable[[str], bool] = field(default_factory=lambda: _importable)
-    extras: Callable[[], tuple[str, ...]] = field(default_factory=lambda: _extras)
-    """Extras this version of the package offers."""
-    program: Callable[[str], str | None] = field(default_factory=lambda: shutil.which)
-    has_file: Callable[[str], bool] = field(default_factory=lambda: _has_file)
-    has_model: Callable[[str], bool] = field(default_factory=lambda: _has_model)
-    """True for a model of the catalogue that is here."""
-
-
 # ------------------------------------------------------------------------------------ what is missing
 
 
@@ -189,13 +131,9 @@ def with_engines(profile: Profile, asr: str | None = None, tts: str | None = Non
     """Return the profile with other engines, by their registered names."""
     return replace(
         profile,
-        asr=_choice(asr) if asr else profile.asr,
-        tts=_choice(tts) if tts else profile.tts,
+        asr=spec_of("asr", asr) if asr else profile.asr,
+        tts=spec_of("tts", tts) if tts else profile.tts,
     )
-
-
-def _choice(name: str) -> EngineChoice:
-    return ENGINES.get(name, EngineChoice(name, ()))
 
 
 def missing(
@@ -209,79 +147,19 @@ def missing(
     asr_names, tts_names = machine.engines()
     lacks: list[Missing] = []
     if "asr" not in elsewhere:
-        lacks += _engine_missing("recogniser", profile.asr, asr_names, machine)
-        lacks += _files_missing(profile.asr, machine)
+        lacks += engine_missing(profile.asr, asr_names, machine)
+        lacks += files_missing(profile.asr, machine)
     if "tts" not in elsewhere:
-        lacks += _engine_missing("synthesiser", profile.tts, tts_names, machine)
+        lacks += engine_missing(profile.tts, tts_names, machine)
     if profile.needs_gpu and not machine.program("nvidia-smi"):
-        lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", _USE_EMBEDDED))
+        lacks.append(Missing("no NVIDIA driver answers (nvidia-smi is not there)", USE_EMBEDDED))
     if "llm" not in elsewhere:
         lacks += _model_missing(profile, model, machine)
     return list(dict.fromkeys(lacks))
 
 
-def voices(machine: Machine | None = None) -> dict[str, list[Missing]]:
-    """Return the synthesisers there are, each with what this machine lacks for it (models apart)."""
-    machine = machine or Machine()
-    _, names = machine.engines()
-    return {
-        name: _engine_missing("synthesiser", _choice(name), names, machine)
-        or _files_missing(_choice(name), machine)
-        for name in names
-        if name != "scripted"
-    }
-
-
-def _files_missing(choice: EngineChoice, machine: Machine) -> list[Missing]:
-    absent = [file for file in choice.files or (choice.model,) if file and not machine.has_file(file)]
-    if not absent or machine.has_model(choice.model):
-        return []
-    return [
-        Missing(f"{choice.name} has no {absent[0]}", f"fetch it: {command(f'models pull {choice.model}')}")
-    ]
-
-
 _SMALL_MODEL = "qwen2.5-coder-0.5b"
 """Model of the catalogue that every machine can run, and fetch."""
-_USE_EMBEDDED = f"meanwhile, this runs here: {command('demo --profile embedded')}"
-
-
-def mends(lacks: Sequence[Missing]) -> list[str]:
-    """Return what to type for all of them: one command for all extras."""
-    extras = [item.extra for item in lacks if item.extra]
-    lines = [f"install it: {install(extras)}"] if extras else []
-    return list(dict.fromkeys([*lines, *(item.mend for item in lacks if not item.extra)]))
-
-
-def _engine_missing(
-    kind: str, choice: EngineChoice, registered: Sequence[str], machine: Machine
-) -> list[Missing]:
-    if choice.name not in registered:
-        what = f"this version has no {kind} called {choice.name} (it has: {', '.join(registered)})"
-        return [Missing(what, _USE_EMBEDDED)]
-    absent = [module for module in choice.modules if not machine.importable(module)]
-    if not absent:
-        return []
-    what = f"the {kind} {choice.name} needs the Python module{'s' * (len(absent) > 1)} {', '.join(absent)}"
-    extra = choice.extra if choice.extra in machine.extras() else ""
-    return [Missing(what, _install(choice, machine), extra)]
-
-
-def check_installed(kind: str, name: str, machine: Machine | None = None) -> None:
-    """Raise ConfigurationError that says what to install for an engine whose packages are missing."""
-    choice = ENGINES.get(name)
-    if choice is not None and (lacks := _engine_missing(kind, choice, (name,), machine or Machine())):
-        raise ConfigurationError(f"{lacks[0].what}; {lacks[0].mend}")
-
-
-def _install(choice: EngineChoice, machine: Machine) -> str:
-    if choice.script:
-        return f"make its environment: {choice.script}"
-    if not choice.extra:
-        return f"install this package's own dependencies: {install()}"
-    if choice.extra in machine.extras():
-        return f"install it: {install([choice.extra])}"
-    return _USE_EMBEDDED
 
 
 def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> list[Missing]:
@@ -297,36 +175,6 @@ def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> li
     if not machine.program("llama-server") and not machine.importable("xllamacpp"):
         lacks.append(Missing("no llama.cpp server (llama-server or xllamacpp)", f"install it: {install()}"))
     return lacks
-
-
-def _registered_engines() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    from nemotron_speech.engines.registry import asr_names, tts_names
-
-    return asr_names(), tts_names()
-
-
-def _has_file(path: str) -> bool:
-    return Path(path).expanduser().is_file()
-
-
-def _has_model(name: str) -> bool:
-    from nemotron_speech import models
-
-    return any(entry.name == name for entry in models.present())
-
-
-def _importable(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _extras() -> tuple[str, ...]:
-    try:
-        return tuple(metadata("nemotron-speech").get_all("Provides-Extra") or ())
-    except PackageNotFoundError:
-        return ()
 
 
 # --------------------------------------------------------------------------------- what is started
@@ -372,7 +220,7 @@ class _Address(NamedTuple):
 
 
 def _speech_server(
-    name: str, module: str, engine: EngineChoice, address: _Address, *arguments: str
+    name: str, module: str, engine: EngineSpec, address: _Address, *arguments: str
 ) -> ServerSpec:
     flags = ("--engine", engine.name, *arguments)
     timeout = _DOWNLOAD_TIMEOUT_S if engine.extra else 300.0
