@@ -129,7 +129,7 @@ def test_empty_standard_input_is_refused(run: Run) -> None:
 def test_a_profile_that_does_not_exist_is_refused(run: Run, question: Path) -> None:
     result = run("talk", question, "--profile", "quantum")
     assert result.exit_code == 2
-    assert "embedded|cpu|gpu" in result.stderr
+    assert "embedded|local|cpu|gpu" in result.stderr
 
 
 def test_a_model_that_does_not_exist_is_refused(run: Run) -> None:
@@ -369,9 +369,15 @@ def test_doctor_says_it_in_json(run: Run) -> None:
     result = run("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.output)}
     assert checks["python"]["verdict"] == "ok"
-    assert {"profile embedded", "profile cpu", "profile gpu", "asr port", "sound device", "models"} <= set(
-        checks
-    )
+    assert {
+        "profile embedded",
+        "profile local",
+        "profile cpu",
+        "profile gpu",
+        "asr port",
+        "sound device",
+        "models",
+    } <= set(checks)
     assert result.exit_code == int(any(check["verdict"] == "bad" for check in checks.values()))
 
 

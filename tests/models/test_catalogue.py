@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from nemotron_speech import models
+from nemotron_speech.cli.model_choice import largest_that_runs
 from nemotron_speech.engines.registry import asr_names, asr_options, tts_names, tts_options
 from nemotron_speech.models import catalogue
 from nemotron_speech.models.catalogue import Entry, ModelFile
+from nemotron_speech.supervisor.profiles import PROFILES
 
 ENTRIES = models.entries().values()
 FILES = [pytest.param(file, id=f"{entry.name}/{file.path}") for entry in ENTRIES for file in entry.files]
@@ -45,3 +47,25 @@ def test_a_word_the_catalogue_does_not_know_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(catalogue, "_text", lambda: text)
     with pytest.raises(msgspec.ValidationError, match="roles"):
         catalogue.entries.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "cores", "name"),
+    [
+        (16_000, 8, "qwen2.5-coder-1.5b"),
+        (16_000, 2, "qwen2.5-coder-0.5b"),
+        (3_000, 8, "qwen2.5-coder-0.5b"),
+        (500, 1, "qwen2.5-coder-0.5b"),
+    ],
+)
+def test_the_largest_language_model_that_a_machine_runs_is_taken(
+    memory_mb: float, cores: int, name: str
+) -> None:
+    assert largest_that_runs(PROFILES["local"].llms, memory_mb, cores) == name
+
+
+def test_the_models_of_the_profiles_are_for_their_engines() -> None:
+    for profile in PROFILES.values():
+        for name, engine in ((profile.asr_model, profile.asr.name), (profile.tts_voice, profile.tts.name)):
+            assert not name or engine in models.entries()[name].engines
+        assert all(models.entries()[name].role == "llm" for name in profile.llms)

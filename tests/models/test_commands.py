@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from nemotron_speech.cli import up as commands
 from nemotron_speech.cli.model_choice import with_models
 from nemotron_speech.cli.models import PullProgress
 from nemotron_speech.cli.up import RunOptions
+from nemotron_speech.engines.spec import spec_of
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.models.catalogue import Entry
+from nemotron_speech.supervisor.profiles import PROFILES
 from tests.models.server import Served, Server
 from tests.models.small import entry, here, model_file, part, some_bytes, wheel, wheel_name
 
@@ -211,6 +214,44 @@ def test_what_is_no_name_of_the_catalogue_is_the_engine_s_own(tmp_path: Path) ->
     wanted = RunOptions("cpu", tmp_path / "m.gguf", asr_model="small")
     assert with_models(QUIET, wanted) == wanted
     assert with_models(QUIET, RunOptions("cpu"), "en_US-amy-low").tts_options == ("model=en_US-amy-low",)
+
+
+@pytest.fixture
+def neural(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Profile `local` with the small models of this file, which are here; gives their folder."""
+    for one in (EARS, VOICE, MIND):
+        here(machine, one, DATA)
+    small = replace(
+        PROFILES["local"], asr=spec_of("asr", "whisper"), asr_model="ears", tts_voice="voice", llms=("mind",)
+    )
+    monkeypatch.setitem(PROFILES, "local", small)
+    return machine
+
+
+def test_a_profile_brings_its_models(neural: Path) -> None:
+    wanted = with_models(QUIET, RunOptions("local"))
+    assert (wanted.asr_engine, wanted.asr_model) == ("whisper", str(neural / "ears" / "model.bin"))
+    assert list(wanted.tts_options) == [f"model={neural / 'voice' / 'model.bin'}"]
+    assert wanted.model == neural / "mind" / "model.bin"
+
+
+def test_a_profile_brings_no_model_for_what_was_named_or_runs_elsewhere(neural: Path) -> None:
+    named = with_models(
+        QUIET, RunOptions("local", neural / "mind" / "model.bin", asr_engine="pocketsphinx"), "voice"
+    )
+    assert named.asr_model is None
+    assert named.bot_env == {}
+    away = RunOptions("local", elsewhere=("asr", "tts", "llm"))
+    assert with_models(QUIET, away) == away
+
+
+def test_a_model_that_calls_no_tools_is_offered_none_unless_the_user_says_so(
+    neural: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BOT_TOOLS", raising=False)
+    assert with_models(QUIET, RunOptions("local")).bot_env == {"BOT_TOOLS": "[]"}
+    monkeypatch.setenv("BOT_TOOLS", '["time"]')
+    assert with_models(QUIET, RunOptions("local")).bot_env == {}
 
 
 @pytest.mark.parametrize(

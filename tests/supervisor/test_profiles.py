@@ -21,7 +21,7 @@ from nemotron_speech.supervisor.profiles import (
     with_engines,
 )
 
-EVERYTHING = (("pocketsphinx", "whisper", "nemo"), ("espeak", "piper", "magpie"))
+EVERYTHING = (("pocketsphinx", "moonshine", "whisper", "nemo"), ("espeak", "piper", "magpie"))
 
 
 def machine(
@@ -35,6 +35,7 @@ def machine(
         importable=lambda module: module not in absent,
         extras=lambda: extras,
         program=lambda name: name if name in programs else None,
+        has_model=lambda name: True,
     )
 
 
@@ -154,7 +155,7 @@ def test_voices_are_the_synthesisers_with_what_each_lacks() -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"embedded\|cpu\|gpu"):
+    with pytest.raises(ConfigurationError, match=r"embedded\|local\|cpu\|gpu"):
         profile_named("quantum")
     with pytest.raises(ConfigurationError, match="interleaved"):
         bot_server("quantum", Ports())

@@ -20,7 +20,7 @@ from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.invocation import command as line
 from nemotron_speech.invocation import prefixed
 
-PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), cpu or gpu."
+PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), local (neural, small), cpu or gpu."
 INTERRUPTED = 130
 
 app = typer.Typer(

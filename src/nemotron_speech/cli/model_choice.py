@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +31,49 @@ def with_models(out: Console, wanted: RunOptions, voice: str | None = None) -> R
     Args:
         voice: Catalogue name, or the value of the synthesiser's own option for voice or model.
     """
+    wanted, voice = _with_profile(wanted, voice)
     return _with_mind(out, _with_ears(out, _with_voice(out, wanted, voice)))
+
+
+def _with_profile(wanted: RunOptions, voice: str | None) -> tuple[RunOptions, str | None]:
+    """Fill in the profile's models where neither a model nor an engine was named."""
+    profile = profile_named(wanted.profile)
+    if wanted.asr_model is None and wanted.asr_engine is None and "asr" not in wanted.elsewhere:
+        wanted = replace(wanted, asr_model=profile.asr_model or None)
+    if voice is None and wanted.tts_engine is None and "tts" not in wanted.elsewhere:
+        voice = profile.tts_voice or None
+    if wanted.model is None and profile.llms and "llm" not in wanted.elsewhere:
+        wanted = replace(wanted, model=Path(largest_that_runs(profile.llms)))
+    return wanted, voice
+
+
+def largest_that_runs(names: Sequence[str], memory_mb: float | None = None, cores: int | None = None) -> str:
+    """Return the largest of these language models, smallest first, that this machine runs beside the rest.
+
+    A model may take half of the memory that is free, and one core for each gigabyte and a half: measured, a
+    1.5B model on two cores begins its answers a second later than a 0.5B one.
+
+    Args:
+        memory_mb: Memory that is free; this machine's if None.
+        cores: Cores of the machine; this machine's if None.
+    """
+    memory_mb = _available_mb() if memory_mb is None else memory_mb
+    cores = cores or os.cpu_count() or 1
+    fitting = [
+        name
+        for name in names
+        if (needs := models.entries()[name].memory_mb) <= memory_mb / 2 and needs <= 1500 * (cores - 1)
+    ]
+    return fitting[-1] if fitting else names[0]
+
+
+def _available_mb() -> float:
+    """Return the memory that programs can have without swapping; unlimited where Linux does not say."""
+    facts = Path("/proc/meminfo")
+    if not facts.exists():
+        return math.inf
+    lines = dict(line.split(":", 1) for line in facts.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) / 1024
 
 
 def _with_ears(out: Console, wanted: RunOptions) -> RunOptions:
@@ -63,7 +107,19 @@ def _with_mind(out: Console, wanted: RunOptions) -> RunOptions:
     if wanted.model is None or wanted.model.exists():
         return wanted
     entry = _entry(str(wanted.model), "llm", "--llm")
-    return wanted if entry is None else replace(wanted, model=Path(_options(out, entry)["model"]))
+    if entry is None:
+        return wanted
+    return replace(wanted, model=Path(_options(out, entry)["model"]), bot_env=_suits(entry))
+
+
+def _suits(entry: Entry) -> dict[str, str]:
+    """Return settings of the bot that suit a language model, less those that the user has set."""
+    settings = {}
+    if not entry.tools:
+        settings["BOT_TOOLS"] = "[]"
+    if entry.temperature is not None:
+        settings["BOT_TEMPERATURE"] = str(entry.temperature)
+    return {name: value for name, value in settings.items() if not os.environ.get(name)}
 
 
 def _entry(name: str | None, role: Role, flag: str) -> Entry | None:

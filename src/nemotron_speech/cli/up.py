@@ -10,7 +10,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,6 +70,8 @@ class RunOptions:
     asr_options: Sequence[str] = ()
     tts_options: Sequence[str] = ()
     """Options of the engines, NAME=VALUE."""
+    bot_env: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the bot that suit the language model; the user's own settings stand."""
 
     def servers(self) -> list[ServerSpec]:
         """Return them. Raises ConfigurationError where this machine lacks something."""
@@ -272,6 +274,7 @@ async def demo(
     for note in elsewhere.notes:
         out.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
     page = bot_server(elsewhere.bot, wanted.ports, elsewhere=elsewhere.addresses, host=host)
+    page = replace(page, env={**page.env, **wanted.bot_env})
     to_start = await _plan(wanted.servers(), reuse=True)
     to_start = Plan((*to_start.start, *(await _plan([page], reuse=False)).start), to_start.reuse)
     async with (

@@ -71,6 +71,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Condition of use that a user must know."""
     tools: bool = False
     """Able to call tools, for a language model."""
+    temperature: float | None = None
+    """Sampling temperature at which a language model keeps to the facts; the server's default if None."""
 
     @property
     def bytes(self) -> int:

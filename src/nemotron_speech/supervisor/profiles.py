@@ -1,4 +1,4 @@
-"""Profiles embedded, cpu and gpu: the engines that each starts, and what this machine lacks for them."""
+"""Profiles: the engines that each starts, and what this machine lacks for them."""
 
 from __future__ import annotations
 
@@ -78,6 +78,12 @@ class Profile:
     responder: bool = False
     """True if the built-in responder answers when no model is given."""
     needs_gpu: bool = False
+    asr_model: str = ""
+    """Model of the catalogue for the recogniser, fetched before the start; the engine's own if empty."""
+    tts_voice: str = ""
+    """Voice of the catalogue."""
+    llms: tuple[str, ...] = ()
+    """Language models of the catalogue, smallest first: the largest that this machine runs is taken."""
 
 
 PROFILES = {
@@ -89,6 +95,15 @@ PROFILES = {
             spec_of("asr", "pocketsphinx"),
             spec_of("tts", "espeak"),
             responder=True,
+        ),
+        Profile(
+            "local",
+            "Moonshine, Piper and a small language model on the CPU, fetched at the first start",
+            spec_of("asr", "moonshine"),
+            spec_of("tts", "piper"),
+            asr_model="moonshine-tiny-en",
+            tts_voice="joe",
+            llms=("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"),
         ),
         Profile(
             "cpu",
@@ -164,7 +179,7 @@ _SMALL_MODEL = "qwen2.5-coder-0.5b"
 
 def _model_missing(profile: Profile, model: Path | None, machine: Machine) -> list[Missing]:
     if model is None:
-        if profile.responder:
+        if profile.responder or profile.llms:
             return []
         return [Missing("no language model", f"give one: --profile {profile.name} --llm {_SMALL_MODEL}")]
     lacks = []
