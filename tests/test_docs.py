@@ -41,3 +41,11 @@ def test_links_between_documents_lead_somewhere() -> None:
         if not (document.parent / link).exists()
     ]
     assert broken == []
+
+
+def test_every_decision_is_in_the_index_by_its_title() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    for page in sorted((ROOT / "docs" / "decisions").glob("*.md")):
+        if page.name != "README.md":
+            title = page.read_text().partition("\n")[0].removeprefix("# ")
+            assert f"[{title}]({page.name})" in index
