@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipecat_bots.pipeline import Services, chunked_llm, recogniser, run_session, voice, warm_up
+from pipecat_bots.pipeline import run_session, warm_up
 from pipecat_bots.process import serve
+from pipecat_bots.services import Services, chunked_llm, recogniser, voice
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.strategies import timed_turns
 

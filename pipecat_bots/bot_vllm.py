@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
-from pipecat_bots.pipeline import Services, llm_options, recogniser, run_session, voice, warm_up
+from pipecat_bots.pipeline import run_session, warm_up
 from pipecat_bots.process import serve
+from pipecat_bots.services import Services, llm_options, recogniser, voice
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.strategies import smart_turns
 

@@ -1,4 +1,4 @@
-"""Common parts of all bots: services, transports, and the session of one caller."""
+"""The session of one caller: its pipeline, what watches it, and what is said when a server is away."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from loguru import logger
@@ -31,20 +30,13 @@ from pipecat.utils.types import NOT_GIVEN
 from pipecat.workers.runner import WorkerRunner
 
 from nemotron_speech import caller_log
-from nemotron_speech.text import Budget
 from pipecat_bots.connections.outage import Dependent, Notice, all_busy, in_line
 from pipecat_bots.connections.outage_notice import LostRecogniser
 from pipecat_bots.context.assistant import AssistantAggregator
 from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import AnnouncementFrame
 from pipecat_bots.greeting import Greeting
-from pipecat_bots.llama_cpp_chunked_llm import FIRST_CHUNK, LlamaCppChunkedLLMService
-from pipecat_bots.llm.backpressure import CHUNKED, streamed
-from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SharedSlots, SlotPolicy
 from pipecat_bots.llm.tools import Tools, check_servers, toolbox
-from pipecat_bots.llm.waiting import ModelPatience
-from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService, SpeakMode
-from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.observability import log
 from pipecat_bots.observability.first_sound import FirstSound
 from pipecat_bots.observability.recording import recorder
@@ -52,8 +44,8 @@ from pipecat_bots.observability.turn_metrics import JsonLines, TurnMetrics, Turn
 from pipecat_bots.playout import Playout
 from pipecat_bots.process import sessions, sweeper
 from pipecat_bots.runtime.audio_path import QuietPipeline
+from pipecat_bots.services import Services, assemble
 from pipecat_bots.settings import BotSettings, TransportSettings
-from pipecat_bots.speculation.gate import AnswerGate
 from pipecat_bots.speculation.rtvi import QuietRTVIProcessor
 from pipecat_bots.transports.doors import open_transport
 from pipecat_bots.transports.telephony import PROVIDERS
@@ -61,86 +53,6 @@ from pipecat_bots.transports.webrtc import Line, connected, watched
 from pipecat_bots.turns.idle_user import IdlePlan, IdleUser
 from pipecat_bots.turns.strategies import WORDLESS_TURN_S, smart_turns
 from pipecat_bots.turns.vad import WatchfulVADAnalyzer
-
-WHOLE_ANSWER = Budget(10**6, 10**6)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The three services of a bot."""
-
-    stt: NVidiaWebSocketSTTService
-    llm: LlamaCppChunkedLLMService
-    tts: MagpieWebSocketTTSService
-
-    @property
-    def dependents(self) -> tuple[Dependent, ...]:
-        return self.stt, self.llm, self.tts
-
-
-# ----------------------------------------------------------------------------------------- services
-
-
-def recogniser(settings: BotSettings, *, speculative: bool = True) -> NVidiaWebSocketSTTService:
-    """Return the recogniser's service; a bot whose turns are never speculated on asks for nothing ahead."""
-    options = NVidiaWebSocketSTTService.Settings(language=settings.bot_asr_language)
-    eager = speculative and settings.bot_speculation > 0
-    return NVidiaWebSocketSTTService(url=settings.nvidia_asr_url, settings=options, eager=eager)
-
-
-def voice(settings: BotSettings, mode: SpeakMode) -> MagpieWebSocketTTSService:
-    options = MagpieWebSocketTTSService.Settings(
-        voice=settings.bot_tts_voice,
-        language=settings.bot_language,
-        mode=mode if settings.bot_overlap else "batch",
-        preset=settings.bot_tts_preset,
-    )
-    return MagpieWebSocketTTSService(url=settings.nvidia_tts_url, settings=options)
-
-
-def chunked_llm(settings: BotSettings) -> LlamaCppChunkedLLMService:
-    return LlamaCppChunkedLLMService(
-        base_url=settings.nvidia_llama_cpp_url,
-        slots=_slots(settings),
-        **llm_options(settings),
-    )
-
-
-def _slots(settings: BotSettings) -> SlotPolicy:
-    if settings.bot_llm_strategy == "chunked":
-        return AlternatingSlots()
-    return OwnSlot(_shared_slots(settings.nvidia_llama_cpp_url))
-
-
-@cache
-def _shared_slots(server: str) -> SharedSlots:
-    """Return the slots of a server, for all conversations of this process."""
-    return SharedSlots()
-
-
-def llm_options(settings: BotSettings) -> dict[str, Any]:
-    """Return what the language model services of all bots are told."""
-    options = LlamaCppChunkedLLMService.Settings(
-        system_instruction=settings.bot_system_prompt,
-        max_tokens=settings.bot_max_tokens,
-        temperature=settings.bot_temperature,
-        thinking_tokens=settings.bot_thinking_tokens,
-    )
-    overlap = settings.bot_overlap
-    strategy = CHUNKED
-    if settings.bot_llm_strategy == "streamed":
-        strategy = streamed(settings.bot_read_ahead_secs, settings.bot_first_text_secs if overlap else None)
-    return {
-        "settings": options,
-        "strategy": strategy,
-        "first_chunk": _first_chunk(settings.bot_first_tokens) if overlap else WHOLE_ANSWER,
-        "run_ahead": settings.bot_run_ahead,
-        "while_tools_run": settings.bot_tool_filler,
-        "patience": ModelPatience(
-            settings.bot_llm_notice_secs, settings.bot_llm_timeout_secs, settings.bot_llm_notice
-        ),
-        "nothing_to_say": settings.bot_nothing_to_say,
-    }
 
 
 def idle_plan(settings: BotSettings) -> IdlePlan:
@@ -150,10 +62,6 @@ def idle_plan(settings: BotSettings) -> IdlePlan:
         settings.bot_user_idle_question,
         settings.bot_user_goodbye,
     )
-
-
-def _first_chunk(most: int) -> Budget:
-    return Budget(min(FIRST_CHUNK.min_tokens, most // 2), most)
 
 
 # ------------------------------------------------------------------------------------------ session
@@ -295,22 +203,14 @@ class CallSession:
         if self._settings.bot_warm_up:
             self._services.llm.warmer.keep(context)
         recording = self._recorder()
-        user, assistant = (
-            UserAggregator(context, params=params, recorder=recording),
-            AssistantAggregator(context),
-        )
+        user = UserAggregator(context, params=params, recorder=recording)
+        assistant = AssistantAggregator(context)
         user.add_event_handler("on_user_turn_started", self._on_turn_started)
         user.add_event_handler("on_user_turn_stopped", self._on_turn_stopped)
         user.add_event_handler("on_user_turn_idle", self._on_user_idle)
-        services = self._services
         playout = Playout(self._settings.bot_playout_lead_secs)
-        processors = [
-            *(transport.input(), services.stt, user),
-            *(services.llm, services.tts, AnswerGate(), playout, transport.output()),
-        ]
-        if recording is not None:
-            processors.append(recording)
-        return [*processors, assistant]
+        sink = [transport.output(), *([recording] if recording is not None else [])]
+        return assemble(self._services, user, assistant, playout, [transport.input()], sink)
 
     def _recorder(self) -> FrameProcessor | None:
         if not self._settings.enable_recording:

@@ -44,7 +44,7 @@ from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.playout import Playout
-from pipecat_bots.speculation.gate import AnswerGate
+from pipecat_bots.services import Services, assemble
 from pipecat_bots.speculation.speculation import Waste
 from pipecat_bots.turn_text.phrases import ASSENT, STOP, Phrases
 from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
@@ -348,12 +348,17 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
         if setting.model_url:
             service.warmer.keep(context)
         service.register_function("look", look)
-        processors = [
-            NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
+        processors = assemble(
+            Services(
+                NVidiaWebSocketSTTService(url=asr.url, eager=setting.speculation > 0),
+                service,
+                MagpieWebSocketTTSService(url=tts.url),
+            ),
             UserAggregator(context, params=params),
-            *(service, MagpieWebSocketTTSService(url=tts.url)),
-            *(AnswerGate(), Playout(), line, *setting.extra, AssistantAggregator(context)),
-        ]
+            AssistantAggregator(context),
+            Playout(),
+            sink=[line, *setting.extra],
+        )
         began = loop.time()
 
         def is_over() -> bool:

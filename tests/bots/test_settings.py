@@ -6,7 +6,8 @@ import pytest
 
 from pipecat_bots import bot_interleaved_streaming, bot_vllm, process
 from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot
-from pipecat_bots.pipeline import chunked_llm, warm_up
+from pipecat_bots.pipeline import warm_up
+from pipecat_bots.services import chunked_llm
 from pipecat_bots.settings import BotSettings
 
 

@@ -42,7 +42,7 @@ async def test_without_tools_there_are_none() -> None:
 def test_a_bots_service_is_made_without_openais_client() -> None:
     script = (
         "import sys\n"
-        "from pipecat_bots.pipeline import BotSettings, chunked_llm\n"
+        "from pipecat_bots.services import BotSettings, chunked_llm\n"
         "chunked_llm(BotSettings())\n"
         "sys.exit('openai' in sys.modules)"
     )

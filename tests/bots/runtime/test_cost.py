@@ -33,16 +33,9 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 from pipecat_bots.llm.tools import toolbox
-from pipecat_bots.pipeline import (
-    CallSession,
-    Listening,
-    Services,
-    chunked_llm,
-    recogniser,
-    voice,
-    voice_activity,
-)
+from pipecat_bots.pipeline import CallSession, Listening, voice_activity
 from pipecat_bots.runtime.sweeper import CLOSED_S, LONGEST_S, Sweeper
+from pipecat_bots.services import Services, chunked_llm, recogniser, voice
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turns.prosody import SmartTurnModel, shared_model
 from pipecat_bots.turns.strategies import smart_turns
