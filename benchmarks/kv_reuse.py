@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.llm_talk import Talk, talk
 from benchmarks.machine import circumstances, panels, quantile, save
-from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
+from pipecat_bots.llm.backpressure import CHUNKED, ReadAheadPolicy, streamed
 from pipecat_bots.llm.cache.slots import AlternatingSlots, OwnSlot, SlotPolicy
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ LAYERS = (22, 60)
 On two cores they make about 150 and 60 tokens a second, as a small and a large model do on a GPU.
 """
 QUESTIONS = ("Tell me a story", "hi", "what is your name", "and coffee")
-DESIGNS: dict[str, tuple[Strategy, Callable[[], SlotPolicy]]] = {
+DESIGNS: dict[str, tuple[ReadAheadPolicy, Callable[[], SlotPolicy]]] = {
     "chunked": (CHUNKED, AlternatingSlots),
     "chunked, one slot": (CHUNKED, OwnSlot),
     "streamed": (streamed(), OwnSlot),

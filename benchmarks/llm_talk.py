@@ -19,7 +19,7 @@ from pipecat.workers.runner import WorkerRunner
 from pipecat_bots.context.user import Conversation
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
-from pipecat_bots.llm.backpressure import Strategy
+from pipecat_bots.llm.backpressure import ReadAheadPolicy
 from pipecat_bots.llm.cache.slots import SlotPolicy
 from pipecat_bots.llm.reply import Reply
 from pipecat_bots.speculation.speculation import Speculation
@@ -162,7 +162,7 @@ class Talk:
 
 @asynccontextmanager
 async def talk(
-    url: str, strategy: Strategy, warm: bool, slots: SlotPolicy | None = None
+    url: str, strategy: ReadAheadPolicy, warm: bool, slots: SlotPolicy | None = None
 ) -> AsyncIterator[Talk]:
     settings = Watched.Settings(system_instruction=SYSTEM, temperature=0.0, max_tokens=200)
     llm, voice = Watched(base_url=url, settings=settings, strategy=strategy, slots=slots), Voice()

@@ -39,7 +39,7 @@ from nemotron_speech.text import Budget
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.context.window import SHRINK_TO, Verbatim, Window
 from pipecat_bots.frames import ChunkedLLMContinueGenerationFrame, LLMChunkFrame
-from pipecat_bots.llm.backpressure import CHUNKED, Handshake, Haste, Strategy
+from pipecat_bots.llm.backpressure import CHUNKED, ChunkWindow, EagerChunking, ReadAheadPolicy
 from pipecat_bots.llm.cache.slots import OwnSlot, SlotPolicy
 from pipecat_bots.llm.cache_warmer import Warmer
 from pipecat_bots.llm.calls import ToldCalls, named
@@ -91,7 +91,7 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
         base_url: str = "http://localhost:8000",
         settings: LlamaCppLLMSettings | None = None,
         slots: SlotPolicy | None = None,
-        strategy: Strategy = CHUNKED,
+        strategy: ReadAheadPolicy = CHUNKED,
         first_chunk: Budget = FIRST_CHUNK,
         later_chunks: Budget = LATER_CHUNKS,
         run_ahead: int = 1,
@@ -116,8 +116,8 @@ class LlamaCppChunkedLLMService(SpeculativeLLM, ToldCalls, Excuses, OutlivesRest
         self._give_up_s = patience.give_up_s
         self._strategy = strategy
         self._budgets = first_chunk, later_chunks
-        self._handshake = Handshake(run_ahead, voice_patience_s)
-        self._haste = Haste(strategy.first_s)
+        self._handshake = ChunkWindow(run_ahead, voice_patience_s)
+        self._haste = EagerChunking(strategy.first_s)
         self._notice = WaitNotice(patience, lambda: self._haste.heard_until, self)
         self._saying = asyncio.Lock()
         self._reply: Reply | None = None

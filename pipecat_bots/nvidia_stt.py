@@ -38,7 +38,7 @@ from nemotron_speech.protocol.asr import SAMPLE_RATE, AsrClient, AsrError, Final
 from pipecat_bots.connections.answers_due import AnswersDue
 from pipecat_bots.connections.outage import Server
 from pipecat_bots.connections.outage_notice import Owed
-from pipecat_bots.connections.replay_buffer import Journal, Mark
+from pipecat_bots.connections.replay_buffer import ReplayBuffer, UtteranceEnd
 from pipecat_bots.frames import NothingSaidFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.runtime.audio_path import hand_on
 from pipecat_bots.speculation.foresight import Foresight
@@ -101,7 +101,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
         self._asked: dict[str, float] = {}
         """Ids of the soft resets in the silence that goes on, and how long it had lasted, in milliseconds."""
         self._knows_soft_resets = True
-        self._journal = Journal(2 * SAMPLE_RATE, replay_s)
+        self._journal = ReplayBuffer(2 * SAMPLE_RATE, replay_s)
         self._piece = b""
         """Newest audio, until there is enough to send."""
         self._client = AsrClient()
@@ -206,7 +206,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
         """Send what the journal has, in order: the only sender, so a replay and new audio cannot mix."""
         async with self._sending:
             while self._socket is not None and (item := self._journal.next()) is not None:
-                await self._send(self._reset(item) if isinstance(item, Mark) else item)
+                await self._send(self._reset(item) if isinstance(item, UtteranceEnd) else item)
 
     async def _ask_ahead(self) -> None:
         """Ask for the words so far, as far as they are known; the recogniser goes on as if not asked."""
@@ -224,7 +224,7 @@ class NVidiaWebSocketSTTService(AnswersDue, WebsocketSTTService):
         connected = self._socket is not None and self._knows_soft_resets
         return connected and self._journal.speaking and not self._client.pending
 
-    def _reset(self, mark: Mark) -> str:
+    def _reset(self, mark: UtteranceEnd) -> str:
         id, message = self._client.reset()
         self._watch()
         self._resets[id] = mark.number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
-from pipecat_bots.llm.backpressure import Strategy, streamed
+from pipecat_bots.llm.backpressure import ReadAheadPolicy, streamed
 from pipecat_bots.llm.client import Endpoints
 from pipecat_bots.llm.settings import LlamaCppLLMSettings
 
@@ -32,7 +32,7 @@ class NvidiaOpenAILLMService(LlamaCppChunkedLLMService):
         model: str,
         api_key: str | None = None,
         settings: LlamaCppLLMSettings | None = None,
-        strategy: Strategy | None = None,
+        strategy: ReadAheadPolicy | None = None,
         **kwargs: Any,
     ) -> None:
         root = base_url.rstrip("/").removesuffix("/v1")

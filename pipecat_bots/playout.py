@@ -55,7 +55,7 @@ class Lateness:
         return self._most_s * 0.5 ** ((now - self._at) / HALF_S)
 
 
-class Reel:
+class PlayoutBuffer:
     """Frames in their order, each with the moment it is due. A machine of values: seconds are arguments.
 
     Sound is due `lead_s` before it is heard, everything else with the sound before it. The lead grows at once
@@ -192,7 +192,7 @@ class Playout(FrameProcessor):
 
     def __init__(self, lead_s: float = LEAD_S) -> None:
         super().__init__()
-        self._reel = Reel(lead_s)
+        self._reel = PlayoutBuffer(lead_s)
         self._news = asyncio.Event()
         self._order = asyncio.Lock()
         """Lock that keeps frames due before an interruption from being pushed behind it."""

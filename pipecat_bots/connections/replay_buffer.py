@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class UtteranceEnd:
     """The end of an utterance, to be answered by one final."""
 
     number: int
 
 
-class Journal:
+class ReplayBuffer:
     """Audio and marks in the order they happened, with a cursor at what is to be sent next.
 
     The buffer is bounded: the newest `limit_s` of audio; of silence, `idle_s` behind the newest mark. So
@@ -23,7 +23,7 @@ class Journal:
     def __init__(self, bytes_per_second: int, limit_s: float = 10.0, idle_s: float = 1.0) -> None:
         self._limit = int(limit_s * bytes_per_second)
         self._idle = int(idle_s * bytes_per_second)
-        self._items: deque[bytes | Mark] = deque()
+        self._items: deque[bytes | UtteranceEnd] = deque()
         self._unsent = 0
         self._bytes = self._open_bytes = 0
         """Bytes of all audio; bytes of the audio behind the newest mark."""
@@ -35,7 +35,7 @@ class Journal:
     @property
     def pending(self) -> tuple[int, ...]:
         """Numbers of the marks not answered yet, oldest first."""
-        return tuple(item.number for item in self._items if isinstance(item, Mark))
+        return tuple(item.number for item in self._items if isinstance(item, UtteranceEnd))
 
     @property
     def last_mark(self) -> int:
@@ -52,10 +52,10 @@ class Journal:
         while self._bytes > self._limit:
             self._drop(self._oldest_audio())
 
-    def mark(self) -> Mark:
+    def mark(self) -> UtteranceEnd:
         """End the utterance here."""
         self._count += 1
-        mark = Mark(self._count)
+        mark = UtteranceEnd(self._count)
         self._append(mark)
         self._open_bytes = self._open_items = 0
         return mark
@@ -66,10 +66,10 @@ class Journal:
             return
         while True:
             item = self._drop(0)
-            if isinstance(item, Mark) and item.number == number:
+            if isinstance(item, UtteranceEnd) and item.number == number:
                 return
 
-    def next(self) -> bytes | Mark | None:
+    def next(self) -> bytes | UtteranceEnd | None:
         """Take what is to be sent next; None when everything was."""
         if not self._unsent:
             return None
@@ -81,19 +81,19 @@ class Journal:
         """Mark all that is kept as unsent."""
         self._unsent = len(self._items)
 
-    def _append(self, item: bytes | Mark) -> None:
+    def _append(self, item: bytes | UtteranceEnd) -> None:
         self._items.append(item)
         self._unsent += 1
 
     def _oldest_audio(self) -> int:
-        return next(i for i, item in enumerate(self._items) if not isinstance(item, Mark))
+        return next(i for i, item in enumerate(self._items) if not isinstance(item, UtteranceEnd))
 
-    def _drop(self, index: int) -> bytes | Mark:
+    def _drop(self, index: int) -> bytes | UtteranceEnd:
         """Forget one item, sent or not."""
         item, behind = self._items[index], len(self._items) - index
         del self._items[index]
         self._unsent -= behind <= self._unsent
-        if not isinstance(item, Mark):
+        if not isinstance(item, UtteranceEnd):
             self._bytes -= len(item)
             if behind <= self._open_items:
                 self._open_bytes -= len(item)

@@ -21,7 +21,7 @@ _CHARACTERS_PER_S = 1000 / 65
 
 
 @dataclass(frozen=True, slots=True)
-class Strategy:
+class ReadAheadPolicy:
     """Limits of the lead: when a generation is interrupted for a voice that is behind, and when it goes on.
 
     Args:
@@ -49,15 +49,15 @@ class Strategy:
         return waiting_chunks < self.go_on_below and not enough
 
 
-CHUNKED = Strategy(read_ahead_s=0.0, go_on_below=1)
+CHUNKED = ReadAheadPolicy(read_ahead_s=0.0, go_on_below=1)
 
 
-def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S) -> Strategy:
+def streamed(read_ahead_s: float = READ_AHEAD_S, first_s: float | None = FIRST_S) -> ReadAheadPolicy:
     """Return the strategy of one request for the whole answer, unless the voice falls too far behind."""
-    return Strategy(read_ahead_s, 2, first_s)
+    return ReadAheadPolicy(read_ahead_s, 2, first_s)
 
 
-class Haste:
+class EagerChunking:
     """Estimate whether the listener waits, or soon will, so that a chunk is to end at the next opportunity.
 
     The speech not heard yet is estimated from the length of the text that the voice was given.
@@ -89,7 +89,7 @@ class Haste:
         return now - self._began >= self._first_s
 
 
-class Handshake:
+class ChunkWindow:
     """Chunks given to the voice and not spoken yet, at most `run_ahead` of them.
 
     Every chunk is answered by the voice, spoken or not, so the timeout only covers a voice that hangs: it is

@@ -21,7 +21,7 @@ from pipecat_bots.speculation.gain import Gain
 _KEY = "speculation"
 
 
-class Fate(Enum):
+class SpeculationOutcome(Enum):
     PENDING = auto()
     CONFIRMED = auto()
     WITHDRAWN = auto()
@@ -31,32 +31,32 @@ class Fate(Enum):
 class Speculation(UserTurnSpeculation):
     """An answer to a turn that may go on. Settled once, for good."""
 
-    fate: Fate = Fate.PENDING
+    fate: SpeculationOutcome = SpeculationOutcome.PENDING
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
     def pending(self) -> bool:
-        return self.fate is Fate.PENDING
+        return self.fate is SpeculationOutcome.PENDING
 
     @property
     def confirmed(self) -> bool:
-        return self.fate is Fate.CONFIRMED
+        return self.fate is SpeculationOutcome.CONFIRMED
 
     @property
     def withdrawn(self) -> bool:
-        return self.fate is Fate.WITHDRAWN
+        return self.fate is SpeculationOutcome.WITHDRAWN
 
     def confirm(self) -> bool:
         """Confirm that the turn ended with these words. Return whether the answer stands."""
         if self.pending:
-            self.fate = Fate.CONFIRMED
+            self.fate = SpeculationOutcome.CONFIRMED
         return self.confirmed
 
     def withdraw(self) -> bool:
         """Withdraw an answer that is not wanted. Return whether that is news."""
         was_pending = self.pending
         if was_pending:
-            self.fate = Fate.WITHDRAWN
+            self.fate = SpeculationOutcome.WITHDRAWN
         return was_pending
 
 
@@ -81,7 +81,7 @@ def mark(start: LLMFullResponseStartFrame, speculation: Speculation | None) -> N
         start.metadata[_KEY] = speculation
 
 
-class Waste:
+class SpeculationBudget:
     """Decides whether another speculation may be afforded.
 
     Work is the time that models spent, or may have spent, on an answer before it was known to be wanted. When

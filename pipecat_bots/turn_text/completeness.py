@@ -9,7 +9,7 @@ from pipecat_bots.turn_text.dictation import cue_of, dictated, is_number
 from pipecat_bots.turn_text.english import breaks_off, lacks_something
 from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import ENGLISH, words_of
-from pipecat_bots.turn_text.vocabulary import Cue, Words
+from pipecat_bots.turn_text.vocabulary import Completeness, Words
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ABBREVIATION = re.compile(r"\b([a-z])\.([a-z])\b")
@@ -21,19 +21,19 @@ _LONGEST_HOLD = 3
 
 
 @lru_cache(maxsize=256)
-@guarded(Cue.PLAIN)
-def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
+@guarded(Completeness.PLAIN)
+def cue(text: str, language: str = "en", resumed: bool = False) -> Completeness:
     """Say what the words so far lead one to expect; mostly nothing in a language that is not known.
 
     `resumed`: what is dictated at the end was paused in before (`dictation.resumes`).
     """
     table, words = words_of(language), _words(text)
     if not words:
-        return Cue.PLAIN
+        return Completeness.PLAIN
     if _TRAILS_OFF.search(text.lower()):
-        return Cue.GOES_ON
+        return Completeness.GOES_ON
     if " ".join(words) in table.answers:
-        return Cue.OVER
+        return Completeness.OVER
     plain = _without_case(text)
     if dictation := dictated(plain, language):
         return cue_of(dictation, language, resumed)
@@ -42,8 +42,8 @@ def cue(text: str, language: str = "en", resumed: bool = False) -> Cue:
         return left_open
     asks = text.rstrip().endswith(("?", "？")) or words[-1].endswith(table.asking_tails)
     if asks or len(words) == len(words[0]) == 1 or is_number(plain, language):
-        return Cue.OVER
-    return Cue.WHOLE if words[-1] in table.last or _asks(words, table) else Cue.PLAIN
+        return Completeness.OVER
+    return Completeness.WHOLE if words[-1] in table.last or _asks(words, table) else Completeness.PLAIN
 
 
 def same_words(one: str, other: str) -> bool:
@@ -84,7 +84,7 @@ def _behind_holds(words: list[str], table: Words) -> list[str]:
     return words[behind:] if asks else words
 
 
-def _left_open(words: list[str], table: Words) -> Cue | None:
+def _left_open(words: list[str], table: Words) -> Completeness | None:
     """Return the cue of a sentence that is left open; None if it is not."""
     if not words:
         return None
@@ -94,8 +94,8 @@ def _left_open(words: list[str], table: Words) -> Cue | None:
         breaks, lacks = False, _lacks_verb(words, table) or _asks_for_more(words, table)
     trails = words[-1] in table.goes_on and " ".join(words[-2:]) not in table.ends
     if breaks or trails or words[-1].endswith(table.tails) or _opens(words, table):
-        return Cue.GOES_ON
-    return Cue.LACKS if lacks else None
+        return Completeness.GOES_ON
+    return Completeness.LACKS if lacks else None
 
 
 def _opens(words: list[str], table: Words) -> bool:

@@ -14,7 +14,7 @@ from text_to_num import alpha2digit
 
 from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import base_of, words_of
-from pipecat_bots.turn_text.vocabulary import CARD, Cue, Lengths, Words, listed
+from pipecat_bots.turn_text.vocabulary import CARD, Completeness, Lengths, Words, listed
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?[^\W\d_]*|[^\W_]+(?:'[^\W_]+)?")
 _COUNTED = frozenset({"de", "en", "es", "fr", "it", "nl", "pt"})
@@ -98,7 +98,7 @@ def resumes(before: str, newest: str, language: str) -> bool:
     return goes_on and bool(ended := numerals(before, language)) and _is_group(ended[-1], words_of(language))
 
 
-def cue_of(dictation: Dictation, language: str, resumed: bool = False) -> Cue:
+def cue_of(dictation: Dictation, language: str, resumed: bool = False) -> Completeness:
     """Say whether more is to be expected.
 
     `resumed`: there was a pause in it already, so that another one is likely.
@@ -112,7 +112,7 @@ def cue_of(dictation: Dictation, language: str, resumed: bool = False) -> Cue:
         return _of_reference(len(characters), named)
     if characters.isalpha():
         return _of_spelling(dictation, table)
-    return Cue.OPEN if len(characters) < _SHORTEST_PLATE else Cue.PLAIN
+    return Completeness.OPEN if len(characters) < _SHORTEST_PLATE else Completeness.PLAIN
 
 
 def _is_reference(dictation: Dictation, named: Lengths, table: Words) -> bool:
@@ -123,39 +123,39 @@ def _is_reference(dictation: Dictation, named: Lengths, table: Words) -> bool:
     return near[-1] in _IS and min(named) > 1 and table.spells.isdisjoint(near)
 
 
-def _of_reference(length: int, whole: Lengths) -> Cue:
+def _of_reference(length: int, whole: Lengths) -> Completeness:
     """Judge letters and digits by the length of the reference they were called: *booking X Y Z*."""
     if length < min(whole):
-        return Cue.GOES_ON
-    return Cue.WHOLE if length in whole else Cue.PLAIN
+        return Completeness.GOES_ON
+    return Completeness.WHOLE if length in whole else Completeness.PLAIN
 
 
-def _of_spelling(dictation: Dictation, table: Words) -> Cue:
+def _of_spelling(dictation: Dictation, table: Words) -> Completeness:
     """Judge a spelled name: one that was said before has a known end, another one has not."""
     letters, said = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
     if letters in said:
-        return Cue.OVER
+        return Completeness.OVER
     announced = not table.spells.isdisjoint(said)
     if any(word.startswith(letters) for word in said) or (announced and len(letters) < _SHORTEST_NAME):
-        return Cue.GOES_ON
-    return Cue.OPEN if len(letters) < _SHORTEST_NAME else Cue.PLAIN
+        return Completeness.GOES_ON
+    return Completeness.OPEN if len(letters) < _SHORTEST_NAME else Completeness.PLAIN
 
 
-def _of_digits(dictation: Dictation, table: Words, named: Lengths, resumed: bool) -> Cue:
+def _of_digits(dictation: Dictation, table: Words, named: Lengths, resumed: bool) -> Completeness:
     digits, near = dictation.characters, dictation.before[-_ANNOUNCED_WITHIN:]
     least = _SHORTEST_WITH_ZERO if digits[0] == "0" else 1
     whole = named or tuple(length for length in table.phone if length >= least)
     announced = bool(named) or digits[0] == "0" or not table.announces.isdisjoint(near)
     if len(digits) in whole or (not named and len(digits) in CARD):
-        return Cue.WHOLE
+        return Completeness.WHOLE
     if resumed and not named and _begins_a_card(digits):
-        return Cue.GOES_ON
+        return Completeness.GOES_ON
     if len(digits) > max(whole):
-        return Cue.OPEN if resumed and len(digits) < min(CARD) else Cue.PLAIN
+        return Completeness.OPEN if resumed and len(digits) < min(CARD) else Completeness.PLAIN
     if len(digits) > min(whole):
-        return (Cue.GOES_ON if resumed else Cue.OPEN) if announced else Cue.PLAIN
+        return (Completeness.GOES_ON if resumed else Completeness.OPEN) if announced else Completeness.PLAIN
     is_area_code = len(digits) == _AREA_CODE and len(dictation.groups) > 1
-    return Cue.GOES_ON if announced or resumed or is_area_code else Cue.OPEN
+    return Completeness.GOES_ON if announced or resumed or is_area_code else Completeness.OPEN
 
 
 def _begins_a_card(digits: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from pipecat_bots.turn_text.completeness import normalised
 
-ASSENT = {
+BACKCHANNELS = {
     "en": "mhm, mm, mm hmm, mmm, hm, hmm, hm hm, uh huh, uh-hum, um hum, ah, aha, oh, okay, ok, kay, yeah, "
     "yes, yep, yup, right, sure, i see, got it, alright, all right, of course, exactly, true, good, great, "
     "nice, cool, wow, ha, haha, hahaha, heh, hehe, sounds good, makes sense, fair enough",

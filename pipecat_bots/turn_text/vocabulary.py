@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
-class Cue(Enum):
+class Completeness(Enum):
     """Expectation that the text leaves."""
 
     OVER = auto()
@@ -24,7 +24,7 @@ class Cue(Enum):
     """An ending that nobody ends with."""
 
 
-LEFT_OPEN = frozenset({Cue.OPEN, Cue.LACKS, Cue.GOES_ON})
+LEFT_OPEN = frozenset({Completeness.OPEN, Completeness.LACKS, Completeness.GOES_ON})
 
 
 def listed(words: str, separator: str | None = None) -> frozenset[str]:

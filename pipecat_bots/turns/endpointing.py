@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from pipecat_bots.turn_text.completeness import cue
 from pipecat_bots.turn_text.dictation import resumes
-from pipecat_bots.turn_text.vocabulary import Cue
+from pipecat_bots.turn_text.vocabulary import Completeness
 
 WHOLE_COUNTS = 0.3
 """Addition to the probability of the end for words that could end here."""
@@ -47,16 +47,16 @@ class EndpointingDelays:
         """
         sounds = 0.0 if probability is None else probability
         match cue(text, language, resumed):
-            case Cue.OVER:
+            case Completeness.OVER:
                 return self.sure_ms
-            case Cue.GOES_ON:
+            case Completeness.GOES_ON:
                 wait = _between(self.trailing_ms, self.longest_ms, sounds)
-            case Cue.OPEN:
+            case Completeness.OPEN:
                 wait = _between(self.open_ms, self.open_most_ms, sounds)
-            case Cue.LACKS:
+            case Completeness.LACKS:
                 wait = _between(self.lacking_ms, self.lacking_most_ms, sounds)
-            case Cue.WHOLE | Cue.PLAIN as kind:
-                complete = sounds + (WHOLE_COUNTS if kind is Cue.WHOLE else 0.0)
+            case Completeness.WHOLE | Completeness.PLAIN as kind:
+                complete = sounds + (WHOLE_COUNTS if kind is Completeness.WHOLE else 0.0)
                 wait = self.sure_ms if complete >= 0.5 else _between(self.least_ms, self.most_ms, complete)
         return min(wait, self.longest_ms)
 

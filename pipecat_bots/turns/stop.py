@@ -20,7 +20,7 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop.base_user_turn_stop_strategy import BaseUserTurnStopStrategy
 
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
-from pipecat_bots.speculation.speculation import Speculation, Waste
+from pipecat_bots.speculation.speculation import Speculation, SpeculationBudget
 from pipecat_bots.turn_text.completeness import cue, same_words
 from pipecat_bots.turn_text.vocabulary import LEFT_OPEN
 from pipecat_bots.turns.endpointing import EndpointingDelays, TurnEnd
@@ -41,11 +41,11 @@ class TurnEndStrategy(BaseUserTurnStopStrategy):
         self,
         detector: TurnDetector | None,
         patience: EndpointingDelays | None = None,
-        waste: Waste | None = None,
+        waste: SpeculationBudget | None = None,
         language: str = "en",
     ) -> None:
         super().__init__()
-        self.waste = waste or Waste(0)
+        self.waste = waste or SpeculationBudget(0)
         self._detector = detector
         self._turn = TurnEnd(patience, language)
         self._audio = TurnAudio(16000)

@@ -10,8 +10,8 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from pipecat_bots.frames import NothingSaidFrame
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.speculation.speculation import Waste
-from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
+from pipecat_bots.speculation.speculation import SpeculationBudget
+from pipecat_bots.turn_text.phrases import BACKCHANNELS, STOP, phrases
 from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.turns.endpointing import EndpointingDelays
 from pipecat_bots.turns.prosody import ThreadedDetector, shared_model
@@ -47,7 +47,7 @@ def smart_turns(settings: BotSettings) -> UserTurnStrategies:
     patience = EndpointingDelays(
         sure_ms=settings.bot_vad_stop_secs * 1000, longest_ms=settings.bot_turn_wait_secs * 1000
     )
-    waste = Waste(settings.bot_speculation)
+    waste = SpeculationBudget(settings.bot_speculation)
     detector = ThreadedDetector(shared_model(settings.bot_turn_model))
     return _strategies(settings, TurnEndStrategy(detector, patience, waste, settings.bot_language))
 
@@ -59,7 +59,7 @@ def timed_turns(settings: BotSettings) -> UserTurnStrategies:
 
 
 def _strategies(settings: BotSettings, stop: BaseUserTurnStopStrategy) -> UserTurnStrategies:
-    assent = phrases(settings.bot_backchannels, settings.user_language, ASSENT)
+    assent = phrases(settings.bot_backchannels, settings.user_language, BACKCHANNELS)
     quiet = phrases(settings.bot_stop_words, settings.user_language, STOP)
     return UserTurnStrategies(
         start=[BargeInStrategy(assent)],

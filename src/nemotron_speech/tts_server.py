@@ -40,7 +40,7 @@ from nemotron_speech.text import Spoken, WordTime, say, warm_up
 from nemotron_speech.text.vocabulary import VOCABULARIES
 from nemotron_speech.tts.http_speech import speech_routes
 from nemotron_speech.tts.http_voices import VoiceStore
-from nemotron_speech.tts.scheduler import Floor, Speaking
+from nemotron_speech.tts.scheduler import PlayoutScheduler, SpeechHandle
 
 _PIECE_BYTES = 16 * 1024
 """Audio in one message: what a cancel cannot take back any more, and far below what clients allow."""
@@ -62,7 +62,7 @@ class SynthesisConnection:
         self._changed = asyncio.Event()
         self._heard: tuple[Stream, float] | None = None
         """Stream spoken last, and when the caller will have played all of it, on the loop's clock."""
-        self._current: tuple[SegmentRequest, Speaking] | None = None
+        self._current: tuple[SegmentRequest, SpeechHandle] | None = None
 
     def receive(self, message: str | bytes) -> None:
         """Act on one message of the caller; what it did wrong is answered and costs nothing else."""
@@ -184,7 +184,7 @@ class TtsService:
         self.metrics = ServerMetrics("tts", engine.info.capacity)
         self.runner = EngineRunner(engine, self.metrics)
         self.callers = Callers()
-        self._floor = Floor(self.runner.batcher.notify)
+        self._floor = PlayoutScheduler(self.runner.batcher.notify)
         self.settings = settings
 
     @property
@@ -214,7 +214,7 @@ class TtsService:
         on_audio: Callable[[bytes], None],
         has_room: Callable[[], bool],
         plays_until: float = 0.0,
-    ) -> AsyncIterator[Speaking]:
+    ) -> AsyncIterator[SpeechHandle]:
         """Open a segment at the engine; on leaving, finished or not, the engine stops it.
 
         Args:
@@ -224,7 +224,7 @@ class TtsService:
         """
         engine, batcher = self.runner.engine, self.runner.batcher
         stream = await batcher.open(lambda: engine.open(segment), engine.close)
-        speaking = Speaking(
+        speaking = SpeechHandle(
             stream,
             segment.mode,
             self.info.sample_rate,

@@ -39,14 +39,14 @@ from pipecat_bots.context.assistant import AssistantAggregator
 from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import AnnouncementFrame, SilenceFrame, VoiceActivityFrame
 from pipecat_bots.llama_cpp_chunked_llm import LlamaCppChunkedLLMService
-from pipecat_bots.llm.backpressure import Strategy, streamed
+from pipecat_bots.llm.backpressure import ReadAheadPolicy, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.openai_llm import NvidiaOpenAILLMService
 from pipecat_bots.playout import Playout
 from pipecat_bots.services import Services, assemble
-from pipecat_bots.speculation.speculation import Waste
-from pipecat_bots.turn_text.phrases import ASSENT, STOP, Phrases
+from pipecat_bots.speculation.speculation import SpeculationBudget
+from pipecat_bots.turn_text.phrases import BACKCHANNELS, STOP, Phrases
 from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.turns.prosody import TurnAudio
 from pipecat_bots.turns.stop import TurnEndStrategy
@@ -235,7 +235,7 @@ class Outcome:
     tools: list[str]
     tools_at: list[float]
     """When each was used."""
-    waste: Waste
+    waste: SpeculationBudget
     cancels: int
     overlaps: int
     """Requests to the model that came before the one before was closed."""
@@ -297,7 +297,7 @@ class Setting:
     ms_per_character: int = 10
     tool_s: float = 0.0
     speculation: float = 1.0
-    strategy: Strategy = field(default_factory=streamed)
+    strategy: ReadAheadPolicy = field(default_factory=streamed)
     before_tool: str = ""
     plain: bool = False
     """True if the model's server is not llama.cpp."""
@@ -310,7 +310,7 @@ class Setting:
 async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> Outcome:
     """Hold a conversation, and wait until everything has been said."""
     setting = setting or Setting()
-    waste, context = Waste(setting.speculation), Conversation()
+    waste, context = SpeculationBudget(setting.speculation), Conversation()
     tools, tools_at, loop = list[str](), list[float](), asyncio.get_running_loop()
 
     async def look(params: FunctionCallParams) -> None:
@@ -323,7 +323,7 @@ async def converse(script: Sequence[Spoken], setting: Setting | None = None) -> 
     context.set_tools(ToolsSchema(standard_tools=[schema]))
     detector = ScriptedDetector(setting.verdicts, setting.verdict_s)
     strategies = UserTurnStrategies(
-        start=[BargeInStrategy(Phrases(ASSENT["en"]))],
+        start=[BargeInStrategy(Phrases(BACKCHANNELS["en"]))],
         stop=[
             NothingSaidStopStrategy(),
             StopWordsStrategy(Phrases(STOP["en"])),

@@ -19,7 +19,7 @@ from pipecat_bots.playout import (
     SPARE_S,
     TAIL_S,
     Lateness,
-    Reel,
+    PlayoutBuffer,
 )
 
 RATE = 16000
@@ -31,7 +31,7 @@ def sound(first: int, samples: int) -> TTSAudioRawFrame:
     return TTSAudioRawFrame(np.arange(first, first + samples).astype(np.int16).tobytes(), RATE, 1)
 
 
-def pop_all(reel: Reel, now: float) -> list[Frame]:
+def pop_all(reel: PlayoutBuffer, now: float) -> list[Frame]:
     """What is due now, asked in time."""
     frames = []
     while (frame := reel.pop(now + 1e-6)) is not None:
@@ -39,7 +39,7 @@ def pop_all(reel: Reel, now: float) -> list[Frame]:
     return frames
 
 
-def play(reel: Reel, start: float, end: float) -> list[Frame]:
+def play(reel: PlayoutBuffer, start: float, end: float) -> list[Frame]:
     """What is due from `start` to `end`, asked often."""
     return [f for n in range(round((end - start) * 100) + 1) for f in pop_all(reel, start + n / 100)]
 
@@ -50,13 +50,13 @@ def samples(frames: Iterable[Frame]) -> list[int]:
 
 
 def test_the_first_sound_leaves_at_once_with_as_much_as_the_lead() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(0, RATE))
     assert samples(pop_all(reel, 5.0)) == list(range(round(LEAD_S * RATE)))
 
 
 def test_the_rest_leaves_at_the_pace_of_real_time() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(0, RATE))
     pop_all(reel, 5.0)
     assert math.isclose(reel.wait_s(5.0) or 0, PIECE_S, abs_tol=1e-5)
@@ -65,7 +65,7 @@ def test_the_rest_leaves_at_the_pace_of_real_time() -> None:
 
 
 def test_what_follows_a_sound_leaves_with_it_and_what_is_no_sound_does_not_wait() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     marker, after = EndFrame(), EndFrame()
     reel.add(marker)
     assert pop_all(reel, 0.0) == [marker]
@@ -77,7 +77,7 @@ def test_what_follows_a_sound_leaves_with_it_and_what_is_no_sound_does_not_wait(
 
 
 def test_a_held_reel_gives_silence_and_goes_on_with_the_very_next_sample() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(1, RATE))
     played = samples(pop_all(reel, 0.0))
     reel.hold(0.0)
@@ -89,7 +89,7 @@ def test_a_held_reel_gives_silence_and_goes_on_with_the_very_next_sample() -> No
 
 
 def test_a_hold_nobody_ends_ends_itself() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(1, RATE))
     pop_all(reel, 0.0)
     reel.hold(0.0)
@@ -98,7 +98,7 @@ def test_a_hold_nobody_ends_ends_itself() -> None:
 
 
 def test_a_reel_held_before_its_first_sound_keeps_it_back_in_silence() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.hold(1.0)
     reel.add(sound(1, RATE))
     assert pop_all(reel, 1.5) == []
@@ -108,7 +108,7 @@ def test_a_reel_held_before_its_first_sound_keeps_it_back_in_silence() -> None:
 
 
 def test_an_interruption_leaves_nothing_but_what_may_not_be_dropped() -> None:
-    reel, end = Reel(), EndFrame()
+    reel, end = PlayoutBuffer(), EndFrame()
     reel.add(sound(1, RATE))
     pop_all(reel, 0.0)
     reel.add(end)
@@ -120,7 +120,7 @@ def test_an_interruption_leaves_nothing_but_what_may_not_be_dropped() -> None:
 
 
 def test_what_is_left_is_known_when_the_end_is() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     assert reel.left_s(0.0) == 0
     reel.add(sound(0, RATE))
     assert math.isinf(reel.left_s(0.0))
@@ -132,7 +132,7 @@ def test_what_is_left_is_known_when_the_end_is() -> None:
 
 
 def test_a_late_sound_is_not_hurried() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(0, PIECE))
     pop_all(reel, 0.0)
     reel.add(sound(0, RATE))
@@ -140,7 +140,7 @@ def test_a_late_sound_is_not_hurried() -> None:
 
 
 def test_sound_that_nothing_follows_is_brought_out_by_a_little_silence_once() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(1, 2 * PIECE + 10))
     played = samples(play(reel, 0.0, 3.0))
     assert played == [*range(1, 2 * PIECE + 11), *[0] * round(TAIL_S * RATE)]
@@ -148,13 +148,13 @@ def test_sound_that_nothing_follows_is_brought_out_by_a_little_silence_once() ->
 
 
 def test_the_end_of_an_utterance_is_brought_out_by_the_transport_itself() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(1, PIECE + 10))
     reel.add(TTSStoppedFrame())
     assert samples(play(reel, 0.0, 3.0)) == list(range(1, PIECE + 11))
 
 
-def gaps(reel: Reel, late_s: float, seconds: float) -> list[float]:
+def gaps(reel: PlayoutBuffer, late_s: float, seconds: float) -> list[float]:
     """Play on a machine that is late at every second call; return when silence came between sounds."""
     now, heard_until, found, calls = 0.0, 0.0, [], 0
     while now < seconds:
@@ -173,20 +173,20 @@ def gaps(reel: Reel, late_s: float, seconds: float) -> list[float]:
 
 
 def test_a_machine_within_the_lead_leaves_no_gap() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(0, 10 * RATE))
     assert gaps(reel, LEAD_S - PIECE_S, 5.0) == []
 
 
 def test_the_lead_grows_at_once_with_what_a_machine_is_late_and_leaves_no_second_gap() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     reel.add(sound(0, 20 * RATE))
     (surprise,) = gaps(reel, MOST_LEAD_S - PIECE_S - 0.001, 10.0)
     assert surprise < 0.5
 
 
 def test_the_lead_has_a_bound_and_is_forgotten_slowly() -> None:
-    reel = Reel()
+    reel = PlayoutBuffer()
     assert reel.lead_s(0.0) == LEAD_S
     reel.woke(0.02, 0.0)
     assert reel.lead_s(0.0) == LEAD_S, "that much is in it"
@@ -208,7 +208,7 @@ def test_lateness_is_the_latest_and_halves() -> None:
 
 
 def test_a_lead_that_was_asked_for_is_the_least() -> None:
-    reel = Reel(lead_s=0.3)
+    reel = PlayoutBuffer(lead_s=0.3)
     reel.woke(5.0, 0.0)
     assert reel.lead_s(0.0) == 0.3
 
@@ -225,7 +225,7 @@ STEPS = st.lists(  # samples to add, hundredths of a second to wait
 
 @given(STEPS)
 def test_what_is_played_is_what_was_given_in_order_and_once(steps: list[tuple[str, int]]) -> None:
-    reel, now = Reel(), 0.0
+    reel, now = PlayoutBuffer(), 0.0
     given_samples = played = 0
     for step, amount in [*steps, ("resume", 0), ("wait", 1100)]:
         new: list[int] = []

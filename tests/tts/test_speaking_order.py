@@ -11,7 +11,7 @@ import pytest
 from nemotron_speech.engines.base import SynthesisMode, TtsResult
 from nemotron_speech.errors import EngineError
 from nemotron_speech.settings import TtsSettings
-from nemotron_speech.tts.scheduler import AHEAD_S, BATCH_YIELDS_S, Floor, Speaking
+from nemotron_speech.tts.scheduler import AHEAD_S, BATCH_YIELDS_S, PlayoutScheduler, SpeechHandle
 from nemotron_speech.tts_server import TtsService
 from tests.serving.channel import MemoryChannel, talking, until
 from tests.serving.engines import LetterTts
@@ -25,18 +25,20 @@ class Loop:
     """A step loop that only notes who is ready."""
 
     def __init__(self) -> None:
-        self.ready: set[Speaking] = set()
-        self.floor = Floor(self.notify)
+        self.ready: set[SpeechHandle] = set()
+        self.floor = PlayoutScheduler(self.notify)
 
-    def notify(self, speaking: Speaking) -> None:
+    def notify(self, speaking: SpeechHandle) -> None:
         (self.ready.add if speaking.ready() else self.ready.discard)(speaking)
 
-    def speaking(self, mode: SynthesisMode = STREAM, plays_until: float = 0.0, room: bool = True) -> Speaking:
-        seat = Speaking(_Stream(), mode, RATE, lambda pcm: None, lambda: room, plays_until, self.floor)
+    def speaking(
+        self, mode: SynthesisMode = STREAM, plays_until: float = 0.0, room: bool = True
+    ) -> SpeechHandle:
+        seat = SpeechHandle(_Stream(), mode, RATE, lambda pcm: None, lambda: room, plays_until, self.floor)
         self.notify(seat)
         return seat
 
-    def give(self, speaking: Speaking, seconds: float, *, done: bool = False) -> None:
+    def give(self, speaking: SpeechHandle, seconds: float, *, done: bool = False) -> None:
         speaking.apply(TtsResult(bytes(2 * round(seconds * RATE)), done))
         self.notify(speaking)
 

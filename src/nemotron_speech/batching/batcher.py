@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Seat(Protocol[TakenT, AppliedT]):
+class BatchItem(Protocol[TakenT, AppliedT]):
     """One caller's place in the batch."""
 
     def ready(self) -> bool:
@@ -71,8 +71,8 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._observe = observe
         self._tick_s = tick_s
         self._next_step = 0.0
-        self._ready: dict[Seat[WorkT, OutcomeT], None] = {}
-        self._stepping: set[Seat[WorkT, OutcomeT]] = set()
+        self._ready: dict[BatchItem[WorkT, OutcomeT], None] = {}
+        self._stepping: set[BatchItem[WorkT, OutcomeT]] = set()
         self._wake = asyncio.Event()
         self._no_waiting = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -95,7 +95,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         """Run `function` on the engine's thread, between steps, and do not wait for it."""
         self._thread.submit(_logged, function, *args, **kwargs)
 
-    def notify(self, seat: Seat[WorkT, OutcomeT], *, at_once: bool = False) -> None:
+    def notify(self, seat: BatchItem[WorkT, OutcomeT], *, at_once: bool = False) -> None:
         """Say that `seat` may have become ready, or may be so no longer; `at_once` waits for no tick."""
         if seat.ready():
             self._ready[seat] = None
@@ -105,7 +105,7 @@ class Batcher(Generic[WorkT, OutcomeT]):
         else:
             self._ready.pop(seat, None)
 
-    def leave(self, seat: Seat[WorkT, OutcomeT]) -> None:
+    def leave(self, seat: BatchItem[WorkT, OutcomeT]) -> None:
         """Forget `seat`; a step in flight completes without it being told."""
         self._ready.pop(seat, None)
         self._stepping.discard(seat)

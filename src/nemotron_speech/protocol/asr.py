@@ -96,7 +96,7 @@ class SentUtterance:
     """Characters of the utterance before `text` that are no longer known."""
 
 
-class News:
+class TranscriptDiff:
     """Difference between a growing transcript and what the client has been told of it."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class AsrServer:
     def __init__(self, events: Collection[str] = ()) -> None:
         self._events = events
         self._samples = WholeSamples()
-        self._news = News()
+        self._news = TranscriptDiff()
 
     def ready(self, events: Collection[str] = ()) -> str:
         """Return the greeting; `events` are those the engine can tell of."""

@@ -13,7 +13,14 @@ from enum import Enum, auto
 import msgspec
 
 from nemotron_speech.errors import BadRequest, PeerError
-from nemotron_speech.protocol.asr import SAMPLE_RATE, Audio, News, ResetRequested, SentUtterance, events_of
+from nemotron_speech.protocol.asr import (
+    SAMPLE_RATE,
+    Audio,
+    ResetRequested,
+    SentUtterance,
+    TranscriptDiff,
+    events_of,
+)
 from nemotron_speech.protocol.wire import Decoder, WholeSamples, check_audio_size, encode
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8000, 96000
@@ -115,7 +122,7 @@ class YapServer:
         self._sid = ""
         self._samples = WholeSamples()
         self._events: frozenset[str] = frozenset()
-        self._news = News()
+        self._news = TranscriptDiff()
 
     @property
     def sid(self) -> str:

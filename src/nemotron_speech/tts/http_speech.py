@@ -27,7 +27,7 @@ from nemotron_speech.tts.encoders import Encoder, check_format, encoder, formats
 from nemotron_speech.tts.speech_request import SpeechRequest
 
 if TYPE_CHECKING:
-    from nemotron_speech.tts.scheduler import Speaking
+    from nemotron_speech.tts.scheduler import SpeechHandle
     from nemotron_speech.tts_server import TtsService
 
 _QUEUED_PIECES = 64
@@ -256,7 +256,7 @@ async def _speech(service: TtsService, segment: Segment) -> AsyncIterator[AsyncI
 
 
 async def _pieces(
-    service: TtsService, pieces: asyncio.Queue[bytes], speaking: Speaking
+    service: TtsService, pieces: asyncio.Queue[bytes], speaking: SpeechHandle
 ) -> AsyncIterator[bytes]:
     service.runner.batcher.notify(speaking)
     while piece := await _next(pieces, speaking):
@@ -269,7 +269,7 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _next(pieces: asyncio.Queue[bytes], speaking: Speaking) -> bytes:
+async def _next(pieces: asyncio.Queue[bytes], speaking: SpeechHandle) -> bytes:
     """Return the next audio, or nothing at the end. Raises what the engine failed with."""
     while pieces.empty():
         if speaking.finished.done():

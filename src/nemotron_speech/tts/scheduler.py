@@ -19,32 +19,32 @@ AHEAD_S = 3.0
 URGENT_S = 0.5
 
 
-class Floor:
+class PlayoutScheduler:
     """The segments being spoken, and which of them wait for more urgent ones.
 
     Args:
         notify: Tells the step loop that a segment may be ready again.
     """
 
-    def __init__(self, notify: Callable[[Speaking], None]) -> None:
+    def __init__(self, notify: Callable[[SpeechHandle], None]) -> None:
         self._notify = notify
-        self._speaking: dict[Speaking, None] = {}
-        self._waiting: dict[Speaking, None] = {}
+        self._speaking: dict[SpeechHandle, None] = {}
+        self._waiting: dict[SpeechHandle, None] = {}
         self._settling = False
         self._urgent: bool | None = None
         """True if a listener is about to run dry; None until computed in this turn of the loop."""
 
-    def enter(self, speaking: Speaking) -> None:
+    def enter(self, speaking: SpeechHandle) -> None:
         self._speaking[speaking] = None
         self._urgent = None
 
-    def leave(self, speaking: Speaking) -> None:
+    def leave(self, speaking: SpeechHandle) -> None:
         """Forget a segment; what waited for it goes on."""
         self._speaking.pop(speaking, None)
         self._waiting.pop(speaking, None)
         self.settle()
 
-    def yields(self, speaking: Speaking) -> bool:
+    def yields(self, speaking: SpeechHandle) -> bool:
         """Return True if `speaking` lets others go first; it is told when it may go on."""
         now = asyncio.get_running_loop().time()
         if speaking.due() - now < AHEAD_S or not self._somebody_is_urgent(now):
@@ -75,7 +75,7 @@ class Floor:
         self._urgent = None
 
 
-class Speaking:
+class SpeechHandle:
     """The seat of one segment in the step loop.
 
     Args:
@@ -92,7 +92,7 @@ class Speaking:
         on_audio: Callable[[bytes], None],
         has_room: Callable[[], bool],
         plays_until: float,
-        floor: Floor,
+        floor: PlayoutScheduler,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._stream = stream

@@ -3,12 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipecat_bots.connections.replay_buffer import Journal, Mark
+from pipecat_bots.connections.replay_buffer import ReplayBuffer, UtteranceEnd
 
 SECOND = 1000
 
 
-def sent(journal: Journal) -> list[bytes | Mark]:
+def sent(journal: ReplayBuffer) -> list[bytes | UtteranceEnd]:
     items = []
     while (item := journal.next()) is not None:
         items.append(item)
@@ -16,7 +16,7 @@ def sent(journal: Journal) -> list[bytes | Mark]:
 
 
 def test_what_was_answered_is_not_said_again() -> None:
-    journal = Journal(SECOND)
+    journal = ReplayBuffer(SECOND)
     journal.speaking = True
     journal.audio(b"a")
     first = journal.mark()
@@ -28,7 +28,7 @@ def test_what_was_answered_is_not_said_again() -> None:
 
 
 def test_silence_is_kept_for_a_second_and_speech_for_ten() -> None:
-    journal = Journal(SECOND)
+    journal = ReplayBuffer(SECOND)
     for _ in range(50):
         journal.audio(bytes(SECOND // 10))
     journal.rewind()
@@ -42,7 +42,7 @@ def test_silence_is_kept_for_a_second_and_speech_for_ten() -> None:
 
 @given(st.lists(st.sampled_from(["audio", "mark", "answer", "send", "rewind"]), max_size=60))
 def test_marks_are_never_lost_before_their_answer(steps: list[str]) -> None:
-    journal = Journal(SECOND, limit_s=0.01)
+    journal = ReplayBuffer(SECOND, limit_s=0.01)
     journal.speaking = True
     expected: list[int] = []
     for step in steps:
@@ -59,11 +59,11 @@ def test_marks_are_never_lost_before_their_answer(steps: list[str]) -> None:
                 journal.rewind()
         assert list(journal.pending) == expected
     journal.rewind()
-    assert [item.number for item in sent(journal) if isinstance(item, Mark)] == expected
+    assert [item.number for item in sent(journal) if isinstance(item, UtteranceEnd)] == expected
 
 
 def test_an_utterance_that_waits_is_not_pushed_out_by_the_silence_after_it() -> None:
-    journal = Journal(SECOND)
+    journal = ReplayBuffer(SECOND)
     journal.speaking = True
     for _ in range(40):
         journal.audio(b"a" * (SECOND // 10))
@@ -81,7 +81,7 @@ def test_an_utterance_that_waits_is_not_pushed_out_by_the_silence_after_it() -> 
     st.lists(st.sampled_from(["audio", "mark", "answer", "next", "rewind", "speak", "pause"]), max_size=80)
 )
 def test_what_is_kept_is_bounded_and_sent_in_order_once(steps: list[str]) -> None:
-    journal = Journal(SECOND, limit_s=0.05, idle_s=0.02)
+    journal = ReplayBuffer(SECOND, limit_s=0.05, idle_s=0.02)
     taken: list[int] = []
     spoken = 0
     for step in steps:

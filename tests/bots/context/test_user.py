@@ -18,7 +18,7 @@ from pipecat_bots.context.user import Conversation, joined
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.nvidia_stt import NVidiaWebSocketSTTService
 from pipecat_bots.settings import BotSettings
-from pipecat_bots.speculation.speculation import Speculation, Waste
+from pipecat_bots.speculation.speculation import Speculation, SpeculationBudget
 from pipecat_bots.turns.prosody import LEAD_S, WINDOW_S, SmartTurnModel, ThreadedDetector, TurnAudio
 from pipecat_bots.turns.vad import WatchfulVADAnalyzer
 from tests.bots.conversation import NAMES, user
@@ -212,7 +212,7 @@ def test_any_model_with_the_same_input_may_take_the_place_of_smart_turn(tmp_path
 # -------------------------------------------------------------------------------------------- waste
 
 
-def settle(waste: Waste, wanted: bool, began: float, now: float) -> None:
+def settle(waste: SpeculationBudget, wanted: bool, began: float, now: float) -> None:
     speculation = Speculation("", began=began)
     if wanted:
         speculation.confirm()
@@ -230,7 +230,7 @@ def test_a_speculation_is_settled_once_and_for_all() -> None:
 
 
 def test_work_is_weighed_by_its_time_and_nothing_is_begun_while_too_much_was_for_nothing() -> None:
-    waste = Waste(0.5, pause_s=30)
+    waste = SpeculationBudget(0.5, pause_s=30)
     for second in range(10):
         settle(waste, wanted=False, began=second, now=second + 0.03)
     for second in (10, 11):
@@ -244,7 +244,7 @@ def test_work_is_weighed_by_its_time_and_nothing_is_begun_while_too_much_was_for
 
 
 def test_a_bound_of_zero_never_speculates_and_one_of_one_always_does() -> None:
-    never, always = Waste(0), Waste(1)
+    never, always = SpeculationBudget(0), SpeculationBudget(1)
     for second in range(50):
         settle(always, wanted=False, began=second, now=second + 1)
     assert not never.allows(100)

@@ -19,7 +19,7 @@ from pipecat.tests.utils import SleepFrame
 from nemotron_speech.text import speakable
 from pipecat_bots.connections.outage import Notice
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY, LlamaCppChunkedLLMService
-from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
+from pipecat_bots.llm.backpressure import CHUNKED, ReadAheadPolicy, streamed
 from pipecat_bots.magpie_websocket_tts import MagpieWebSocketTTSService
 from tests.bots.fakes import FakeLlm, FakeTts, Step, of_type, question, through
 from tests.bots.llm.answering import LONG, TEXTS, converse, said
@@ -29,7 +29,7 @@ from tests.virtual_time import virtual_time
 @pytest.mark.parametrize("strategy", [CHUNKED, streamed()], ids=["chunked", "streamed"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_text_is_spoken_whole_and_without_a_timeout(
-    name: str, strategy: Strategy, warnings: list[str]
+    name: str, strategy: ReadAheadPolicy, warnings: list[str]
 ) -> None:
     text = TEXTS[name]
 

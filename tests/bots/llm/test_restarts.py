@@ -7,7 +7,7 @@ from pipecat.frames.frames import LLMFullResponseEndFrame, UserStartedSpeakingFr
 from pipecat.tests.utils import SleepFrame
 
 from pipecat_bots.llama_cpp_chunked_llm import APOLOGY
-from pipecat_bots.llm.backpressure import CHUNKED, Strategy, streamed
+from pipecat_bots.llm.backpressure import CHUNKED, ReadAheadPolicy, streamed
 from pipecat_bots.llm.restarts import RESTART_S
 from tests.bots.fakes import FakeLlm, FakeTts, of_type, question
 from tests.bots.llm.answering import converse, said
@@ -42,7 +42,7 @@ async def test_a_server_that_is_still_loading_is_waited_for_too() -> None:
 
 
 @pytest.mark.parametrize("strategy", [CHUNKED, streamed()], ids=["chunked", "streamed"])
-def test_an_answer_that_a_restart_broke_off_goes_on_where_it_was(strategy: Strategy) -> None:
+def test_an_answer_that_a_restart_broke_off_goes_on_where_it_was(strategy: ReadAheadPolicy) -> None:
     @virtual_time
     async def scenario() -> None:
         async with FakeLlm(STORY, token_s=0.05) as llm, FakeTts() as tts:

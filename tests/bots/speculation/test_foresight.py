@@ -8,7 +8,7 @@ import pytest
 
 from pipecat_bots.speculation.foresight import PROBE_EVERY, Foresight
 from pipecat_bots.speculation.gain import TURNS, Gain
-from pipecat_bots.speculation.speculation import Speculation, Waste
+from pipecat_bots.speculation.speculation import Speculation, SpeculationBudget
 from pipecat_bots.turn_text.completeness import same_words
 
 SENTENCE = "what time is it"
@@ -187,7 +187,7 @@ def test_a_turn_that_is_not_answered_and_one_without_speculation_tell_nothing() 
 
 
 def test_after_a_pause_a_few_turns_tell_whether_there_is_a_gain_again() -> None:
-    waste, now = Waste(0.5, pause_s=30), 0.0
+    waste, now = SpeculationBudget(0.5, pause_s=30), 0.0
 
     def answered(cost_s: float) -> bool:
         """Hold a turn that is speculated on if that is allowed."""

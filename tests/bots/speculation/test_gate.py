@@ -24,7 +24,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 
 from pipecat_bots.frames import VoiceActivityFrame
 from pipecat_bots.speculation.gate import QUIET_S, VOICE_HOLD_S, AnswerGate, GateState, State
-from pipecat_bots.speculation.speculation import Fate, Speculation, mark
+from pipecat_bots.speculation.speculation import Speculation, SpeculationOutcome, mark
 from tests.bots.fakes import Step, of_type, through
 from tests.virtual_time import virtual_time
 
@@ -275,7 +275,9 @@ class Doors(RuleBasedStateMachine):
     def out(self, frames: list[Frame]) -> None:
         for frame in frames:
             guess = self.owner.get(frame.id)
-            assert guess is None or guess.fate is Fate.CONFIRMED, "a frame of an unconfirmed answer passed"
+            assert guess is None or guess.fate is SpeculationOutcome.CONFIRMED, (
+                "a frame of an unconfirmed answer passed"
+            )
         self.passed += frames
 
     def send(self, frame: Frame) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipecat_bots.turn_text.completeness import cue, same_words
 from pipecat_bots.turn_text.dictation import resumes
-from pipecat_bots.turn_text.vocabulary import LEFT_OPEN, Cue
+from pipecat_bots.turn_text.vocabulary import LEFT_OPEN, Completeness
 from tests.bots.turn_text import foreign_sentences
 from tests.bots.turn_text.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOLE
 
@@ -20,7 +20,7 @@ from tests.bots.turn_text.sentences import OPEN, UNSEEN_OPEN, UNSEEN_WHOLE, WHOL
     ],
 )
 def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
-    assert cue(text) is Cue.OVER
+    assert cue(text) is Completeness.OVER
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_short_answers_and_questions_are_over_at_once(text: str) -> None:
     ],
 )
 def test_nobody_ends_a_turn_like_this(text: str) -> None:
-    assert cue(text) is Cue.GOES_ON
+    assert cue(text) is Completeness.GOES_ON
 
 
 @pytest.mark.parametrize(
@@ -50,27 +50,27 @@ def test_nobody_ends_a_turn_like_this(text: str) -> None:
     ],
 )
 def test_questions_requests_and_whole_numbers_could_end_here(text: str) -> None:
-    assert cue(text) is Cue.WHOLE
+    assert cue(text) is Completeness.WHOLE
 
 
 @pytest.mark.parametrize(
     ("text", "language", "expected"),
     [
-        ("Wait, what time is it?", "en", Cue.OVER),
-        ("wait what time is it", "en", Cue.WHOLE),
-        ("no wait can you repeat that", "en", Cue.WHOLE),
-        ("hang on, what was that?", "en", Cue.OVER),
-        ("stop what time is it", "en", Cue.WHOLE),
+        ("Wait, what time is it?", "en", Completeness.OVER),
+        ("wait what time is it", "en", Completeness.WHOLE),
+        ("no wait can you repeat that", "en", Completeness.WHOLE),
+        ("hang on, what was that?", "en", Completeness.OVER),
+        ("stop what time is it", "en", Completeness.WHOLE),
         ("warte mal wie spät ist es jetzt", "de", cue("wie spät ist es jetzt", "de")),
-        ("espere, ¿qué hora es?", "es", Cue.OVER),
-        ("attendez, quelle heure est-il ?", "fr", Cue.OVER),
-        ("wait", "en", Cue.GOES_ON),
+        ("espere, ¿qué hora es?", "es", Completeness.OVER),
+        ("attendez, quelle heure est-il ?", "fr", Completeness.OVER),
+        ("wait", "en", Completeness.GOES_ON),
         ("wait a minute", "en", cue("just wait a minute", "en")),
-        ("hold on what time do", "en", Cue.LACKS),
+        ("hold on what time do", "en", Completeness.LACKS),
         ("I have to wait", "en", cue("I have to go", "en")),
     ],
 )
-def test_a_question_behind_wait_is_a_question(text: str, language: str, expected: Cue) -> None:
+def test_a_question_behind_wait_is_a_question(text: str, language: str, expected: Completeness) -> None:
     assert cue(text, language) is expected
 
 
@@ -84,7 +84,7 @@ def test_a_question_behind_wait_is_a_question(text: str, language: str, expected
     ],
 )
 def test_other_words_say_nothing_either_way(text: str) -> None:
-    assert cue(text) is Cue.PLAIN
+    assert cue(text) is Completeness.PLAIN
 
 
 def test_transcripts_that_differ_in_writing_only_have_the_same_words() -> None:
@@ -110,7 +110,7 @@ def test_questions_and_pronouns_that_end_like_open_sentences_are_whole(text: str
 
 @pytest.mark.parametrize("text", ["what's the name of", "what is the best way to", "where's the bus to"])
 def test_a_preposition_of_the_noun_that_is_asked_for_wants_an_object(text: str) -> None:
-    assert cue(text) is Cue.GOES_ON
+    assert cue(text) is Completeness.GOES_ON
 
 
 @pytest.mark.parametrize("text", WHOLE)
@@ -130,7 +130,7 @@ def test_sentences_that_no_rule_was_made_for_are_told_apart() -> None:
     "text", ["S M", "it is four nine two one", "555", "it is 5 5", "five five twenty", "S 1"]
 )
 def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
-    assert cue(text) is Cue.OPEN
+    assert cue(text) is Completeness.OPEN
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_may_be_initials_or_a_code_is_open(text: str) -> None:
     ],
 )
 def test_a_number_or_a_name_that_is_known_to_be_longer_goes_on(language: str, text: str) -> None:
-    assert cue(text, language) is Cue.GOES_ON
+    assert cue(text, language) is Completeness.GOES_ON
 
 
 @pytest.mark.parametrize(
@@ -192,26 +192,31 @@ def test_a_number_or_a_name_that_is_known_to_be_longer_goes_on(language: str, te
     ],
 )
 def test_a_number_in_full_could_end_here(language: str, text: str) -> None:
-    assert cue(text, language) is Cue.WHOLE
+    assert cue(text, language) is Completeness.WHOLE
 
 
 def test_a_name_that_was_said_and_is_spelled_to_its_end_is_over() -> None:
-    assert cue("my name is Bob, B O B") is Cue.OVER
-    assert cue("Smith, S M I T") is Cue.GOES_ON
-    assert cue("Smith, S M I T H") is Cue.OVER
+    assert cue("my name is Bob, B O B") is Completeness.OVER
+    assert cue("Smith, S M I T") is Completeness.GOES_ON
+    assert cue("Smith, S M I T H") is Completeness.OVER
 
 
 def test_a_number_that_was_paused_in_is_expected_to_go_on() -> None:
-    assert cue("it is four nine two one") is Cue.OPEN
-    assert cue("it is four nine two one", resumed=True) is Cue.GOES_ON
-    assert cue("my code is four nine two one eight three", resumed=True) is Cue.WHOLE
+    assert cue("it is four nine two one") is Completeness.OPEN
+    assert cue("it is four nine two one", resumed=True) is Completeness.GOES_ON
+    assert cue("my code is four nine two one eight three", resumed=True) is Completeness.WHOLE
 
 
 def test_groups_of_four_are_those_of_a_card_if_they_begin_like_one() -> None:
-    assert cue("four one one one two two two two", resumed=True) is Cue.GOES_ON
-    assert cue("two zero seven nine four six one eight", resumed=True) is Cue.PLAIN
-    assert cue("four one one one two two two two three three three three", resumed=True) is Cue.GOES_ON
-    assert cue("four one one one two two two two three three three three four four four four") is Cue.WHOLE
+    assert cue("four one one one two two two two", resumed=True) is Completeness.GOES_ON
+    assert cue("two zero seven nine four six one eight", resumed=True) is Completeness.PLAIN
+    assert (
+        cue("four one one one two two two two three three three three", resumed=True) is Completeness.GOES_ON
+    )
+    assert (
+        cue("four one one one two two two two three three three three four four four four")
+        is Completeness.WHOLE
+    )
 
 
 @pytest.mark.parametrize(
@@ -308,7 +313,7 @@ def test_sentences_of_other_languages_lack_a_verb_or_what_is_asked(language: str
     ],
 )
 def test_other_languages_have_short_answers_and_questions(language: str, text: str) -> None:
-    assert cue(text, language) is Cue.OVER
+    assert cue(text, language) is Completeness.OVER
 
 
 @pytest.mark.parametrize(
@@ -347,4 +352,4 @@ def test_whole_sentences_of_other_languages_are_not_left_open(language: str, tex
     ],
 )
 def test_questions_and_whole_numbers_of_other_languages_could_end_here(language: str, text: str) -> None:
-    assert cue(text, language) is Cue.WHOLE
+    assert cue(text, language) is Completeness.WHOLE

@@ -15,7 +15,7 @@ from pipecat_bots.turn_text.completeness import cue
 from pipecat_bots.turn_text.dictation import resumes
 from pipecat_bots.turn_text.guarded import guarded
 from pipecat_bots.turn_text.languages import LANGUAGES
-from pipecat_bots.turn_text.vocabulary import Cue, Words
+from pipecat_bots.turn_text.vocabulary import Completeness, Words
 from pipecat_bots.turns import endpointing as turn_end
 from pipecat_bots.turns.endpointing import TurnEnd
 
@@ -25,7 +25,7 @@ GRAMMAR = sorted(
 )
 """Closed classes of English, and the verbs it has rules for."""
 BETWEEN = (" ", " ", " ", ". ", "? ", ", ", "'", "-", " ... ")
-unguarded_cue: Callable[[str, str, bool], Cue] = cue.__wrapped__.__wrapped__  # type: ignore[attr-defined]
+unguarded_cue: Callable[[str, str, bool], Completeness] = cue.__wrapped__.__wrapped__  # type: ignore[attr-defined]
 unguarded_resumes: Callable[[str, str, str], bool] = resumes.__wrapped__  # type: ignore[attr-defined]
 
 
@@ -83,8 +83,8 @@ def log() -> Iterator[list[str]]:
 def test_a_fault_is_logged_once_and_leaves_the_turn_to_silence_and_prosody(
     log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @guarded(Cue.PLAIN)
-    def faulty(text: str, language: str, resumed: bool) -> Cue:
+    @guarded(Completeness.PLAIN)
+    def faulty(text: str, language: str, resumed: bool) -> Completeness:
         return [][len(text)]
 
     monkeypatch.setattr(turn_end, "cue", faulty)

@@ -6,11 +6,11 @@ import pytest
 
 from pipecat_bots.settings import BotSettings
 from pipecat_bots.turn_text.languages import LANGUAGES
-from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
+from pipecat_bots.turn_text.phrases import BACKCHANNELS, STOP, phrases
 
 
 def test_every_language_whose_turns_are_read_has_assent_and_stop_words() -> None:
-    assert set(ASSENT) == set(STOP) == set(LANGUAGES)
+    assert set(BACKCHANNELS) == set(STOP) == set(LANGUAGES)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_every_language_whose_turns_are_read_has_assent_and_stop_words() -> None
     ],
 )
 def test_assent_and_stop_words_are_those_of_the_language(language: str, assent: str, stop: str) -> None:
-    listener, silencer = phrases(None, language, ASSENT), phrases(None, language, STOP)
+    listener, silencer = phrases(None, language, BACKCHANNELS), phrases(None, language, STOP)
     assert listener.make_up(assent)
     assert silencer.make_up(stop)
     assert not listener.make_up(stop)
@@ -34,8 +34,8 @@ def test_assent_and_stop_words_are_those_of_the_language(language: str, assent: 
 
 
 def test_a_list_of_ones_own_takes_the_place_of_the_languages() -> None:
-    assert phrases("go on, sí", "en", ASSENT).make_up("Sí, go on!")
-    assert not phrases("", "en", ASSENT).make_up("mhm")
+    assert phrases("go on, sí", "en", BACKCHANNELS).make_up("Sí, go on!")
+    assert not phrases("", "en", BACKCHANNELS).make_up("mhm")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ from pipecat_bots.context.user import Conversation, UserAggregator
 from pipecat_bots.frames import NothingSaidFrame, VoiceActivityFrame
 from pipecat_bots.playout import LEAD_S, Playout
 from pipecat_bots.speculation.gate import AnswerGate
-from pipecat_bots.turn_text.phrases import ASSENT, STOP, phrases
+from pipecat_bots.turn_text.phrases import BACKCHANNELS, STOP, phrases
 from pipecat_bots.turns.barge_in import BargeInStrategy, StopWordsStrategy
 from pipecat_bots.turns.prosody import TurnAudio
 from pipecat_bots.turns.stop import TurnEndStrategy
@@ -267,7 +267,7 @@ async def scene(
     """
     context, line, bot, ear = Conversation(), Line(), Bot(thinks_s), Ear()
     strategies = UserTurnStrategies(
-        start=[BargeInStrategy(phrases(None, "en", ASSENT))],
+        start=[BargeInStrategy(phrases(None, "en", BACKCHANNELS))],
         stop=[
             NothingSaidStopStrategy(),
             StopWordsStrategy(phrases(None, "en", STOP)),
