@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 from loguru import logger
@@ -254,9 +254,7 @@ class TtsService:
 
     async def _session(self, channel: Channel) -> None:
         info = self.info
-        machine = TtsServer(
-            Capabilities(info.sample_rate, _VoicesNow(self), info.languages, info.presets, info.max_text)
-        )
+        machine = TtsServer(self.capabilities)
         trouble = asyncio.get_running_loop().create_future()
         outbox = Outbox(channel, trouble, limit_bytes=64 * 1024 * 1024)
         session = SynthesisConnection(
@@ -273,26 +271,14 @@ class TtsService:
         finally:
             logger.info("a caller has gone")
 
+    def capabilities(self) -> Capabilities:
+        """Return what can be said now: voices may be learnt while callers are here."""
+        info = self.info
+        return Capabilities(info.sample_rate, info.voices, info.languages, info.presets, info.max_text)
+
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and body of `GET /health`."""
         return self.runner.health(self.callers.draining)
-
-
-class _VoicesNow(Sequence[str]):
-    """The voices of a service as they are at any time: some may be learnt while callers are here."""
-
-    def __init__(self, service: TtsService) -> None:
-        self._service = service
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        return self._service.info.voices[index]
-
-    def __len__(self) -> int:
-        return len(self._service.info.voices)
 
 
 SERVICE: web.AppKey[TtsService] = web.AppKey("service", TtsService)

@@ -265,7 +265,7 @@ class FakeTts(FakeServer):
             if self.full:
                 await ws.close(code=1013, message=b"full")
                 return ws
-            machine = TtsServer(Capabilities(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000))
+            machine = TtsServer(lambda: Capabilities(TTS_RATE, ("aria",), ("en",), ("balanced",), 20000))
             work = asyncio.Event()
             speaking = asyncio.create_task(self._speak(ws, machine, work))
             try:

@@ -40,7 +40,7 @@ def speak(server: TtsServer, pcm: bytes = SECOND) -> list[dict[str, Any]]:
 
 
 def test_a_plain_client_is_served_as_it_expects() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     [created] = say(server, type="init", voice="aria", language="en")
     assert created["type"] == "stream_created"
     assert created["stream_id"]
@@ -57,7 +57,7 @@ def test_a_plain_client_is_served_as_it_expects() -> None:
 
 
 def test_every_init_is_answered_at_once_by_a_stream_that_text_without_a_name_joins() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     first, second = (say(server, type="init", voice=voice)[0] for voice in ("aria", "john"))
     assert first["stream_id"] != second["stream_id"]
     say(server, type="text", text="One.")
@@ -70,7 +70,7 @@ def test_every_init_is_answered_at_once_by_a_stream_that_text_without_a_name_joi
 
 
 def test_an_init_in_the_middle_of_speech_is_answered_and_loses_nothing() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.")
     _, one = begin(server)
     assert [m["type"] for m in say(server, type="init", voice="john")] == ["stream_created"]
@@ -82,7 +82,7 @@ def test_an_init_in_the_middle_of_speech_is_answered_and_loses_nothing() -> None
 
 
 def test_text_with_a_name_gets_a_stream_of_its_own_and_the_nameless_one_is_over_without_a_word() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     [nameless] = say(server, type="init")
     assert nameless["names_utterances"]
     assert say(server, type="text", text="One.", utterance="u1") == []
@@ -94,14 +94,14 @@ def test_text_with_a_name_gets_a_stream_of_its_own_and_the_nameless_one_is_over_
 
 
 def test_the_utterance_is_echoed_by_every_message_of_its_stream() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.", utterance="u1")
     say(server, type="close", utterance="u1")
     assert [m["utterance"] for m in speak(server)] == ["u1", "u1", "u1"]
 
 
 def test_text_after_close_begins_a_new_stream() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.")
     say(server, type="close")
     say(server, type="text", text="Two.")
@@ -113,7 +113,7 @@ def test_text_after_close_begins_a_new_stream() -> None:
 
 
 def test_text_of_another_utterance_closes_the_one_before() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.", utterance="u1")
     say(server, type="text", text="Two.", utterance="u2")
     assert [m["type"] for m in speak(server)] == ["stream_created", "segment_complete", "done"]
@@ -121,13 +121,13 @@ def test_text_of_another_utterance_closes_the_one_before() -> None:
 
 
 def test_no_init_speaks_with_the_first_voice() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.")
     assert begin(server)[1].stream.voice == "aria"
 
 
 def test_a_repeated_init_changes_the_voice_of_what_follows_only() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="init", voice="aria")
     say(server, type="text", text="One.")
     say(server, type="init", voice="john", default_mode="batch")
@@ -140,7 +140,7 @@ def test_a_repeated_init_changes_the_voice_of_what_follows_only() -> None:
 
 
 def test_cancel_is_acknowledged_and_what_was_running_is_not_sent() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.", utterance="u1")
     _, running = begin(server)
     assert say(server, type="cancel") == [{"type": "cancelled"}]
@@ -151,7 +151,7 @@ def test_cancel_is_acknowledged_and_what_was_running_is_not_sent() -> None:
 
 
 def test_cancel_of_one_utterance_leaves_the_other() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.", utterance="u1")
     say(server, type="text", text="Two.", utterance="u2")
     assert say(server, type="cancel", utterance="u1") == [{"type": "cancelled", "utterance": "u1"}]
@@ -159,7 +159,7 @@ def test_cancel_of_one_utterance_leaves_the_other() -> None:
 
 
 def test_the_next_segment_begins_while_a_cancelled_one_is_still_in_the_engine() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="Old.")
     _, old = begin(server)
     say(server, type="cancel")
@@ -173,7 +173,7 @@ def test_the_next_segment_begins_while_a_cancelled_one_is_still_in_the_engine() 
 
 
 def test_one_segment_is_spoken_at_a_time() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.")
     say(server, type="text", text="Two.")
     _, one = begin(server)
@@ -183,7 +183,7 @@ def test_one_segment_is_spoken_at_a_time() -> None:
 
 
 def test_a_failed_segment_is_reported_and_the_next_one_spoken() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.", utterance="u1")
     say(server, type="text", text="Two.", utterance="u1")
     _, one = begin(server)
@@ -194,20 +194,20 @@ def test_a_failed_segment_is_reported_and_the_next_one_spoken() -> None:
 
 
 def test_close_with_nothing_to_speak_is_done_at_once() -> None:
-    assert say(TtsServer(OFFER), type="close") == [
+    assert say(TtsServer(lambda: OFFER), type="close") == [
         {"type": "done", "total_audio_ms": 0, "segments_generated": 0}
     ]
 
 
 def test_close_after_the_last_audio_is_done_at_once() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     say(server, type="text", text="One.")
     speak(server)
     assert say(server, type="close") == [{"type": "done", "total_audio_ms": 1000, "segments_generated": 1}]
 
 
 def test_a_server_is_idle_when_what_was_asked_for_is_spoken_closed_or_not() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     assert server.idle
     say(server, type="text", text="One.")
     assert not server.idle
@@ -218,7 +218,7 @@ def test_a_server_is_idle_when_what_was_asked_for_is_spoken_closed_or_not() -> N
 
 
 def test_ping_is_answered() -> None:
-    assert say(TtsServer(OFFER), type="ping") == [{"type": "pong"}]
+    assert say(TtsServer(lambda: OFFER), type="ping") == [{"type": "pong"}]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_ping_is_answered() -> None:
     ],
 )
 def test_a_bad_message_names_what_is_allowed_and_the_next_one_works(fields: dict, says: str) -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     with pytest.raises(BadRequest, match=says):
         say(server, **fields)
     assert server.idle
@@ -245,16 +245,16 @@ def test_a_bad_message_names_what_is_allowed_and_the_next_one_works(fields: dict
 
 def test_audio_is_not_what_a_synthesiser_takes() -> None:
     with pytest.raises(BadRequest, match="not binary"):
-        TtsServer(OFFER).receive(b"\0\0")
+        TtsServer(lambda: OFFER).receive(b"\0\0")
 
 
 def test_a_text_that_is_too_long_is_too_large() -> None:
     with pytest.raises(TooLarge):
-        say(TtsServer(OFFER), type="text", text="a" * 101)
+        say(TtsServer(lambda: OFFER), type="text", text="a" * 101)
 
 
 def test_the_queue_of_segments_is_bounded() -> None:
-    server = TtsServer(OFFER)
+    server = TtsServer(lambda: OFFER)
     for number in range(MAX_QUEUED_SEGMENTS):
         say(server, type="text", text="a", utterance=str(number))
     with pytest.raises(BadRequest, match=f"{MAX_QUEUED_SEGMENTS} segments"):

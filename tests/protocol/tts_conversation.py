@@ -54,7 +54,7 @@ class OurServer(TtsServer):
     """The server of this project."""
 
     def __init__(self) -> None:
-        super().__init__(OFFER)
+        super().__init__(lambda: OFFER)
 
     def has_dropped(self, segment: SegmentRequest) -> bool:
         return segment.stream.cancelled

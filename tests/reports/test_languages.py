@@ -39,7 +39,7 @@ def test_a_language_that_is_not_offered_is_refused_with_those_that_are(tag: str)
 
 
 def test_a_synthesis_connection_takes_any_spelling() -> None:
-    server = TtsServer(Capabilities(22050, ("aria",), OFFERED, ("balanced",)))
+    server = TtsServer(lambda: Capabilities(22050, ("aria",), OFFERED, ("balanced",)))
     server.receive('{"type":"init","language":"de_DE"}')
     with pytest.raises(BadRequest, match="unknown language 'fr-FR'"):
         server.receive('{"type":"init","language":"fr-FR"}')

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from heapq import nsmallest
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from loguru import logger
 
-from nemotron_speech.batching.policy import choose
 from nemotron_speech.errors import EngineError
 
 WorkT = TypeVar("WorkT")
@@ -35,7 +35,7 @@ class BatchItem(Protocol[TakenT, AppliedT]):
         ...
 
     def due(self) -> float:
-        """Return the urgency of the work; see `policy.choose`."""
+        """Return the urgency of the work; the smallest goes first, in one unit for all."""
         ...
 
     def take(self) -> TakenT:
@@ -134,7 +134,10 @@ class Batcher(Generic[WorkT, OutcomeT]):
         self._next_step = loop.time() + self._tick_s
 
     async def _step_once(self) -> None:
-        if not (seats := choose(self._ready, self._max_batch())):
+        seats = nsmallest(
+            self._max_batch(), self._ready, key=lambda seat: seat.due()
+        )  # equals keep their order
+        if not seats:
             return
         for seat in seats:
             del self._ready[seat]

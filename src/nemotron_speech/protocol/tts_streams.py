@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
@@ -83,10 +83,15 @@ class SegmentRequest:
 
 
 class TtsServer:
-    """One caller as the server sees it. At most one segment is being spoken at a time."""
+    """One caller as the server sees it. At most one segment is being spoken at a time.
 
-    def __init__(self, offer: Capabilities) -> None:
-        self._offer = offer
+    Args:
+        capabilities: Returns what the server can say now: voices may be learnt and forgotten.
+    """
+
+    def __init__(self, capabilities: Callable[[], Capabilities]) -> None:
+        self._capabilities = capabilities
+        offer = capabilities()
         self._voice, self._language = offer.voices[0], offer.languages[0]
         self._mode: Mode = "stream"
         self._sample_rate = offer.sample_rate
@@ -122,9 +127,10 @@ class TtsServer:
         raise BadRequest("unknown message")
 
     def _init(self, init: Init) -> list[str]:
+        offer = self._capabilities()
         voice = init.voice or self._voice
-        language = matched(init.language, self._offer.languages) if init.language else self._language
-        require("voice", voice, self._offer.voices)
+        language = matched(init.language, offer.languages) if init.language else self._language
+        require("voice", voice, offer.voices)
         self._sample_rate = _checked_rate(init.sample_rate) or self._sample_rate
         self._voice, self._language = voice, language
         self._mode = init.default_mode or self._mode
@@ -134,12 +140,11 @@ class TtsServer:
         return [*replies, self._announcement(stream, names_utterances=True)]
 
     def _text(self, text: Text) -> list[str]:
-        preset = text.preset or default_preset(self._offer.presets)
-        require("preset", preset, self._offer.presets)
-        if len(text.text) > self._offer.max_text:
-            raise TooLarge(
-                f"a segment may have {self._offer.max_text} characters, this one has {len(text.text)}"
-            )
+        offer = self._capabilities()
+        preset = text.preset or default_preset(offer.presets)
+        require("preset", preset, offer.presets)
+        if len(text.text) > offer.max_text:
+            raise TooLarge(f"a segment may have {offer.max_text} characters, this one has {len(text.text)}")
         if sum(len(s.segments) for s in self._streams) >= MAX_QUEUED_SEGMENTS:
             raise BadRequest(f"{MAX_QUEUED_SEGMENTS} segments are queued already; wait for segment_complete")
         stream = self._open_stream(text.utterance)
