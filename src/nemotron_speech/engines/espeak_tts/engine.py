@@ -14,7 +14,6 @@ from nemotron_speech.engines.base import Segment, SynthesisMode, TtsInfo, TtsRes
 from nemotron_speech.engines.shared.clauses import split_clauses
 from nemotron_speech.engines.shared.espeak_library import Clause, Delivery, EspeakLibrary, espeak_library
 from nemotron_speech.errors import EngineError, TooLarge
-from nemotron_speech.text import speakable
 
 STEP_MS = 60
 """Audio of one step in stream mode."""
@@ -107,7 +106,7 @@ class EspeakEngine:
         language = _language(segment.language, info.languages)
         replace(segment, language=language).check(info)
         return _Stream(
-            clauses=deque(split_clauses(speakable(segment.text), MAX_CLAUSE)),
+            clauses=deque(split_clauses(segment.text, MAX_CLAUSE)),
             delivery=_delivery(segment, language),
             whole=segment.mode is SynthesisMode.BATCH,
         )

@@ -102,7 +102,7 @@ class EspeakLibrary:
 
     def speak(self, text: str, delivery: Delivery) -> Clause:
         """Return the whole audio of `text`, and where its words begin. Raises EngineError."""
-        encoded = text.encode()
+        encoded = text.encode(errors="ignore")  # a lone surrogate has no sound
         with self._lock:
             self._clause = Clause()
             self._apply(delivery)
@@ -115,7 +115,7 @@ class EspeakLibrary:
 
     def phonemes(self, text: str, voice: str) -> str:
         """Return the IPA that a voice speaks `text` with, clauses joined by spaces. Raises EngineError."""
-        rest = c_char_p(text.encode())
+        rest = c_char_p(text.encode(errors="ignore"))
         clauses = []
         with self._lock:
             self._choose(voice)
