@@ -69,6 +69,8 @@ def parts(samples: Samples) -> Iterator[tuple[int, int]]:
 
     All but the last have `LEAST_S` to `MOST_S` and end in the middle of the quietest 300 ms between them.
     """
+    if not len(samples):
+        return
     loudness = _loudness(samples)
     start = 0
     while len(samples) - start > MOST_S * ASR_RATE:
@@ -77,8 +79,7 @@ def parts(samples: Samples) -> Iterator[tuple[int, int]]:
         cut = (first + int(np.argmin(loudness[first:last]))) * _FRAME
         yield start, cut
         start = cut
-    if len(samples) > start:
-        yield start, len(samples)
+    yield start, len(samples)
 
 
 def _loudness(samples: Samples) -> np.ndarray:
