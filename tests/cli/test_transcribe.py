@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from nemotron_speech import audio
+from nemotron_speech import audio, server
 from nemotron_speech.cli.app import app
 from nemotron_speech.cli.subtitles import FileTranscript, TranscriptFormat, cues, document
+from nemotron_speech.cli.transcribe import TranscriptTarget, transcribe_files
+from nemotron_speech.cli.up import RunOptions
 from nemotron_speech.client.recording import HeardPart, TimedWord
-from nemotron_speech.engines.scripted import AsrScript
-from tests.cli.servers import servers_in_a_thread
+from nemotron_speech.engines.scripted import AsrScript, ScriptedAsr
+from nemotron_speech.supervisor.profiles import Ports
+from tests.cli.servers import servers_in_a_thread, serving
 
 Transcribe = Callable[..., Result]
 
@@ -116,6 +122,21 @@ def test_what_cannot_be_done_is_the_users_mistake(
     assert result.exit_code in (1, 2)
     assert says in " ".join(result.stderr.split())
     assert result.stdout == ""
+
+
+async def test_a_recogniser_that_estimates_times_is_believed(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEMOTRON_STATE_DIR", str(tmp_path / "state"))
+    engine = ScriptedAsr(AsrScript())
+    engine.info = replace(engine.info, estimates_times=True)
+    target = TranscriptTarget.of(str(tmp_path / "clip.vtt"), None, [str(clip)])
+    out = Console(file=StringIO(), width=200)
+    async with serving(server.build_app(engine)) as port:
+        wanted = RunOptions(ports=Ports(asr=port), elsewhere=("tts", "llm"))
+        assert await transcribe_files(out, [str(clip)], target, wanted, None, verbose=False) == 0
+    assert "NOTE The times of words are estimates." in (tmp_path / "clip.vtt").read_text()
+    assert "The times of words are estimates." in out.file.getvalue()  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------------ subtitles
