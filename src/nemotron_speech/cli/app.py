@@ -257,10 +257,10 @@ def up(
 def down(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[up|demo|talk|PID]...", help="Which; all when none is named."),
+        typer.Argument(metavar="[up|demo|talk|...|PID]...", help="Which; all when none is named."),
     ] = None,
 ) -> None:
-    """Stop what `up`, `demo` and `talk` run, from another shell."""
+    """Stop what `up`, `demo`, `talk` and others run, from another shell."""
     from nemotron_speech.cli import status as inspect_runs
 
     _finish_now(lambda out: inspect_runs.down(out, names or []))

@@ -27,11 +27,12 @@ def read_question(source: str) -> Clip:
     return read_recording(source, "talk question.wav -o answer.wav")
 
 
-def read_recording(source: str, example: str) -> Clip:
+def read_recording(source: str, example: str, most_rate: int | None = None) -> Clip:
     """Read the sound file `source` (`-` for standard input) and raise it to the level of speech.
 
     Args:
         example: Command, without the program's name, that reads a sound file.
+        most_rate: Hz; a recording with a higher rate is read at this one.
 
     Raises BadRequest that says what to do.
     """
@@ -39,7 +40,7 @@ def read_recording(source: str, example: str) -> Clip:
     if not data:
         raise BadRequest(f"{_name(source)} is empty; give a sound file: {command(example)}")
     try:
-        return raised(read(data))
+        return raised(read(data, most_rate=most_rate))
     except BadRequest as error:
         raise BadRequest(f"{_name(source)}: {error}") from None
 

@@ -179,10 +179,11 @@ def _readable(out: Console, sources: Sequence[str], unreadable: list[str]) -> Re
     """Yield the recordings that can be read; complain about the others."""
     from nemotron_speech.cli.display import complain
     from nemotron_speech.cli.talk import read_recording
+    from nemotron_speech.client.turn import ASR_RATE
 
     for source in sources:
         try:
-            yield source, read_recording(source, "transcribe recording.wav")
+            yield source, read_recording(source, "transcribe recording.wav", ASR_RATE)
         except BadRequest as error:
             complain(out, str(error))
             unreadable.append(source)
