@@ -17,7 +17,9 @@ from nemotron_speech.cli import chat as chat_command
 from nemotron_speech.cli.app import app
 from nemotron_speech.cli.chat import TYPED_PROMPT, AnswerVoice, TypedLines, converse
 from nemotron_speech.cli.up import RunOptions
-from nemotron_speech.errors import BadRequest
+from nemotron_speech.client.connections import LlmClient
+from nemotron_speech.errors import BadRequest, PeerError
+from nemotron_speech.responder.app import ResponderOptions
 from nemotron_speech.supervisor.profiles import Ports
 from tests.cli.servers import scripted_servers
 
@@ -47,6 +49,17 @@ async def test_each_line_is_answered_and_the_conversation_remembered(
     sums, memory = capsys.readouterr().out.strip().splitlines()
     assert "84" in sums or "eighty-four" in sums
     assert memory
+
+
+async def test_the_context_is_asked_for_and_may_be_unknown() -> None:
+    async with scripted_servers() as servers:
+        async with LlmClient.open(servers.llm) as llm:
+            assert await llm.context_tokens() == ResponderOptions().n_ctx
+        async with LlmClient.open(servers.asr.replace("ws:", "http:")) as other:
+            assert await other.context_tokens() is None
+    with pytest.raises(PeerError, match="nothing answers"):
+        async with LlmClient.open("http://127.0.0.1:9") as nobody:
+            await nobody.context_tokens()
 
 
 async def test_answers_are_spoken_into_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
