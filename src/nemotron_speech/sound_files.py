@@ -39,7 +39,9 @@ MOST_GAIN = 200.0
 """46 dB: a recording at -60 dB is raised, the noise of an empty one stays below speech."""
 
 
-def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) -> Clip:
+def read(
+    source: bytes | str | Path | BinaryIO, longest_s: float | None = None, most_rate: int | None = None
+) -> Clip:
     """Read a sound file, mixed down to mono at its own rate.
 
     Opposite channels do not cancel each other: the loudest one is then taken alone. Floating-point samples
@@ -49,6 +51,7 @@ def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) 
         source: The file, its content or its path.
         longest_s: Seconds that are read at most; a longer file is cut. Without it, a file of more than
             `MOST_SAMPLES` is refused.
+        most_rate: Hz; a file with a higher rate is read at this one, so that more of it fits into memory.
 
     Raises BadRequest for what is not a sound file, holds no sound, or is too long.
     """
@@ -61,7 +64,8 @@ def read(source: bytes | str | Path | BinaryIO, longest_s: float | None = None) 
             if not file.streams.audio:
                 raise BadRequest("the file holds no sound, only other tracks")
             rate = _checked_rate(file.streams.audio[0])
-            channels = _gather(_decoded(file), None if longest_s is None else round(longest_s * rate))
+            rate = min(rate, most_rate or rate)
+            channels = _gather(_decoded(file, rate), None if longest_s is None else round(longest_s * rate))
     except FFmpegError as error:
         raise BadRequest(
             f"not a sound file: {error.strerror}; give a WAV, FLAC, MP3, Ogg, M4A, WebM or AMR file"
@@ -97,18 +101,20 @@ def _checked_rate(track: av.AudioStream) -> int:
     return rate
 
 
-def _decoded(file: av.container.InputContainer) -> Iterator[Channels]:
-    """Decode the first sound track block by block; damage ends it, what came before is kept."""
+def _decoded(file: av.container.InputContainer, rate: int) -> Iterator[Channels]:
+    """Decode the first sound track block by block, at a rate; damage ends it, what came before is kept."""
     import av.container
     from av.error import FFmpegError
 
-    as_floats = av.AudioResampler(format="fltp")
+    as_floats = av.AudioResampler(format="fltp", rate=rate)
     begun = False
     try:
         for frame in file.decode(file.streams.audio[0]):
             for block in as_floats.resample(frame):
                 begun = True
                 yield block.to_ndarray().astype(np.float32, copy=False)
+        for block in as_floats.resample(None) if begun else ():
+            yield block.to_ndarray().astype(np.float32, copy=False)
     except FFmpegError:
         if not begun:
             raise

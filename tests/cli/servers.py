@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -51,3 +54,29 @@ async def scripted_servers(
         yield Addresses(
             f"ws://127.0.0.1:{asr_port}", f"ws://127.0.0.1:{tts_port}", f"http://127.0.0.1:{llm_port}"
         )
+
+
+@contextmanager
+def servers_in_a_thread(asr: AsrScript | None = None, tts: TtsScript | None = None) -> Iterator[list[str]]:
+    """The same beside a test that blocks; gives the flags that tell a command their ports."""
+    started: Future[Addresses] = Future()
+    over = threading.Event()
+
+    async def serve() -> None:
+        async with scripted_servers(asr, tts) as addresses:
+            started.set_result(addresses)
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        yield port_flags(started.result(30))
+    finally:
+        over.set()
+        thread.join()
+
+
+def port_flags(addresses: Addresses) -> list[str]:
+    """Return the flags for the ports of servers: --asr-port, its value, and so on."""
+    urls = {"asr": addresses.asr, "tts": addresses.tts, "llm": addresses.llm}
+    return [part for name, url in urls.items() for part in (f"--{name}-port", url.rpartition(":")[2])]

@@ -74,14 +74,17 @@ def test_the_state_is_kept_where_the_user_wants_it(
     assert CliSettings().state_dir == folder
 
 
+COMMANDS = ("demo", "talk", "transcribe", "say", "chat", "up", "down", "status", "logs", "doctor")
+
+
 def test_help_names_every_command(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("demo", "talk", "up", "down", "status", "logs", "doctor"):
+    for command in COMMANDS:
         assert command in result.output
 
 
-@pytest.mark.parametrize("command", ["demo", "talk", "up", "down", "status", "logs", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_every_command_has_an_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -216,6 +216,20 @@ def test_a_limit_cuts_a_long_recording() -> None:
     assert sound_files.read(audio.wav(SPEECH, RATE), longest_s=0.25).seconds == 0.25
 
 
+def test_a_high_rate_is_lowered_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of a recording then fits: one of music in stereo is as welcome as one of a telephone."""
+    monkeypatch.setattr(sound_files, "MOST_SAMPLES", 20_000)
+    tone = (np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000) * 8000).astype(np.int16)
+    data = audio.wav(tone.tobytes(), 48_000)
+    with pytest.raises(BadRequest, match="too long"):
+        sound_files.read(data)
+    clip = sound_files.read(data, most_rate=16_000)
+    assert clip.sample_rate == 16_000
+    assert len(clip.samples) == pytest.approx(16_000, abs=4)
+    assert rms(clip.samples) == pytest.approx(rms(tone), rel=0.02)
+    assert sound_files.read(audio.wav(tone[:8000].tobytes(), 8000), most_rate=16_000).sample_rate == 8000
+
+
 def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("milk, bread")

@@ -54,6 +54,11 @@ def test_a_server_says_which_process_it_is(pid: object, understood: int | None) 
     assert (report.health, report.pid) == (Health.HEALTHY, understood)
 
 
+@pytest.mark.parametrize(("stated", "understood"), [(True, True), (False, False), ("no", False)])
+def test_a_recogniser_says_that_its_times_are_estimates(stated: object, understood: bool) -> None:
+    assert understand(200, {"estimates_times": stated}).estimates_times is understood
+
+
 async def test_the_word_of_a_server_counts() -> None:
     async with answering({"status": "healthy", "pid": 4711}) as url, HealthProbe.open() as probe:
         assert (await probe(url)).pid == 4711

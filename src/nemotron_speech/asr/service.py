@@ -103,7 +103,8 @@ class AsrService:
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and body of `GET /health`."""
-        return self.runner.health(self.callers.draining)
+        status, body = self.runner.health(self.callers.draining)
+        return status, {**body, "estimates_times": self.runner.engine.info.estimates_times}
 
 
 SERVICE: web.AppKey[AsrService] = web.AppKey("service", AsrService)

@@ -15,10 +15,25 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from nemotron_speech.cli import chat as chat_command
 from nemotron_speech.cli import models as models_commands
+from nemotron_speech.cli import say as say_command
+from nemotron_speech.cli import transcribe as transcribe_command
+from nemotron_speech.cli.options import (
+    AsrEngine,
+    AsrModel,
+    AsrOption,
+    AsrPort,
+    LlmPort,
+    ModelOption,
+    TtsEngine,
+    TtsOption,
+    TtsPort,
+    TtsVoice,
+    examples,
+)
 from nemotron_speech.errors import BadRequest, ConfigurationError, SpeechError
 from nemotron_speech.invocation import command as line
-from nemotron_speech.invocation import prefixed
 
 PROFILE_HELP = "Which engines: embedded (any CPU, nothing downloaded), local (neural, small), cpu or gpu."
 INTERRUPTED = 130
@@ -33,74 +48,10 @@ app = typer.Typer(
 )
 
 
-def _examples(*lines: str) -> str:
-    return "[bold]Examples[/]\n\n" + "\n\n".join(f"  {prefixed(line)}" for line in lines)
-
-
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help=PROFILE_HELP)]
-ModelOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--llm",
-        metavar="NAME|FILE.gguf",
-        help="Answer with this model, on llama.cpp: one of `nemotron models list`, or a file.",
-    ),
-]
-AsrPort = Annotated[
-    int,
-    typer.Option("--asr-port", min=1, max=65535, envvar="NEMOTRON_ASR_PORT", help="Port of the recogniser."),
-]
-TtsPort = Annotated[
-    int,
-    typer.Option("--tts-port", min=1, max=65535, envvar="NEMOTRON_TTS_PORT", help="Port of the synthesiser."),
-]
-LlmPort = Annotated[int, typer.Option("--llm-port", min=1, max=65535, help="Port of the language model.")]
 Host = Annotated[str | None, typer.Option(help="Address the servers listen on; 0.0.0.0 for all.")]
 PageHost = Annotated[str, typer.Option(help="Address the page is served on; 0.0.0.0 for all.")]
 BotPort = Annotated[int, typer.Option("--bot-port", "--port", min=1, max=65535, help="Port of the page.")]
-AsrEngine = Annotated[
-    str | None,
-    typer.Option(
-        "--asr-engine",
-        "--asr",
-        envvar="NEMOTRON_ASR_ENGINE",
-        help="Another recogniser than the profile's, by name.",
-    ),
-]
-TtsEngine = Annotated[
-    str | None,
-    typer.Option(
-        "--tts-engine",
-        "--tts",
-        envvar="NEMOTRON_TTS_ENGINE",
-        help="Another synthesiser than the profile's, by name.",
-    ),
-]
-AsrModel = Annotated[
-    str | None,
-    typer.Option(
-        "--asr-model",
-        "--model",
-        metavar="NAME_OR_PATH",
-        help="The recogniser's model: one of `nemotron models list`, a name on the hub, or a file.",
-    ),
-]
-TtsVoice = Annotated[
-    str | None,
-    typer.Option(
-        "--tts-voice",
-        metavar="NAME_OR_PATH",
-        help="The synthesiser's voice: one of `nemotron models list`, or what the engine knows.",
-    ),
-]
-AsrOption = Annotated[
-    list[str] | None,
-    typer.Option("--asr-option", metavar="NAME=VALUE", help="An option of the recogniser; may be repeated."),
-]
-TtsOption = Annotated[
-    list[str] | None,
-    typer.Option("--tts-option", metavar="NAME=VALUE", help="An option of the synthesiser; may be repeated."),
-]
 RightContext = Annotated[
     int | None,
     typer.Option(metavar="0|1|6|13", help="Look-ahead of a NeMo recogniser, in frames of 80 ms."),
@@ -128,7 +79,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "nemotron demo",
         "nemotron demo --llm ~/models/nemotron.gguf",
         "nemotron demo --no-open --port 7861",
@@ -193,7 +144,7 @@ def demo(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "nemotron talk question.wav -o answer.wav",
         "nemotron talk - -o - < question.wav | aplay",
         "nemotron talk question.wav --play --llm ~/models/nemotron.gguf",
@@ -254,7 +205,7 @@ def talk(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "nemotron up",
         "nemotron up -d && python -m pipecat_bots.bot_interleaved_streaming",
         "nemotron up --llm ~/models/nemotron.gguf --asr-port 8090",
@@ -302,20 +253,20 @@ def up(
         _finish(lambda out: commands.up(out, with_models(out, wanted, tts_voice), report_fd))
 
 
-@app.command(epilog=_examples("nemotron down", "nemotron down demo", "nemotron down 4711"))
+@app.command(epilog=examples("nemotron down", "nemotron down demo", "nemotron down 4711"))
 def down(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[up|demo|talk|PID]...", help="Which; all when none is named."),
+        typer.Argument(metavar="[up|demo|talk|...|PID]...", help="Which; all when none is named."),
     ] = None,
 ) -> None:
-    """Stop what `up`, `demo` and `talk` run, from another shell."""
+    """Stop what `up`, `demo`, `talk` and others run, from another shell."""
     from nemotron_speech.cli import status as inspect_runs
 
     _finish_now(lambda out: inspect_runs.down(out, names or []))
 
 
-@app.command(epilog=_examples("nemotron status", "nemotron status --json"))
+@app.command(epilog=examples("nemotron status", "nemotron status --json"))
 def status(as_json: JsonOption = False) -> None:
     """Show the servers that run: state, port, pid, uptime, restarts, engine."""
     from nemotron_speech.cli import status as inspect_runs
@@ -323,7 +274,7 @@ def status(as_json: JsonOption = False) -> None:
     _finish_now(lambda out: inspect_runs.status(out, as_json=as_json))
 
 
-@app.command(epilog=_examples("nemotron logs", "nemotron logs asr tts -f", "nemotron logs bot -n 200"))
+@app.command(epilog=examples("nemotron logs", "nemotron logs asr tts -f", "nemotron logs bot -n 200"))
 def logs(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[asr|tts|llm|bot|supervisor]...", help="Whose.")
@@ -337,7 +288,7 @@ def logs(
     _finish_now(lambda out: inspect_runs.logs(out, names or [], follow=follow, lines=lines))
 
 
-@app.command(epilog=_examples("nemotron doctor", "nemotron doctor --json"))
+@app.command(epilog=examples("nemotron doctor", "nemotron doctor --json"))
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine can run and what is missing, with the command that mends it."""
     from nemotron_speech.cli import doctor as checks
@@ -351,7 +302,7 @@ app.add_typer(bench, name="bench")
 
 @bench.command(
     "asr",
-    epilog=_examples(
+    epilog=examples(
         "nemotron bench asr --file question.wav --print-partials",
         "nemotron bench asr --file question.wav --rtf 10 --full-text",
         "nemotron bench asr --file question.wav --n 128 --duration 60 --json bench.json --plot bench.png",
@@ -393,7 +344,7 @@ def bench_asr(
 
 @bench.command(
     "tts",
-    epilog=_examples(
+    epilog=examples(
         "nemotron bench tts",
         "nemotron bench tts --n 1,8,32,64 --rounds 5 --json bench.json --plot bench.png",
         'nemotron bench tts --n 16 --mode stream --voice aria --text "What is to be said."',
@@ -498,7 +449,8 @@ def _describe(error: OSError) -> str:
     return f"cannot use {error.filename}: {reason}; set NEMOTRON_STATE_DIR to a folder that can be written"
 
 
-models_commands.add_to(app, _finish_now)
+for group in (transcribe_command, say_command, chat_command, models_commands):
+    group.add_to(app, _finish_now)
 
 
 def main() -> None:

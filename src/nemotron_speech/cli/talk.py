@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 from nemotron_speech.audio import Clip, wav
@@ -21,24 +23,35 @@ MAX_INPUT_BYTES = 256 * 1024 * 1024
 
 
 def read_question(source: str) -> Clip:
+    """Read the question to be asked. Raises as `read_recording`."""
+    return read_recording(source, "talk question.wav -o answer.wav")
+
+
+def read_recording(source: str, example: str, most_rate: int | None = None) -> Clip:
     """Read the sound file `source` (`-` for standard input) and raise it to the level of speech.
+
+    Args:
+        example: Command, without the program's name, that reads a sound file.
+        most_rate: Hz; a recording with a higher rate is read at this one.
 
     Raises BadRequest that says what to do.
     """
-    data = _read_stdin() if source == STANDARD else _read_file(Path(source))
+    data = read_stdin("a sound file") if source == STANDARD else _read_file(Path(source))
     if not data:
-        raise BadRequest(
-            f"{_name(source)} is empty; give a sound file: {command('talk question.wav -o answer.wav')}"
-        )
+        raise BadRequest(f"{_name(source)} is empty; give a sound file: {command(example)}")
     try:
-        return raised(read(data))
+        return raised(read(data, most_rate=most_rate))
     except BadRequest as error:
         raise BadRequest(f"{_name(source)}: {error}") from None
 
 
 def write_answer(target: str, audio: Clip) -> None:
-    """Write a WAV file, `-` for standard output. Raises BadRequest when that is not possible."""
-    data = wav(audio.pcm, audio.sample_rate)
+    """Write a WAV file, `-` for standard output. Raises as `write_data`."""
+    write_data(target, wav(audio.pcm, audio.sample_rate))
+
+
+def write_data(target: str, data: bytes) -> None:
+    """Write a file, `-` for standard output. Raises BadRequest when that is not possible."""
     if target == STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -51,6 +64,15 @@ def write_answer(target: str, audio: Clip) -> None:
 
 def play(audio: Clip) -> None:
     """Play to the end on the default sound device. Raises ConfigurationError where there is none."""
+    sounddevice = player()
+    try:
+        sounddevice.play(audio.samples, audio.sample_rate, blocking=True)
+    except sounddevice.PortAudioError as error:
+        raise ConfigurationError(f"cannot play: {error}; keep the answer with -o answer.wav") from None
+
+
+def player() -> ModuleType:
+    """Return the library that plays. Raises ConfigurationError, which says what to install."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -58,10 +80,16 @@ def play(audio: Clip) -> None:
             f"cannot play: {error}; install it with: {install(['play'])} "
             "(and on Debian: apt install libportaudio2), or keep the answer with -o answer.wav"
         ) from None
+    return sounddevice
+
+
+async def play_until_cancelled(audio: Clip) -> None:
+    """Play without holding up the event loop; a cancel silences the device. Raises as `play`."""
     try:
-        sounddevice.play(audio.samples, audio.sample_rate, blocking=True)
-    except sounddevice.PortAudioError as error:
-        raise ConfigurationError(f"cannot play: {error}; keep the answer with -o answer.wav") from None
+        await asyncio.to_thread(play, audio)
+    except asyncio.CancelledError:
+        player().stop()
+        raise
 
 
 async def ask(
@@ -93,11 +121,12 @@ def _read_file(path: Path) -> bytes:
         raise BadRequest(f"cannot read {path}: {error.strerror}; give a WAV file") from None
 
 
-def _read_stdin() -> bytes:
+def read_stdin(what: str) -> bytes:
+    """Read standard input to its end. Raises BadRequest where it is the keyboard, closed or endless."""
     if sys.stdin is None or sys.stdin.closed:
-        raise BadRequest("standard input is closed; give the name of a sound file")
+        raise BadRequest(f"standard input is closed; pipe {what} in, or name it")
     if sys.stdin.isatty():
-        raise BadRequest("standard input is the keyboard; pipe a WAV file in, or give its name")
+        raise BadRequest(f"standard input is the keyboard; pipe {what} in, or name it")
     return _read_some(sys.stdin.buffer, "standard input")
 
 

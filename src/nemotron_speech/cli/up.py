@@ -331,24 +331,17 @@ async def talk(
 ) -> int:
     """Ask one recorded question. Raises NoSpeech, BadRequest, PeerError, StartFailed, ConfigurationError."""
     question = read_question(source)
-    to_start = await _plan(wanted.servers(), reuse=True, any_engine=wanted.any_engine)
-    progress = Console(stderr=True, highlight=False)
-    async with (
-        Signals() as signals,
-        _started(progress, to_start, "talk", wanted.profile, signals, verbose) as supervisor,
-    ):
-        if supervisor is None:
-            return INTERRUPTED
 
-        def transcribed(text: str) -> None:
-            out.print(f"[bold]You:[/]   {escape(text)}", soft_wrap=True)
+    def transcribed(text: str) -> None:
+        out.print(f"[bold]You:[/]   {escape(text)}", soft_wrap=True)
 
-        try:
+    try:
+        async with servers_for("talk", wanted, verbose) as signals:
             reply = await signals.unless_stopped(
                 ask(question, wanted.ports, system or SYSTEM_PROMPT, transcribed)
             )
-        except Interrupted:
-            return INTERRUPTED
+    except Interrupted:
+        return INTERRUPTED
     if target.output is not None:
         write_answer(target.output, reply.audio)
     out.print(f"[bold]Reply:[/] {escape(reply.text)}", soft_wrap=True)
@@ -370,6 +363,24 @@ async def talk(
 async def _plan(specs: Sequence[ServerSpec], *, reuse: bool, any_engine: Collection[str] = ()) -> Plan:
     async with HealthProbe.open() as probe:
         return await plan(specs, probe, records(), reuse=reuse, any_engine=any_engine)
+
+
+@asynccontextmanager
+async def servers_for(command: str, wanted: RunOptions, verbose: bool) -> AsyncIterator[Signals]:
+    """Have the servers of one command: those that run already, and others for as long as the block lasts.
+
+    Yields the user's signals. Raises Interrupted for one that comes before the servers are ready,
+    StartFailed, ConfigurationError.
+    """
+    to_start = await _plan(wanted.servers(), reuse=True, any_engine=wanted.any_engine)
+    progress = Console(stderr=True, highlight=False)
+    async with (
+        Signals() as signals,
+        _started(progress, to_start, command, wanted.profile, signals, verbose) as supervisor,
+    ):
+        if supervisor is None:
+            raise Interrupted
+        yield signals
 
 
 @asynccontextmanager
@@ -400,10 +411,12 @@ class Signals:
             self._numbers.append(signal.SIGHUP)
         self.stopped = asyncio.Event()
         self.second: Callable[[], None] = lambda: None
+        self.number: int | None = None
+        """Signal that came last."""
 
     async def __aenter__(self) -> Signals:
         for number in self._numbers:
-            asyncio.get_running_loop().add_signal_handler(number, self._received)
+            asyncio.get_running_loop().add_signal_handler(number, self._received, number)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -423,7 +436,8 @@ class Signals:
             task.cancel()
             await asyncio.wait((task,))
 
-    def _received(self) -> None:
+    def _received(self, number: int) -> None:
+        self.number = number
         if self.stopped.is_set():
             self.second()
         self.stopped.set()

@@ -257,6 +257,17 @@ class LlmClient:
             if isinstance(event, llama.TextDelta):
                 yield event.text
 
+    async def context_tokens(self) -> int | None:
+        """Ask for the tokens of context; None where the server does not tell. Raises PeerError."""
+        try:
+            async with self._session.get(self.url + llama.PROPS_PATH) as response:
+                body = await response.read()
+                return llama.parse_props(body).n_ctx or None if response.status == 200 else None
+        except aiohttp.ClientConnectorError:
+            raise _nothing_answers("the language model", self.url) from None
+        except (aiohttp.ClientError, TimeoutError, PeerError):
+            return None
+
     async def stream(self, request: llama.ChatRequest) -> AsyncIterator[llama.Event]:
         """Yield the events of one answer. Raises PeerError, BadRequest (too long a prompt)."""
         answer = llama.ChatAnswer()

@@ -167,23 +167,74 @@ async def answer(
     on_transcript(transcript)
     messages = [{"role": "system", "content": system}, *history, {"role": "user", "content": transcript}]
     words = _Words(llm.chat(messages), nothing_to_say)
-    text, pcm = await _speak_answer(words, tts, watch, on_token)
+    text, pcm = await _speak_answer(words, tts, watch, on_token, lambda: on_token("\n"))
+    clip = _clip(pcm, tts)
+    watch.mark("end")
+    return SpokenReply(transcript, text, clip, watch.timings())
+
+
+async def written(
+    tokens: AsyncIterator[str],
+    on_token: Callable[[str], None],
+    on_taken_back: Callable[[], None],
+    nothing_to_say: str = NOTHING_TO_SAY,
+) -> str:
+    """Write an answer without speaking it; thoughts and tool calls are left out. Return its words.
+
+    Args:
+        tokens: The model's text; closed at the end.
+        on_token: Told each piece of the answer.
+        on_taken_back: Told that all words so far were thoughts; the answer begins anew.
+    """
+    async with aclosing(_Words(tokens, nothing_to_say)) as words:
+        while True:
+            said = ""
+            try:
+                async for token in words:
+                    on_token(token)
+                    said += token
+                return said.strip()
+            except _TakenBack:
+                on_taken_back()
+
+
+async def spoken(
+    tokens: AsyncIterator[str],
+    tts: Synthesiser,
+    on_token: Callable[[str], None],
+    on_taken_back: Callable[[], None],
+    nothing_to_say: str = NOTHING_TO_SAY,
+) -> tuple[str, Clip]:
+    """Write an answer and have it spoken meanwhile, as `written`. Raises EngineError too."""
+    words = _Words(tokens, nothing_to_say)
+    text, pcm = await _speak_answer(words, tts, _Stopwatch(time.perf_counter), on_token, on_taken_back)
+    return text, _clip(pcm, tts)
+
+
+def _clip(pcm: bytes, tts: Synthesiser) -> Clip:
     if pcm and tts.sample_rate is None:
         raise EngineError("the synthesiser sent audio without saying its sample rate")
-    watch.mark("end")
-    return SpokenReply(transcript, text, Clip(from_pcm(pcm), tts.sample_rate or ASR_RATE), watch.timings())
+    return Clip(from_pcm(pcm), tts.sample_rate or ASR_RATE)
 
 
 async def transcribe(audio: Clip, asr: Recogniser) -> str:
     """Return what the recogniser understands in a whole clip; empty when nothing."""
-    pcm = audio.at(ASR_RATE).pcm
-    for start in range(0, len(pcm), FRAME_BYTES):
-        await asr.send(pcm[start : start + FRAME_BYTES])
+    await send(audio.at(ASR_RATE).pcm, asr)
     return (await asr.finish()).text.strip()
 
 
+async def send(pcm: bytes, asr: Recogniser) -> None:
+    """Send audio at `ASR_RATE` as fast as the recogniser takes it."""
+    for start in range(0, len(pcm), FRAME_BYTES):
+        await asr.send(pcm[start : start + FRAME_BYTES])
+
+
 async def _speak_answer(
-    words: _Words, tts: Synthesiser, watch: _Stopwatch, on_token: Callable[[str], None]
+    words: _Words,
+    tts: Synthesiser,
+    watch: _Stopwatch,
+    on_token: Callable[[str], None],
+    on_taken_back: Callable[[], None],
 ) -> tuple[str, bytes]:
     """Write and speak; what turns out to have been thoughts is begun anew, in another utterance."""
     async with aclosing(words):
@@ -192,7 +243,7 @@ async def _speak_answer(
                 return await _speak(words, tts.utterance(), watch, on_token)
             except _TakenBack:
                 await tts.cancel()
-                on_token("\n")
+                on_taken_back()
 
 
 async def _speak(

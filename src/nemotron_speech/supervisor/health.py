@@ -44,6 +44,8 @@ class HealthReport:
     """Status in the server's own words."""
     pid: int | None = None
     """Process that answered; None where neither it nor the system says."""
+    estimates_times: bool = False
+    """True for a recogniser that says that its word times are estimates."""
 
 
 class HealthProbe:
@@ -86,6 +88,7 @@ def understand(code: int, body: object) -> HealthReport:
         message or f"HTTP status {code}",
         status,
         pid if isinstance(pid, int) else None,
+        fields.get("estimates_times") is True,
     )
 
 
