@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 
-from nemotron_speech.text import formulas, measures, patterns
+from nemotron_speech.text import codes, dates, formulas, measures, patterns
 from nemotron_speech.text import number_words as numbers
 from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
 
@@ -19,6 +19,10 @@ Match = re.Match[str]
 
 _LONG_PATH = 30
 """Most characters of an address behind its host that are read out."""
+_AFTER_LENGTHS = frozenset(
+    ["wide", "long", "tall", "deep", "high", "thick", "of", "in", "by", "and", "or", "to", "is", "are"]
+)
+"""Words behind a length that is no part of a thing's name."""
 
 
 class Expressions:
@@ -30,20 +34,24 @@ class Expressions:
     def __init__(self, language: str) -> None:
         self._language = language
         self._words: Vocabulary = VOCABULARIES[language]
-        self._months = _months(language)
-        self.pattern = patterns.pattern(language, self._words, self._months)
+        self.pattern = patterns.pattern(language, self._words)
         self._handlers: dict[str, Callable[[Match], str]] = {
             "email": lambda match: self._spelled_out(match.group()),
             "url": self._url,
             "host": self._url,
             "iso_date": self._iso_date,
             "date": self._date,
+            "short_date": self._short_date,
             "clock": self._clock,
             "hour_letter": self._clock,
             "hour": self._hour,
             "ratio": lambda match: f" {self._words.to} ".join(map(self._integer, match.group().split(":"))),
             "duration": lambda match: measures.duration(language, match.group()),
+            "sides": lambda match: " by ".join(map(measures.side, re.split(r"\s?[x×]\s?", match.group()))),
             "feet": self._feet,
+            "side": self._side,
+            "modifier": lambda match: _modifier(match.group()),
+            "code": lambda match: codes.spelled_out(language, match.group()),
             "cents": lambda match: measures.cents(
                 "en", Decimal(match.group()[:-1].strip()), match.group()[-1]
             ),
@@ -56,9 +64,14 @@ class Expressions:
             "day_month": lambda match: f"{self._ordinal(match)} of",
             "ordinal": self._german if language == "de" else self._ordinal,
             "decade": self._decade,
+            "money_range": self._money_range,
             "prefixed": self._money,
             "suffixed": self._money,
             "measure": self._measure,
+            "named": lambda match: numbers.digits(language, match.group()),
+            "counted": lambda match: f"{self._words.counted[match.group()]} ",
+            "month_name": self._month_name,
+            "times": self._times,
             "bare": lambda match: f"{self._words.point} {numbers.digits(language, match.group())}",
             "scaled": self._scaled,
             "power": lambda match: formulas.power(language, match.group()),
@@ -119,22 +132,38 @@ class Expressions:
         feet, inches = re.findall(r"\d+", match.group())
         return measures.feet_and_inches("en", Decimal(feet), Decimal(inches))
 
+    def _side(self, match: Match) -> str:
+        """Return twelve inches for 12\", a fifty-five inch screen for 55\"; a quotation's end stays."""
+        written = match.group()
+        if written[-1] == '"' and _quotes(match) % 2:
+            return f'{self._cardinal(written[:-1])}"'
+        spoken = measures.side(written)
+        behind = re.match(r"[\s-]([A-Za-z]+)", match.string[match.end() : match.end() + 20])
+        of_a_thing = written[-1] in '"”' and behind is not None and behind[1] not in _AFTER_LENGTHS
+        return f"{self._cardinal(written[:-1])} inch" if of_a_thing else spoken
+
+    def _times(self, match: Match) -> str:
+        power = re.match(r"10[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]", match.string[match.end() : match.end() + 3])
+        return f" {self._words.signs['×'] if power else self._words.by or self._words.signs['×']} "
+
     def _decade(self, match: Match) -> str:
+        if self._language == "de":
+            number, ending = re.findall(r"\d+|[a-z]+", match.group())
+            return numbers.year("de", Decimal(number)) + ending
         words = numbers.year("en", Decimal(match.group().strip("'’s")))
         return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
     def _ordinal(self, match: Match) -> str:
         digits = re.match(r"\d+", match.group())
-        feminine = match.group().endswith(("ª", "re", "res", "nde", "ndes")) and self._language != "en"
         value = Decimal(digits.group() if digits else 0)
-        return numbers.ordinal(self._language, value, "feminine" if feminine else "")
+        return numbers.ordinal(self._language, value, _ordinal_form(self._language, match.group()))
 
     def _german(self, match: Match) -> str:
         before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
         word = before[0].lower() if before else ""
         strong = not before or word in ("mein", "sein", "ihr", "unser", "jeder")
         ending = "" if word in ("der", "die", "das", "jede") else "r" if strong else "n"
-        return numbers.ordinal("de", Decimal(match.group()[:-1]), ending)
+        return numbers.ordinal("de", Decimal(match.group().split(".")[0]), ending)
 
     def _fraction(self, match: Match) -> str:
         whole, _, part = match.group().rpartition(" ")
@@ -166,7 +195,7 @@ class Expressions:
 
     def _phone(self, match: Match) -> str:
         plus = f"{self._words.signs['+']} " if match.group()[0] == "+" else ""
-        return plus + numbers.digits(self._language, match.group())
+        return plus + numbers.digits(self._language, match.group()) + _check_letter(match)
 
     def _dotted(self, match: Match) -> str:
         parts = match.group().lstrip("vV").split(".")
@@ -185,9 +214,24 @@ class Expressions:
             self._language, value, symbol, decimals=decimals, magnitude=match.group("size" + side) or ""
         )
 
+    def _money_range(self, match: Match) -> str:
+        """Return ten to fifteen dollars; both amounts have their currency where they have cents."""
+        symbol, size = match["money0"], match["size0"] or ""
+        low, high = (self.value(match[name]) for name in ("low", "amount0"))
+        cents = low != int(low) and not size
+        first = (
+            measures.money(self._language, low, symbol, decimals=2)
+            if cents
+            else numbers.cardinal(self._language, low)
+        )
+        decimals = 2 if high != int(high) else 0
+        second = measures.money(self._language, high, symbol, decimals=decimals, magnitude=size)
+        return f"{first} {self._words.to} {second}"
+
     def _measure(self, match: Match) -> str:
         value = self.value(match["sign3"] + match["amount3"])
-        return self._large(match["amount3"]) or measures.with_unit(self._language, value, match["unit"])
+        spoken = self._large(match["amount3"]) or measures.with_unit(self._language, value, match["unit"])
+        return _with_last_point(match, spoken)
 
     def _large(self, amount: str) -> str:
         """Return the digits of an amount that is none: it has too many."""
@@ -203,15 +247,23 @@ class Expressions:
         hour, minute, *second = (int(part) for part in re.findall(r"\d+", match.group()))
         half = re.search(r"[aApP](?=\.?\s?[mM])", match.group())
         if second:
-            spoken = " ".join(self._cardinal(str(part)) for part in (hour, minute, *second))
+            spoken = " ".join([self._cardinal(str(hour)), *map(self._minutes, (minute, *second))])
         elif not minute and (half or hour > 12) and self._language == "en":
             spoken = self._cardinal(str(hour)) if half else f"{self._cardinal(str(hour))} hundred"
         elif not minute:
-            spoken = self._words.full_hour.format(hour=self._hours(hour))
+            spoken = self._of_hour(hour, self._words.full_hour.format(hour=self._hours(hour)))
         else:
-            oh = "oh " if self._language == "en" and minute < 10 else ""
-            spoken = self._words.clock.format(hour=self._hours(hour), minute=oh + self._cardinal(str(minute)))
+            form = self._words.clock.format(hour=self._hours(hour), minute=self._minutes(minute))
+            spoken = self._of_hour(hour, form)
         return f"{spoken} {half.group().upper()} M" if half else spoken
+
+    def _minutes(self, minute: int) -> str:
+        oh = "oh " if self._language == "en" and 0 < minute < 10 else ""
+        return oh + self._cardinal(str(minute))
+
+    def _of_hour(self, hour: int, spoken: str) -> str:
+        """Return the time with its hour in the singular, where that is written out: une heure trente."""
+        return spoken.replace("heures", "heure") if self._language == "fr" and hour < 2 else spoken
 
     def _hours(self, hour: int) -> str:
         if self._language == "de":
@@ -235,8 +287,19 @@ class Expressions:
     def _spoken_date(self, year: int, month: int, day: int) -> str:
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return " ".join(self._cardinal(str(part)) for part in (day, month, year))
-        return self._words.date.format(
-            day=self._day(day), month=self._month(month), year=numbers.year(self._language, Decimal(year))
+        return dates.spoken(self._language, self._day(day), month, year)
+
+    def _short_date(self, match: Match) -> str:
+        """Return the words of 24/12 and of 24.12.; what is no date stays a fraction or two numbers."""
+        written = match.group()
+        if found := dates.of_a_short_date(written, month_first=self._words.months_before_day):
+            day, month = found
+            said = self._german(match) if self._language == "de" else self._day(day)
+            return _with_last_point(match, dates.spoken(self._language, said, month))
+        return (
+            self._fraction(match)
+            if "/" in written
+            else " ".join(map(self._cardinal, written.rstrip(".").split(".")))
         )
 
     def _day(self, day: int) -> str:
@@ -249,11 +312,11 @@ class Expressions:
                 return numbers.ordinal(self._language, Decimal(1))
         return self._cardinal(str(day))
 
-    def _month(self, month: int) -> str:
-        return self._months[month - 1] if self._months else self._cardinal(str(month))
+    def _month_name(self, match: Match) -> str:
+        return _with_last_point(match, dates.whole_name(self._language, match.group()))
 
     def _month_day(self, match: Match) -> str:
-        return f"{match['month']} {numbers.ordinal('en', Decimal(match['day']))}"
+        return f"{dates.whole_name('en', match['month'])} {numbers.ordinal('en', Decimal(match['day']))}"
 
     # ------------------------------------------------------------------------ addresses and signs
 
@@ -284,7 +347,7 @@ class Expressions:
         following = match.string[match.end() : match.end() + 2]
         if written == "St." and self._language == "en" and not re.match(" [A-Z]", following):
             words = "Street"
-        return f"{words}." if written[-1] == "." and match.end() == len(match.string) else words
+        return _with_last_point(match, words)
 
     def _sign(self, match: Match) -> str:
         joint = self._words.joint
@@ -299,16 +362,6 @@ def expressions(language: str) -> Expressions | None:
     return Expressions(primary) if primary in VOCABULARIES else None
 
 
-@cache
-def _months(language: str) -> tuple[str, ...]:
-    if language in ("vi", "zh"):
-        return ()
-    from babel import Locale
-
-    names = Locale.parse(language).months["format"]["wide"]
-    return tuple(names[number] for number in range(1, 13))
-
-
 def in_usual_characters(match: Match) -> str:
     """Return a rare character as the one it stands for: ℃ as °C, ½ as 1/2, Ｆ as F, ٣ as 3."""
     character = match.group()
@@ -321,6 +374,31 @@ def in_usual_characters(match: Match) -> str:
 def _check_letter(match: Match) -> str:
     """Return the check letter that ends an ISBN, apart from its digits."""
     return ", X" if match.group()[-1] in "xX" else ""
+
+
+def _with_last_point(match: Match, words: str) -> str:
+    """Return the words of an abbreviation; its point at the end of a text ends a sentence too."""
+    return f"{words}." if match.group()[-1] == "." and match.end() == len(match.string) else words
+
+
+def _quotes(match: Match) -> int:
+    """Return how many quotation marks stand before; those behind digits are inches."""
+    return len(re.findall(r'(?<!\d)"', match.string[: match.start()]))
+
+
+def _modifier(written: str) -> str:
+    number, _, unit = written.partition("-")
+    return measures.modifier(Decimal(number), unit)
+
+
+def _ordinal_form(language: str, written: str) -> str:
+    """Return the form of an ordinal that its ending asks for: 2da, 3er, 1re."""
+    match language:
+        case "en":
+            return ""
+        case "es" | "it" if written.endswith("er"):
+            return "masculine-adjective"
+    return "feminine" if written.endswith(("ª", "a", "re", "res", "nde", "ndes")) else ""
 
 
 def _before(match: Match) -> str:

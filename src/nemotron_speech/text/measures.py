@@ -17,7 +17,7 @@ CURRENCIES = {
     "NZD": "NZD", "SGD": "SGD", "HKD": "HKD", "CZK": "CZK",
     "USD": "USD", "EUR": "EUR", "GBP": "GBP", "JPY": "JPY", "INR": "INR", "CNY": "CNY", "VND": "VND",
     "AUD": "AUD", "CAD": "CAD", "SEK": "SEK", "NOK": "NOK", "DKK": "DKK", "PLN": "PLN", "BRL": "BRL",
-    "MXN": "MXN",
+    "MXN": "MXN", "Rs.": "INR", "Rs": "INR",
 }  # fmt: skip
 CENT_SIGNS = {"¢": "USD"}
 _NAMED_DOLLARS = frozenset({"AUD", "CAD", "NZD", "HKD", "SGD", "TWD"})
@@ -47,7 +47,10 @@ UNITS = {
     "km2": "area-square-kilometer", "cm²": "area-square-centimeter", "ha": "area-hectare",
     "m³": "volume-cubic-meter", "m3": "volume-cubic-meter", "cm³": "volume-cubic-centimeter",
     "kcal": "energy-kilocalorie", "cal": "energy-calorie", "kJ": "energy-kilojoule", "%": "concentr-percent",
-    "‰": "concentr-permille",
+    "‰": "concentr-permille", "secs": "duration-second", "mins": "duration-minute", "wk": "duration-week",
+    "wks": "duration-week", "mos": "duration-month", "yr": "duration-year", "yrs": "duration-year",
+    "Std.": "duration-hour", "Std": "duration-hour", "Min.": "duration-minute", "Min": "duration-minute",
+    "Sek.": "duration-second", "Sek": "duration-second", "seg": "duration-second",
 }  # fmt: skip
 RATES = {
     "kbit/s": "digital-kilobit", "kbps": "digital-kilobit", "Mbit/s": "digital-megabit",
@@ -103,6 +106,12 @@ def duration(language: str, written: str) -> str:
     return (VOCABULARIES[language].joint or "").join(parts)
 
 
+def modifier(number: Decimal, symbol: str) -> str:
+    """Return thirty-minute, what a thirty-minute walk takes."""
+    name = with_unit("en", Decimal(1), symbol).removeprefix("one ")
+    return f"{cardinal('en', number)}-{name.replace(' ', '-')}"
+
+
 def cents(language: str, number: Decimal, sign: str) -> str:
     """Return ninety-nine cents for 99¢."""
     one, many = _CENTS[CENT_SIGNS[sign]]
@@ -112,6 +121,12 @@ def cents(language: str, number: Decimal, sign: str) -> str:
 def feet_and_inches(language: str, feet: Decimal, inches: Decimal) -> str:
     """Return five feet ten inches."""
     return f"{with_unit(language, feet, 'ft')} {_inches(language, inches)}"
+
+
+def side(written: str) -> str:
+    """Return ten feet for 10', eight point five inches for 8.5\"."""
+    number = Decimal(written[:-1].strip())
+    return with_unit("en", number, "ft") if written[-1] in "'’′" else _inches("en", number)
 
 
 def _inches(language: str, inches: Decimal) -> str:
@@ -168,6 +183,8 @@ def money(language: str, number: Decimal, symbol: str, *, decimals: int = 0, mag
     """
     vocabulary = VOCABULARIES[language]
     code = "CNY" if (language, symbol) == ("zh", "¥") else CURRENCIES[symbol]
+    if magnitude.startswith(("lakh", "crore")):
+        return f"{cardinal(language, number)} {magnitude} {_currency(language, code, Decimal(10**5))}"
     if magnitude:
         return _spoken_money(language, number * vocabulary.magnitudes[magnitude], code)
     units, cents = int(abs(number)), int(abs(number) * 100) % 100
