@@ -32,7 +32,27 @@ LONG = r"(?<![\w.,-])\d{10,15}(?<!000)(?![\w%]|[.,]\d)"
 """Number that nobody counts to: it has no separators and does not end in thousands."""
 
 _BEFORE = {
-    "en": ("PIN", "ZIP", "zip", "ID", "code", "Code", "serial", "umber", "code is", "PIN is", "umber is"),
+    "en": (
+        "PIN",
+        "ZIP",
+        "zip",
+        "ID",
+        "code",
+        "Code",
+        "serial",
+        "umber",
+        "account",
+        "invoice",
+        "Invoice",
+        "ticket",
+        "tracking",
+        "ref",
+        "reference",
+        "confirmation",
+        "code is",
+        "PIN is",
+        "umber is",
+    ),
     "de": ("PIN", "Code", "PLZ", "ummer", "Code ist", "PIN ist", "ummer ist", "ummer lautet"),
     "fr": ("PIN", "code", "postal", "uméro", "code est", "uméro est", "code est le", "uméro est le"),
     "es": ("PIN", "código", "postal", "úmero", "código es", "úmero es", "código es el", "úmero es el"),
@@ -45,7 +65,8 @@ def named(language: str) -> str:
     """Return the pattern of the digits behind a word that says what they name."""
     marks = "|".join(f"(?<={word} )|(?<={word}: )" for word in _BEFORE.get(language, ()))
     behind = rf"(?:{marks})\d{{4,15}}(?![\w%:]|[.,]\d|[-–]\d)"
-    return f"{behind}|{LONG}" if marks else LONG
+    local = r"|(?<![\w.,-])[6-9]\d{8}(?<!000)(?![\w%]|[.,]\d)" if language == "es" else ""
+    return rf"{behind}|(?<=#)\d{{5,15}}(?![\w%]|[.,]\d)|{LONG}{local}" if marks else LONG
 
 
 def spelled_out(language: str, code: str) -> str:
@@ -56,3 +77,17 @@ def spelled_out(language: str, code: str) -> str:
         )
         for group in code.split("-")
     )
+
+
+def check_letter(written: str) -> str:
+    """Return the check letter that ends an ISBN, apart from its digits."""
+    return ", X" if written[-1] in "xX" else ""
+
+
+def fall(match: re.Match[str]) -> bool:
+    """Return True between numbers of three digits or more that fall: 747-400."""
+    low = re.search(r"\d+$", match.string[max(0, match.start() - 9) : match.start()])
+    high = re.match(r"\d+", match.string[match.end() : match.end() + 9])
+    if match.group() != "-" or low is None or high is None:
+        return False
+    return len(low[0]) == len(high[0]) >= 3 and int(high[0]) < int(low[0])

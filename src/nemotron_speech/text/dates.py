@@ -56,7 +56,8 @@ def any_month(language: str) -> str:
 def short_month(language: str) -> str:
     """Return the pattern of a month cut short that stands behind a day."""
     names = "|".join(sorted(_short(language), key=len, reverse=True))
-    return rf"(?:(?<=\d )|(?<=\d\. )|(?<=\d(?:st|nd|rd|th) )|(?<=\d de ))(?:{names})(?!\w)"
+    behind = r"(?:(?<=\d )|(?<=\d\. )|(?<=\d(?:st|nd|rd|th) )|(?<=\d de ))"
+    return rf"{behind}(?:{names})(?!\w)|(?<!\w)(?:{names})(?=\s(?:19|20)\d\d\b)"
 
 
 def _short(language: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 
-from nemotron_speech.text import codes, dates, formulas, measures, patterns
+from nemotron_speech.text import codes, dates, formulas, measures, patterns, roman
 from nemotron_speech.text import number_words as numbers
 from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
 
@@ -50,14 +50,16 @@ class Expressions:
             "sides": lambda match: " by ".join(map(measures.side, re.split(r"\s?[x×]\s?", match.group()))),
             "feet": self._feet,
             "side": self._side,
-            "modifier": lambda match: _modifier(match.group()),
+            "modifier": lambda match: measures.modifier(match.group()),
             "code": lambda match: codes.spelled_out(language, match.group()),
             "cents": lambda match: measures.cents(
                 "en", Decimal(match.group()[:-1].strip()), match.group()[-1]
             ),
             "plural": self._plural,
             "scientific": lambda match: formulas.scientific(language, match.group()),
-            "hyphenated": lambda match: numbers.digits(language, match.group()) + _check_letter(match),
+            "hyphenated": lambda match: (
+                numbers.digits(language, match.group()) + codes.check_letter(match.group())
+            ),
             "phone": self._phone,
             "dotted": self._dotted,
             "month_day": self._month_day,
@@ -78,12 +80,15 @@ class Expressions:
             "mixed": self._fraction,
             "year": lambda match: numbers.year(language, Decimal(match.group())),
             "numbered": lambda match: f"{self._words.number} ",
-            "range": lambda match: f" {self._words.to} ",
+            "range": lambda match: " " if codes.fall(match) else f" {self._words.to} ",
+            "roman": lambda match: _with_last_point(match, roman.spoken(language, match)),
+            "multiple": self._multiple,
+            "brace": self._brace,
             "difference": lambda match: f" {self._words.minus} ",
             "number": self._plain_number,
             "abbreviation": self._abbreviation,
             "sign": self._sign,
-            "per": lambda match: f" per {measures.PER.get(match.group()[1:], '')}",
+            "per": lambda match: f" {self._words.per} {measures.PER.get(match.group()[1:], '')}",
             "joined": lambda match: " ",
             "marked": lambda match: "",
             "caret": lambda match: " ",
@@ -104,6 +109,10 @@ class Expressions:
     def value(self, written: str) -> Decimal:
         """Return the number written in the way of the language."""
         text = written.replace(" ", "").replace("\u202f", "").replace("−", "-")
+        if re.fullmatch(r"-?[\d.]+,\d{2}", text) and "." in text:
+            return Decimal(text.replace(".", "").replace(",", "."))
+        if re.fullmatch(r"-?[\d,]+\.\d{1,2}", text) and "," in text:
+            return Decimal(text.replace(",", ""))
         if self._language in patterns.COMMA_DECIMALS:
             text = text.replace(".", "") if re.fullmatch(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?", text) else text
             return Decimal(text.replace(",", "."))
@@ -111,6 +120,9 @@ class Expressions:
 
     def _plain_number(self, match: Match) -> str:
         value = self.value(match.group())
+        noun = re.match(r"\s([a-záéíóúñ]+)", match.string[match.end() : match.end() + 20])
+        if counted := numbers.before_a_noun(self._language, value, noun[1] if noun else ""):
+            return counted
         return numbers.spelled(
             self._language, format(value, "f") if "," in match.group() else match.group(), value
         )
@@ -144,7 +156,19 @@ class Expressions:
 
     def _times(self, match: Match) -> str:
         power = re.match(r"10[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]", match.string[match.end() : match.end() + 3])
-        return f" {self._words.signs['×'] if power else self._words.by or self._words.signs['×']} "
+        sign = power or match.group().strip() in "·⋅"
+        return f" {self._words.signs['×'] if sign else self._words.by or self._words.signs['×']} "
+
+    def _multiple(self, match: Match) -> str:
+        count = numbers.counting(self._language, Decimal(match.group()[:-1]))
+        return self._words.multiple.format(n=count)
+
+    def _brace(self, match: Match) -> str:
+        """Return the words before an exponent of several parts; a brace alone is silent."""
+        power = self._words.power
+        if match.group() == "^" and power.endswith("{n}"):
+            return f" {power.removesuffix('{n}')}"
+        return "" if _behind(match) in ",.;:!?)" else " "
 
     def _decade(self, match: Match) -> str:
         if self._language == "de":
@@ -156,7 +180,7 @@ class Expressions:
     def _ordinal(self, match: Match) -> str:
         digits = re.match(r"\d+", match.group())
         value = Decimal(digits.group() if digits else 0)
-        return numbers.ordinal(self._language, value, _ordinal_form(self._language, match.group()))
+        return numbers.ordinal(self._language, value, numbers.ordinal_form(self._language, match.group()))
 
     def _german(self, match: Match) -> str:
         before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
@@ -170,6 +194,9 @@ class Expressions:
         top, bottom = map(int, part.split("/"))
         names = self._words.fractions.get(bottom)
         if not bottom or top >= bottom or bottom > 100:
+            if re.match(r"\s?=", match.string[match.end() : match.end() + 2]) and bottom:
+                divided = f" {self._words.signs['÷']} "
+                return divided.join(self._cardinal(str(part)) for part in (top, bottom))
             both = (numbers.cardinal(self._language, Decimal(n)) for n in (top, bottom))
             return " ".join([*map(self._cardinal, [whole] * bool(whole)), *both])
         below = names[top != 1] if names else self._part(bottom, plural=top != 1)
@@ -195,7 +222,8 @@ class Expressions:
 
     def _phone(self, match: Match) -> str:
         plus = f"{self._words.signs['+']} " if match.group()[0] == "+" else ""
-        return plus + numbers.digits(self._language, match.group()) + _check_letter(match)
+        written = match.group().replace("(0)", " ") if plus else match.group()
+        return plus + numbers.digits(self._language, written) + codes.check_letter(match.group())
 
     def _dotted(self, match: Match) -> str:
         parts = match.group().lstrip("vV").split(".")
@@ -208,8 +236,7 @@ class Expressions:
         side = "1" if match.lastgroup == "prefixed" else "2"
         sign, amount, symbol = (match.group(name + side) for name in ("sign", "amount", "money"))
         value = self.value(sign + amount)
-        decimal = "," if self._language in patterns.COMMA_DECIMALS else "."
-        decimals = len(amount.rpartition(decimal)[2]) if decimal in amount else 0
+        decimals = max(0, -int(value.as_tuple().exponent))
         return self._large(amount) or measures.money(
             self._language, value, symbol, decimals=decimals, magnitude=match.group("size" + side) or ""
         )
@@ -371,11 +398,6 @@ def in_usual_characters(match: Match) -> str:
     return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
 
 
-def _check_letter(match: Match) -> str:
-    """Return the check letter that ends an ISBN, apart from its digits."""
-    return ", X" if match.group()[-1] in "xX" else ""
-
-
 def _with_last_point(match: Match, words: str) -> str:
     """Return the words of an abbreviation; its point at the end of a text ends a sentence too."""
     return f"{words}." if match.group()[-1] == "." and match.end() == len(match.string) else words
@@ -384,21 +406,6 @@ def _with_last_point(match: Match, words: str) -> str:
 def _quotes(match: Match) -> int:
     """Return how many quotation marks stand before; those behind digits are inches."""
     return len(re.findall(r'(?<!\d)"', match.string[: match.start()]))
-
-
-def _modifier(written: str) -> str:
-    number, _, unit = written.partition("-")
-    return measures.modifier(Decimal(number), unit)
-
-
-def _ordinal_form(language: str, written: str) -> str:
-    """Return the form of an ordinal that its ending asks for: 2da, 3er, 1re."""
-    match language:
-        case "en":
-            return ""
-        case "es" | "it" if written.endswith("er"):
-            return "masculine-adjective"
-    return "feminine" if written.endswith(("ª", "a", "re", "res", "nde", "ndes")) else ""
 
 
 def _before(match: Match) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from nemotron_speech.text import codes, dates, formulas, measures
+from nemotron_speech.text import codes, dates, formulas, measures, roman
 from nemotron_speech.text.vocabulary import Vocabulary
 
 COMMA_DECIMALS = ("es", "de", "fr", "it", "vi")
@@ -34,7 +34,12 @@ _CLOCK = (
 )
 _GERMAN_CLOCK = r"(?<![\d:.])(?:[01]?\d|2[0-4])\.[0-5]\d\sUhr\b"
 _PER_UNITS = "day|night|week|month|year|person|user|hour|minute|second|kg|lb|unit|token"
-_PER = rf"(?<=[\w%])/(?:(?:{'|'.join(measures.PER)})\b|(?=(?:{_PER_UNITS})\b))"
+_PER = {
+    "en": rf"(?<=[\w%])/(?:(?:{'|'.join(measures.PER)})\b|(?=(?:{_PER_UNITS})\b))",
+    "de": r"(?<=[\w%€])/(?=(?:Tag|Nacht|Woche|Monat|Jahr|Person|Nutzer|Stunde|Minute|Sekunde|Stück|Kilo)\b)",
+    "fr": r"(?<=[\w%€])/(?=(?:jour|nuit|semaine|mois|an|personne|heure|minute|seconde|kilo)\b)",
+    "es": r"(?<=[\w%€])/(?=(?:día|noche|semana|mes|año|persona|hora|minuto|segundo|kilo)\b)",
+}
 _HOUR = r"(?<![\d:.,])(?:1[0-2]|[1-9])\s?(?:[ap]\.m\.|[AP]\.M\.|[aApP][mM]\b)"
 _PHONE = "|".join(
     (
@@ -68,11 +73,12 @@ _SIDE = r"\d{1,3}(?:\.\d)?[\"”″'’′]"
 _SIDES = rf"(?<![\w.,]){_SIDE}\s?[x×]\s?{_SIDE}"
 _INCHES = r"(?<![\w.,])\d{1,3}(?:\.\d)?(?:[\"”](?=[\s-][A-Za-z])|″)"
 _FEET_ALONE = r"(?<![\w.,])\d{1,3}(?:['’](?=\s(?:tall|wide|long|deep|high)\b)|′)"
-_TIMES = r"(?<=[\d)])(?<![^\d.]0)\s?[xX]\s?(?=\d)"
+_MULTIPLE = r"(?<![\w.,])\d{1,4}x(?=\s[a-zäöüáéíóú]{2,})"
+_TIMES = r"(?<=\d)\s?[·⋅]\s?(?=\d)|(?<=[\d)])(?<![^\d.]0)\s?[xX]\s?(?=\d)"
 _LETTERED = "|".join(sorted(filter(str.isalpha, measures.UNITS), key=len, reverse=True))
 _MODIFIER = rf"(?<![\w.,-])\d{{1,4}}-(?:{_LETTERED})(?=\s[a-z])"
 _RATIO = r"(?<![\d:.,])\d{1,4}:\d{1,4}(?:(?:,\d{3}){1,3})?(?![\d:]|[.,]\d)"
-_SCALED = r"(?<![\w.,])\d{1,4}(?:\.\d{1,3})?(?:k|M|B|bn)(?![\w/.-])"
+_SCALED = r"(?<![\w.,])\d{1,4}(?:\.\d{1,3})?(?:k|M|B|bn)(?![\w/.]|-(?!\d))"
 _PLURAL = r"(?<![\w.,])(?:\d{1,3}(?:,000)+s\b|[1-9]0{2,6}s(?=\sof\b))"
 _CENTS = r"(?<![\w.,])\d{1,3}\s?¢"
 _DOTTED = r"(?<![\w.])[vV]?\d{1,9}(?:\.\d{1,9}){2,5}(?![\d.,]?\d)"
@@ -104,7 +110,7 @@ _YEAR = r"(?:(?<![\w.,$-])|(?<=\d-))(?:1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"
 _CHINESE_YEAR = r"(?<!\d)(?:1[1-9]\d\d|20\d\d)(?=\s?年)"
 _NUMBERED = r"(?<![\w])(?:#|№|No\. ?|Nr\. ?|[Nn][°º] ?|[Nn]\. ?[°ºo] ?)(?=\d)"
 _RANGE = (
-    r"(?:(?<=[\d%€$£°])|(?<=\d[hsmgkKMB])|(?<=\d(?:km|cm|mm|kg|[apAP][mM]))|(?<=\d [apAP][mM]))"
+    r"(?:(?<=[\d%€$£°])|(?<=\d[hsmgkKMB])|(?<=\d(?:km|cm|mm|kg|st|nd|rd|th|[apAP][mM]))|(?<=\d [apAP][mM]))"
     r"(?:[–—]| – |-)(?=[\d€$£])"
 )
 _DIFFERENCE = r"(?<=\d) [-−] (?=\d)"
@@ -125,6 +131,7 @@ _ORDINALS = {
     "en": r"(?<![\w.,])\d{1,9}(?:st|nd|rd|th)\b",
     "de": (
         rf"(?<![\w.,])\d{{1,3}}\.(?=\s(?:{_MONTHS}|Jahrhundert))"
+        rf"|(?<![\w.,])\d{{1,2}}\.(?=\s(?:und|oder|bis)\s\d{{1,2}}\.\s(?:{_MONTHS}))"
         rf"|(?:{_GERMAN_BEFORE})\d{{1,3}}\.(?=\s[A-ZÄÖÜ])"
     ),
     "es": r"(?<![\w.,])(?:\d{1,9}\.?[ºª]|1°|\d{1,2}(?:er|[rdtmvn][oa]))(?![\w])",
@@ -159,11 +166,13 @@ def pattern(language: str, words: Vocabulary) -> re.Pattern[str]:
 
 def number(language: str) -> str:
     """Return the pattern of a number without a sign, as it is written in a language."""
+    foreign = r"\d{1,3}(?:\.\d{3})++,\d{2}(?!\d)|"
     if language not in COMMA_DECIMALS:
         indian = r"\d{1,2}(?:,\d{2}(?=,))++,\d{3}(?!\d)(?:\.\d++)?"
-        return rf"(?:\d{{1,3}}(?:,\d{{3}})++(?:\.\d++)?|{indian}|\d++(?:\.\d++)?)"
+        return rf"(?:{foreign}\d{{1,3}}(?:,\d{{3}})++(?:\.\d++)?|{indian}|\d++(?:\.\d++)?)"
     group = "[. ]" if language == "fr" else r"\."
-    return rf"(?:\d{{1,3}}(?:{group}\d{{3}})++(?!\d)(?:,\d++)?|\d++(?:[.,]\d++)?)"
+    foreign = r"\d{1,3}(?:,\d{3})++\.\d{1,2}(?!\d)|"
+    return rf"(?:{foreign}\d{{1,3}}(?:{group}\d{{3}})++(?!\d)(?:,\d++)?|\d++(?:[.,]\d++)?)"
 
 
 def _addresses_and_times(language: str, words: Vocabulary) -> list[tuple[str, str]]:
@@ -223,8 +232,9 @@ def _amounts(language: str, words: Vocabulary) -> list[tuple[str, str]]:
         rf"{_NUMBER_BEGINS}(?P<sign2>{_SIGN})(?P<amount2>{one})(?:\s?(?P<size2>{sizes}))?"
         rf"\s?(?P<money2>{money}){_WORD_END}"
     )
+    point = "" if language == "de" else r"(?:(?<=[a-z])\.(?=,|\s[a-z]))?"
     whole = rf"{_WORD_END}(?!/(?!(?:{_PER_UNITS})\b)[\w])"
-    unit = rf"{_NUMBER_BEGINS}(?P<sign3>{_SIGN})(?P<amount3>{one})\s?(?P<unit>{units}){whole}"
+    unit = rf"{_NUMBER_BEGINS}(?P<sign3>{_SIGN})(?P<amount3>{one})\s?(?P<unit>{units}){whole}{point}"
     return [("money_range", between), ("prefixed", prefixed), ("suffixed", suffixed), ("measure", unit)]
 
 
@@ -241,11 +251,13 @@ def _numbers_and_signs(language: str, words: Vocabulary) -> list[tuple[str, str]
     short = rf"(?<![\w.])(?:{_any_of(words.abbreviations)}){_WORD_END}"
     counted = rf"(?<![\w.])(?:{_any_of(words.counted)})(?=\s?\d)"
     return [
+        *([("roman", numeral)] if (numeral := roman.pattern(language)) else []),
         ("named", codes.named(language)),
         *([("counted", counted)] if words.counted else []),
         *([("month_name", dates.short_month(language))] if dates.months(language) else []),
         *([("bare", _BARE), ("scaled", _SCALED)] if language == "en" else []),
         ("power", formulas.POWER),
+        *([("multiple", _MULTIPLE)] if words.multiple else []),
         ("times", _TIMES),
         ("mixed", _MIXED),
         ("year", _CHINESE_YEAR if language == "zh" else _YEAR),
@@ -255,8 +267,9 @@ def _numbers_and_signs(language: str, words: Vocabulary) -> list[tuple[str, str]
         ("number", rf"(?:(?<![\w.)])[-−](?=\d))?{number(language)}"),
         *([("abbreviation", short)] if words.abbreviations else []),
         ("sign", f"[{re.escape(''.join(words.signs))}]"),
-        *([("per", _PER)] if language == "en" else []),
+        *([("per", _PER[language])] if language in _PER else []),
         ("joined", _JOINED),
+        ("brace", r"\^(?=\{)|[{}]"),
         ("caret", r"\^"),
         ("marked", _MARKED),
         ("quote", "[“”„«»]"),

@@ -37,6 +37,10 @@ class Vocabulary:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     counted: Mapping[str, str] = field(default_factory=dict)
     """Abbreviations that stand before a number: p. 12."""
+    per: str = ""
+    """Word for the stroke before a unit: 20 €/Tag."""
+    multiple: str = ""
+    """An amount {n} times as much."""
     by: str = ""
     """Word between the lengths of two sides; empty where it is the sign of multiplication."""
     magnitudes: Mapping[str, int] = field(default_factory=dict)
@@ -83,14 +87,16 @@ VOCABULARIES = {
             "a.m.": "A M", "p.m.": "P M", "Mt.": "Mount", "Ltd.": "Limited", "Corp.": "Corporation",
             "max.": "maximum", "Lt.": "Lieutenant", "Col.": "Colonel", "Rev.": "Reverend",
             "Gov.": "Governor", "Sen.": "Senator", "Rep.": "Representative", "Hwy.": "Highway",
+            "Co.": "Company", "a.k.a.": "also known as", "C#": "C sharp", "F#": "F sharp",
         },
         counted={
             "p.": "page", "pp.": "pages", "Fig.": "Figure", "fig.": "figure", "Figs.": "Figures",
             "Ch.": "Chapter", "ch.": "chapter", "Vol.": "Volume", "vol.": "volume", "Sec.": "Section",
-            "sec.": "section", "Eq.": "Equation", "Apt.": "Apartment", "Ext.": "extension",
-            "ext.": "extension", "min.": "minimum", "no.": "number", "nos.": "numbers", "Nos.": "Numbers",
+            "Eq.": "Equation", "Apt.": "Apartment", "Ext.": "extension",
+            "ext.": "extension", "min.": "minimum", "Nos.": "Numbers",
+            "est.": "established", "Est.": "established", "ca.": "circa",
         },
-        by="by",
+        per="per", multiple="{n} times", by="by",
         magnitudes={"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
                     "k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "bn": 10**9, "B": 10**9,
                     "lakh": 10**5, "lakhs": 10**5, "crore": 10**7, "crores": 10**7},
@@ -116,13 +122,15 @@ VOCABULARIES = {
             "etc.": "etcétera", "aprox.": "aproximadamente", "Avda.": "avenida", "Av.": "avenida",
             "EE. UU.": "Estados Unidos", "EE.UU.": "Estados Unidos", "a. C.": "antes de Cristo",
             "a.C.": "antes de Cristo", "d. C.": "después de Cristo", "d.C.": "después de Cristo",
-            "tel.": "teléfono", "Tel.": "teléfono", "Prof.": "profesor",
+            "tel.": "teléfono", "Tel.": "teléfono", "Prof.": "profesor", "dpto.": "departamento",
         },
         counted={
             "pág.": "página", "págs.": "páginas", "p.": "página", "núm.": "número", "cap.": "capítulo",
             "vol.": "volumen", "fig.": "figura", "art.": "artículo", "n.º": "número", "N.º": "número",
         },
-        magnitudes={"mil": 10**3, "millón": 10**6, "millones": 10**6, "billones": 10**12},
+        per="por", multiple="{n} veces",
+        magnitudes={"k": 10**3, "M": 10**6, "mil": 10**3, "millón": 10**6, "millones": 10**6,
+                    "billones": 10**12},
     ),
     "de": Vocabulary(
         signs=_signs(
@@ -146,16 +154,19 @@ VOCABULARIES = {
             "bzw.": "beziehungsweise", "ca.": "circa", "etc.": "et cetera", "evtl.": "eventuell",
             "ggf.": "gegebenenfalls", "inkl.": "inklusive", "Str.": "Straße", "St.": "Sankt",
             "Tel.": "Telefon", "Jh.": "Jahrhundert", "v. Chr.": "vor Christus", "n. Chr.": "nach Christus",
+            "zzgl.": "zuzüglich", "MwSt.": "Mehrwertsteuer", "u.U.": "unter Umständen", "geb.": "geboren",
+            "o.ä.": "oder ähnliches", "s.o.": "siehe oben", "i.d.R.": "in der Regel", "z.T.": "zum Teil",
+            "Mio.": "Millionen", "Mrd.": "Milliarden", "Tsd.": "Tausend",
             "max.": "maximal", "min.": "minimal", "mind.": "mindestens", "vgl.": "vergleiche",
-            "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag",
-            "Sa.": "Samstag",
         },
         counted={
             "S.": "Seite", "Abb.": "Abbildung", "Kap.": "Kapitel", "Bd.": "Band", "Art.": "Artikel",
             "Abs.": "Absatz", "Tab.": "Tabelle", "Nr.": "Nummer",
+            "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag", "Sa.": "Samstag",
         },
-        magnitudes={"Tsd.": 10**3, "Mio.": 10**6, "Million": 10**6, "Millionen": 10**6, "Mrd.": 10**9,
-                    "Milliarde": 10**9, "Milliarden": 10**9},
+        per="pro", multiple="{n}mal",
+        magnitudes={"k": 10**3, "Tsd.": 10**3, "Mio.": 10**6, "Million": 10**6, "Millionen": 10**6,
+                    "Mrd.": 10**9, "Milliarde": 10**9, "Milliarden": 10**9},
     ),
     "fr": Vocabulary(
         signs=_signs(
@@ -179,13 +190,14 @@ VOCABULARIES = {
             "c.-à-d.": "c'est-à-dire", "av. J.-C.": "avant Jésus-Christ", "apr. J.-C.": "après Jésus-Christ",
             "ap. J.-C.": "après Jésus-Christ", "tél.": "téléphone", "Tél.": "téléphone", "Mlles":
             "Mesdemoiselles", "Mgr": "Monseigneur", "Pr": "Professeur", "Ste": "Sainte", "St": "Saint",
+            "Mr": "Monsieur", "arr.": "arrondissement", "max.": "maximum", "min.": "minimum", "vs": "versus",
         },
         counted={
             "p.": "page", "pp.": "pages", "chap.": "chapitre", "fig.": "figure", "vol.": "volume",
-            "art.": "article", "t.": "tome", "no": "numéro",
+            "art.": "article", "no": "numéro",
         },
-        by="par",
-        magnitudes={"mille": 10**3, "million": 10**6, "millions": 10**6, "milliard": 10**9,
+        per="par", multiple="{n} fois", by="par",
+        magnitudes={"k": 10**3, "mille": 10**3, "million": 10**6, "millions": 10**6, "milliard": 10**9,
                     "milliards": 10**9, "M": 10**6, "Md": 10**9},
     ),
     "it": Vocabulary(
