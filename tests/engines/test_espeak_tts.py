@@ -9,6 +9,7 @@ from nemotron_speech.engines.base import Segment, SynthesisMode, TtsResult, Word
 from nemotron_speech.engines.espeak_tts.engine import EDGE_MS, MAX_CLAUSE, EspeakEngine
 from nemotron_speech.engines.shared.clauses import split_clauses
 from nemotron_speech.errors import BadRequest, TooLarge
+from nemotron_speech.text import say
 
 TEXT = "Good evening. Twelve times seven is eighty four, and that is all!"
 
@@ -154,4 +155,9 @@ def test_unknown_voices_and_languages_are_refused_with_the_list(engine: EspeakEn
     with pytest.raises(BadRequest, match=r"'tlh-x'.* de, "):
         engine.open(Segment(TEXT, "aria", "tlh-x"))
     with pytest.raises(TooLarge):
-        engine.open(Segment("a" * 30_000, "aria"))
+        engine.open(Segment("a" * 300_000, "aria"))
+
+
+def test_the_longest_text_may_be_all_digits(engine: EspeakEngine) -> None:
+    written = "3" * engine.info.max_text
+    engine.open(Segment(say(written, "en").text, "aria"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,11 +23,20 @@ de | 1 h 1 min, 1 km | eine Stunde eine Minute, ein Kilometer
 de | 2 h 30 min | zwei Stunden dreißig Minuten
 fr | 1h 5m | une heure cinq minutes
 it | 2h 30m | due ore trenta minuti
+en | a 30-min walk, a 5-day trip, a 10-s delay | a thirty-minute walk, a five-day trip, a ten-second delay
+en | 3 wks, 2 mos, 5 yrs | three weeks, two months, five years
+de | 2 Std. 15 Min., 1,5 Std. | zwei Stunden fünfzehn Minuten, eins Komma fünf Stunden.
+fr | 1 h 30 min ou 1h30 | une heure trente minutes ou une heure trente
+es | 1 h 30 min o 1h30 | una hora treinta minutos o una y treinta
 """
 DECADES_AND_PLURALS = """
 en | in the 60s and the '90s | in the sixties and the nineties
 en | in his 30s, mid-80s, the 1920s | in his thirties, mid-eighties, the nineteen twenties
 en | 1,000s of people and 100s of cars | thousands of people and hundreds of cars
+en | in the 1980s and 90s, a 70s song | in the nineteen eighties and nineties, a seventies song
+de | die 1990er Jahre, die 80er, in den 2000ern
+  | die neunzehnhundertneunziger Jahre, die achtziger, in den zweitausendern
+es | 21 años, 1 vez, 200 personas, 21 días | veintiún años, una vez, doscientas personas, veintiún días
 """
 NAMES_IN_DIGITS = """
 en | Call 1-800-555-0199 now. | Call one, eight zero zero, five five five, zero one nine nine now.
@@ -43,6 +54,28 @@ it | 347-1234567 | tre quattro sette, uno due tre quattro cinque sei sette
 fr | 06 12 34 56 78 | zéro six, un deux, trois quatre, cinq six, sept huit
 es | 612 345 678 | seis uno dos, tres cuatro cinco, seis siete ocho
 zh | 138 1234 5678 | 一三八, 一二三四, 五六七八
+fr | 01.23.45.67.89 | zéro un, deux trois, quatre cinq, six sept, huit neuf
+fr | +33 (0)1 23 45 67 89 | plus trois trois, un, deux trois, quatre cinq, six sept, huit neuf
+es | 91 123 45 67 o 612345678
+  | nueve uno, uno dos tres, cuatro cinco, seis siete o seis uno dos tres cuatro cinco seis siete ocho
+de | (030) 901820, Notruf 112, die 112 Gäste
+  | null drei null, neun null eins acht zwei null, Notruf eins eins zwei, die einhundertzwölf Gäste
+en | 1300 655 506 | one three zero zero, six five five, five zero six
+en | Call 911, call 100 people | Call nine one one, call one hundred people
+en | Your PIN is 4321, ZIP code 90210, code 404
+  | Your PIN is four three two one, ZIP code nine zero two one zero, code four hundred four
+en | order number 123456, ID: 99887, #10023
+  | order number one two three four five six, ID: nine nine eight eight seven, number one zero zero two
+    three
+en | serial AB12-CD34-567, model X200-15
+  | serial AB one two, CD three four, five six seven, model X two zero zero, one five
+en | ref 2024-0017, a 747-400
+  | ref two zero two four, zero zero one seven, a seven hundred forty-seven four hundred
+en | ISBN 9780306406157, ISBN 030640615X
+  | ISBN nine seven eight zero three zero six four zero six one five seven, ISBN zero three zero six four
+    zero six one five, X
+en | 10000000000 and 1234567890 | ten billion and one two three four five six seven eight nine zero
+en | F-16, GPT-4, Q1-Q3 | F-sixteen, GPT-four, Q one-Q three
 """
 RANGES = """
 en | 5-10% and 5%-10% | five to ten percent and five percent to ten percent
@@ -52,6 +85,13 @@ en | 1990-1995 | nineteen ninety to nineteen ninety-five
 en | Scale 1:50,000, odds 3:1. | Scale one to fifty thousand, odds three to one.
 en | 16:9 | sixteen to nine
 en | 1:30-2:30 | one thirty to two thirty
+en | $10-15, €20–30, $1.5-2 million
+  | ten to fifteen dollars, twenty to thirty euros, one point five to two million dollars
+en | $1.50-2.00 | one dollar fifty to two dollars
+de | 10-15 %, 1,5-2 Mio. € | zehn bis fünfzehn Prozent, eins Komma fünf bis zwei Millionen Euro
+en | 6am-8pm, 1st-3rd, 5k-10k | six A M to eight P M, first to third, five thousand to ten thousand
+fr | de 9h-17h | de neuf heures à dix-sept heures
+de | vom 1. bis 3. Juni | vom ersten bis dritten Juni
 """
 MONEY = """
 en | ₹1,50,000 | one hundred fifty thousand rupees
@@ -60,6 +100,15 @@ en | 99¢, R$ 10, A$5 | ninety-nine cents, ten reals, five Australian dollars
 en | $5/day, 60 km/day, 30 tokens/s | five dollars per day, sixty kilometers per day, thirty tokens per second
 en | $5 and $10 a day | five dollars and ten dollars a day
 fr | 3,5 M€ | trois millions cinq cent mille euros
+en | ₹12,34,567, Rs. 5,00,000, ₹3 crore
+  | one million two hundred thirty-four thousand five hundred sixty-seven rupees, five hundred thousand
+    rupees, three crore rupees
+en | €1.234,56 and $2.5B
+  | one thousand two hundred thirty-four euros fifty-six and two point five billion dollars
+de | 0,99 €, 20 €/Tag, 5 Mio. Menschen | neunundneunzig Cent, zwanzig Euro pro Tag, fünf Millionen Menschen
+fr | 5 M€, 10 k€, 0,99 €, 20 €/jour
+  | cinq millions d'euros, dix mille euros, quatre-vingt-dix-neuf centimes, vingt euros par jour
+es | 5 M€, 0,99 €, 20 €/día | cinco millones de euros, noventa y nueve céntimos, veinte euros por día
 """
 FORMULAS = r"""
 en | The sum is $a^2 + b^2 = c^2$. | The sum is a squared plus b squared equals c squared.
@@ -73,6 +122,13 @@ en | (x+1)^2 = 4 | (x plus one) squared equals four
 en | -5, +5, 3x | minus five, plus five, three x
 de | 2^10, x² | zwei hoch zehn, x hoch zwei
 zh | 10^5 | 十的五次方
+en | 3.0 x 10^8, 1920x1080, 3·4
+  | three point zero times ten to the power of eight, one thousand nine hundred twenty by one thousand
+    eighty, three times four
+en | 2^0.5, 2^{n+1}, 10**3 | two to the power of zero point five, two to the power of n plus one, ten cubed
+en | 6/3 = 2, π ≈ 3.14, 3x faster
+  | six divided by three equals two, pi about three point one four, three times faster
+de | 3x so schnell | dreimal so schnell
 """
 LENGTHS_AND_CLOCKS = """
 en | He is 5'10" tall, she is 6' 2". | He is five feet ten inches tall, she is six feet two inches.
@@ -82,6 +138,43 @@ de | Sie ist 5. Das ist gut. | Sie ist fünf. Das ist gut.
 fr | à 14h30 | à quatorze heures trente
 es | a las 14:30 h, a las 7h15 | a las catorce y treinta, a las siete y quince
 vi | lúc 14h30 | lúc mười bốn giờ ba mươi
+en | a 55" TV, 12" wide, 10' x 12', 6' tall
+  | a fifty-five inch TV, twelve inches wide, ten feet by twelve feet, six feet tall
+en | She said "I am 12" and left. | She said "I am twelve" and left.
+en | 3 sq ft, 2 tbsp, 3 oz. of salt | three square feet, two tablespoons, three ounces of salt
+en | 1:05:09 | one oh five oh nine
+fr | 0h15, 1h | zéro heure quinze, une heure
+"""
+DATES = """
+en | Nov 30, 2026, Jan. 5, 12 Sept 2024, Dec 2024
+  | November thirtieth, twenty twenty-six, January fifth, twelfth of September twenty twenty-four, December
+    twenty twenty-four
+en | on 12/24, on 3/4 of days, 3/4 cup
+  | on December twenty-fourth, on three quarters of days, three quarters cup
+de | am 24.12., der 1.5. ist frei, 3. Jan. 2024
+  | am vierundzwanzigsten Dezember, der erste Mai ist frei, dritten Januar zweitausendvierundzwanzig
+de | Mo., 3. Januar, Mo. 3. Jan. | Mo., dritten Januar, Montag dritten Januar.
+fr | le 24/12, le 5 févr. 2024, 3 sept jours
+  | le vingt-quatre décembre, le cinq février deux mille vingt-quatre, trois sept jours
+es | el 24/12, 5 de ene. | el veinticuatro de diciembre, cinco de enero.
+"""
+ORDINALS_AND_NUMERALS = """
+en | World War II, Henry VIII, Chapter IV | World War two, Henry the eighth, Chapter four
+en | Mary I think, George V. Smith, iPhone X | Mary I think, George V. Smith, iPhone X
+de | Ludwig XIV. kam, Elisabeth II. | Ludwig der Vierzehnte kam, Elisabeth die Zweite.
+fr | le XXIe siècle, François Ier, Louis XIV | le vingt-et-unième siècle, François premier, Louis quatorze
+es | el siglo XXI, Felipe II, el 3er piso, la 2da vez
+  | el siglo veintiuno, Felipe segundo, el tercer piso, la segunda vez
+"""
+ABBREVIATIONS = """
+en | Mt. Everest, Fig. 3, pp. 3-5, Ltd., C#
+  | Mount Everest, Figure three, pages three to five, Limited, C sharp
+de | S. 12, Abb. 3, zzgl. MwSt., i.d.R. gut
+  | Seite zwölf, Abbildung drei, zuzüglich Mehrwertsteuer, in der Regel gut
+fr | n° 5, c.-à-d. cela, en 52 av. J.-C., p. 12
+  | numéro cinq, c'est-à-dire cela, en cinquante-deux avant Jésus-Christ, page douze
+es | n.º 5, EE. UU., pág. 12, 44 a. C. fue
+  | número cinco, Estados Unidos, página doce, cuarenta y cuatro antes de Cristo fue
 """
 MARKUP = r"""
 en | The ==key word== matters. | The key word matters.
@@ -99,12 +192,17 @@ KINDS = {
     "money": MONEY,
     "formulas": FORMULAS,
     "lengths and clocks": LENGTHS_AND_CLOCKS,
+    "dates": DATES,
+    "ordinals and numerals": ORDINALS_AND_NUMERALS,
+    "abbreviations": ABBREVIATIONS,
     "markup": MARKUP,
 }
+_FOLDED = re.compile(r"\n\s+")
+"""A line that begins with spaces goes on with the one before."""
 READINGS = [
     pytest.param(*(part.strip().replace("\\n", "\n") for part in line.split(" | ")), id=line.split(" | ")[1])
     for lines in KINDS.values()
-    for line in lines.strip().splitlines()
+    for line in _FOLDED.sub(" ", lines.strip()).splitlines()
 ]
 
 

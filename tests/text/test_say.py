@@ -15,7 +15,7 @@ SAID = {
     "en": {
         "It costs $5.": "It costs five dollars.",
         "$3.50, £0.99 or 20 EUR": "three dollars fifty, ninety-nine pence or twenty euros",
-        "$5 million, £1.2bn": "five million dollars, one billion two hundred million pounds",
+        "$5 million, £1.2bn": "five million dollars, one point two billion pounds",
         "10:30 am, 5pm, 10:05, 9:00": "ten thirty A M, five P M, ten oh five, nine o'clock",
         "March 5, 2024": "March fifth, twenty twenty-four",
         "2024-03-05 and 3/4/2024": "March fifth, twenty twenty-four and March fourth, twenty twenty-four",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 
-from nemotron_speech.text import formulas, measures, patterns
+from nemotron_speech.text import codes, dates, formulas, measures, patterns, roman
 from nemotron_speech.text import number_words as numbers
 from nemotron_speech.text.vocabulary import VOCABULARIES, Vocabulary
 
@@ -19,6 +19,10 @@ Match = re.Match[str]
 
 _LONG_PATH = 30
 """Most characters of an address behind its host that are read out."""
+_AFTER_LENGTHS = frozenset(
+    ["wide", "long", "tall", "deep", "high", "thick", "of", "in", "by", "and", "or", "to", "is", "are"]
+)
+"""Words behind a length that is no part of a thing's name."""
 
 
 class Expressions:
@@ -30,47 +34,61 @@ class Expressions:
     def __init__(self, language: str) -> None:
         self._language = language
         self._words: Vocabulary = VOCABULARIES[language]
-        self._months = _months(language)
-        self.pattern = patterns.pattern(language, self._words, self._months)
+        self.pattern = patterns.pattern(language, self._words)
         self._handlers: dict[str, Callable[[Match], str]] = {
             "email": lambda match: self._spelled_out(match.group()),
             "url": self._url,
             "host": self._url,
             "iso_date": self._iso_date,
             "date": self._date,
+            "short_date": self._short_date,
             "clock": self._clock,
             "hour_letter": self._clock,
             "hour": self._hour,
             "ratio": lambda match: f" {self._words.to} ".join(map(self._integer, match.group().split(":"))),
             "duration": lambda match: measures.duration(language, match.group()),
+            "sides": lambda match: " by ".join(map(measures.side, re.split(r"\s?[x×]\s?", match.group()))),
             "feet": self._feet,
+            "side": self._side,
+            "modifier": lambda match: measures.modifier(match.group()),
+            "code": lambda match: codes.spelled_out(language, match.group()),
             "cents": lambda match: measures.cents(
                 "en", Decimal(match.group()[:-1].strip()), match.group()[-1]
             ),
             "plural": self._plural,
             "scientific": lambda match: formulas.scientific(language, match.group()),
-            "hyphenated": lambda match: numbers.digits(language, match.group()) + _check_letter(match),
+            "hyphenated": lambda match: (
+                numbers.digits(language, match.group()) + codes.check_letter(match.group())
+            ),
             "phone": self._phone,
             "dotted": self._dotted,
             "month_day": self._month_day,
             "day_month": lambda match: f"{self._ordinal(match)} of",
             "ordinal": self._german if language == "de" else self._ordinal,
             "decade": self._decade,
+            "money_range": self._money_range,
             "prefixed": self._money,
             "suffixed": self._money,
             "measure": self._measure,
+            "named": lambda match: numbers.digits(language, match.group()),
+            "counted": lambda match: f"{self._words.counted[match.group()]} ",
+            "month_name": self._month_name,
+            "times": self._times,
             "bare": lambda match: f"{self._words.point} {numbers.digits(language, match.group())}",
             "scaled": self._scaled,
             "power": lambda match: formulas.power(language, match.group()),
             "mixed": self._fraction,
             "year": lambda match: numbers.year(language, Decimal(match.group())),
             "numbered": lambda match: f"{self._words.number} ",
-            "range": lambda match: f" {self._words.to} ",
+            "range": lambda match: " " if codes.fall(match) else f" {self._words.to} ",
+            "roman": lambda match: _with_last_point(match, roman.spoken(language, match)),
+            "multiple": self._multiple,
+            "brace": self._brace,
             "difference": lambda match: f" {self._words.minus} ",
             "number": self._plain_number,
             "abbreviation": self._abbreviation,
             "sign": self._sign,
-            "per": lambda match: f" per {measures.PER.get(match.group()[1:], '')}",
+            "per": lambda match: f" {self._words.per} {measures.PER.get(match.group()[1:], '')}",
             "joined": lambda match: " ",
             "marked": lambda match: "",
             "caret": lambda match: " ",
@@ -91,6 +109,10 @@ class Expressions:
     def value(self, written: str) -> Decimal:
         """Return the number written in the way of the language."""
         text = written.replace(" ", "").replace("\u202f", "").replace("−", "-")
+        if re.fullmatch(r"-?[\d.]+,\d{2}", text) and "." in text:
+            return Decimal(text.replace(".", "").replace(",", "."))
+        if re.fullmatch(r"-?[\d,]+\.\d{1,2}", text) and "," in text:
+            return Decimal(text.replace(",", ""))
         if self._language in patterns.COMMA_DECIMALS:
             text = text.replace(".", "") if re.fullmatch(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?", text) else text
             return Decimal(text.replace(",", "."))
@@ -98,6 +120,9 @@ class Expressions:
 
     def _plain_number(self, match: Match) -> str:
         value = self.value(match.group())
+        noun = re.match(r"\s([a-záéíóúñ]+)", match.string[match.end() : match.end() + 20])
+        if counted := numbers.before_a_noun(self._language, value, noun[1] if noun else ""):
+            return counted
         return numbers.spelled(
             self._language, format(value, "f") if "," in match.group() else match.group(), value
         )
@@ -119,28 +144,59 @@ class Expressions:
         feet, inches = re.findall(r"\d+", match.group())
         return measures.feet_and_inches("en", Decimal(feet), Decimal(inches))
 
+    def _side(self, match: Match) -> str:
+        """Return twelve inches for 12\", a fifty-five inch screen for 55\"; a quotation's end stays."""
+        written = match.group()
+        if written[-1] == '"' and _quotes(match) % 2:
+            return f'{self._cardinal(written[:-1])}"'
+        spoken = measures.side(written)
+        behind = re.match(r"[\s-]([A-Za-z]+)", match.string[match.end() : match.end() + 20])
+        of_a_thing = written[-1] in '"”' and behind is not None and behind[1] not in _AFTER_LENGTHS
+        return f"{self._cardinal(written[:-1])} inch" if of_a_thing else spoken
+
+    def _times(self, match: Match) -> str:
+        power = re.match(r"10[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]", match.string[match.end() : match.end() + 3])
+        sign = power or match.group().strip() in "·⋅"
+        return f" {self._words.signs['×'] if sign else self._words.by or self._words.signs['×']} "
+
+    def _multiple(self, match: Match) -> str:
+        count = numbers.counting(self._language, Decimal(match.group()[:-1]))
+        return self._words.multiple.format(n=count)
+
+    def _brace(self, match: Match) -> str:
+        """Return the words before an exponent of several parts; a brace alone is silent."""
+        power = self._words.power
+        if match.group() == "^" and power.endswith("{n}"):
+            return f" {power.removesuffix('{n}')}"
+        return "" if _behind(match) in ",.;:!?)" else " "
+
     def _decade(self, match: Match) -> str:
+        if self._language == "de":
+            number, ending = re.findall(r"\d+|[a-z]+", match.group())
+            return numbers.year("de", Decimal(number)) + ending
         words = numbers.year("en", Decimal(match.group().strip("'’s")))
         return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
     def _ordinal(self, match: Match) -> str:
         digits = re.match(r"\d+", match.group())
-        feminine = match.group().endswith(("ª", "re", "res", "nde", "ndes")) and self._language != "en"
         value = Decimal(digits.group() if digits else 0)
-        return numbers.ordinal(self._language, value, "feminine" if feminine else "")
+        return numbers.ordinal(self._language, value, numbers.ordinal_form(self._language, match.group()))
 
     def _german(self, match: Match) -> str:
         before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
         word = before[0].lower() if before else ""
         strong = not before or word in ("mein", "sein", "ihr", "unser", "jeder")
         ending = "" if word in ("der", "die", "das", "jede") else "r" if strong else "n"
-        return numbers.ordinal("de", Decimal(match.group()[:-1]), ending)
+        return numbers.ordinal("de", Decimal(match.group().split(".")[0]), ending)
 
     def _fraction(self, match: Match) -> str:
         whole, _, part = match.group().rpartition(" ")
         top, bottom = map(int, part.split("/"))
         names = self._words.fractions.get(bottom)
         if not bottom or top >= bottom or bottom > 100:
+            if re.match(r"\s?=", match.string[match.end() : match.end() + 2]) and bottom:
+                divided = f" {self._words.signs['÷']} "
+                return divided.join(self._cardinal(str(part)) for part in (top, bottom))
             both = (numbers.cardinal(self._language, Decimal(n)) for n in (top, bottom))
             return " ".join([*map(self._cardinal, [whole] * bool(whole)), *both])
         below = names[top != 1] if names else self._part(bottom, plural=top != 1)
@@ -166,7 +222,8 @@ class Expressions:
 
     def _phone(self, match: Match) -> str:
         plus = f"{self._words.signs['+']} " if match.group()[0] == "+" else ""
-        return plus + numbers.digits(self._language, match.group())
+        written = match.group().replace("(0)", " ") if plus else match.group()
+        return plus + numbers.digits(self._language, written) + codes.check_letter(match.group())
 
     def _dotted(self, match: Match) -> str:
         parts = match.group().lstrip("vV").split(".")
@@ -179,15 +236,29 @@ class Expressions:
         side = "1" if match.lastgroup == "prefixed" else "2"
         sign, amount, symbol = (match.group(name + side) for name in ("sign", "amount", "money"))
         value = self.value(sign + amount)
-        decimal = "," if self._language in patterns.COMMA_DECIMALS else "."
-        decimals = len(amount.rpartition(decimal)[2]) if decimal in amount else 0
+        decimals = max(0, -int(value.as_tuple().exponent))
         return self._large(amount) or measures.money(
             self._language, value, symbol, decimals=decimals, magnitude=match.group("size" + side) or ""
         )
 
+    def _money_range(self, match: Match) -> str:
+        """Return ten to fifteen dollars; both amounts have their currency where they have cents."""
+        symbol, size = match["money0"], match["size0"] or ""
+        low, high = (self.value(match[name]) for name in ("low", "amount0"))
+        cents = low != int(low) and not size
+        first = (
+            measures.money(self._language, low, symbol, decimals=2)
+            if cents
+            else numbers.cardinal(self._language, low)
+        )
+        decimals = 2 if high != int(high) else 0
+        second = measures.money(self._language, high, symbol, decimals=decimals, magnitude=size)
+        return f"{first} {self._words.to} {second}"
+
     def _measure(self, match: Match) -> str:
         value = self.value(match["sign3"] + match["amount3"])
-        return self._large(match["amount3"]) or measures.with_unit(self._language, value, match["unit"])
+        spoken = self._large(match["amount3"]) or measures.with_unit(self._language, value, match["unit"])
+        return _with_last_point(match, spoken)
 
     def _large(self, amount: str) -> str:
         """Return the digits of an amount that is none: it has too many."""
@@ -203,15 +274,23 @@ class Expressions:
         hour, minute, *second = (int(part) for part in re.findall(r"\d+", match.group()))
         half = re.search(r"[aApP](?=\.?\s?[mM])", match.group())
         if second:
-            spoken = " ".join(self._cardinal(str(part)) for part in (hour, minute, *second))
+            spoken = " ".join([self._cardinal(str(hour)), *map(self._minutes, (minute, *second))])
         elif not minute and (half or hour > 12) and self._language == "en":
             spoken = self._cardinal(str(hour)) if half else f"{self._cardinal(str(hour))} hundred"
         elif not minute:
-            spoken = self._words.full_hour.format(hour=self._hours(hour))
+            spoken = self._of_hour(hour, self._words.full_hour.format(hour=self._hours(hour)))
         else:
-            oh = "oh " if self._language == "en" and minute < 10 else ""
-            spoken = self._words.clock.format(hour=self._hours(hour), minute=oh + self._cardinal(str(minute)))
+            form = self._words.clock.format(hour=self._hours(hour), minute=self._minutes(minute))
+            spoken = self._of_hour(hour, form)
         return f"{spoken} {half.group().upper()} M" if half else spoken
+
+    def _minutes(self, minute: int) -> str:
+        oh = "oh " if self._language == "en" and 0 < minute < 10 else ""
+        return oh + self._cardinal(str(minute))
+
+    def _of_hour(self, hour: int, spoken: str) -> str:
+        """Return the time with its hour in the singular, where that is written out: une heure trente."""
+        return spoken.replace("heures", "heure") if self._language == "fr" and hour < 2 else spoken
 
     def _hours(self, hour: int) -> str:
         if self._language == "de":
@@ -235,8 +314,19 @@ class Expressions:
     def _spoken_date(self, year: int, month: int, day: int) -> str:
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return " ".join(self._cardinal(str(part)) for part in (day, month, year))
-        return self._words.date.format(
-            day=self._day(day), month=self._month(month), year=numbers.year(self._language, Decimal(year))
+        return dates.spoken(self._language, self._day(day), month, year)
+
+    def _short_date(self, match: Match) -> str:
+        """Return the words of 24/12 and of 24.12.; what is no date stays a fraction or two numbers."""
+        written = match.group()
+        if found := dates.of_a_short_date(written, month_first=self._words.months_before_day):
+            day, month = found
+            said = self._german(match) if self._language == "de" else self._day(day)
+            return _with_last_point(match, dates.spoken(self._language, said, month))
+        return (
+            self._fraction(match)
+            if "/" in written
+            else " ".join(map(self._cardinal, written.rstrip(".").split(".")))
         )
 
     def _day(self, day: int) -> str:
@@ -249,11 +339,11 @@ class Expressions:
                 return numbers.ordinal(self._language, Decimal(1))
         return self._cardinal(str(day))
 
-    def _month(self, month: int) -> str:
-        return self._months[month - 1] if self._months else self._cardinal(str(month))
+    def _month_name(self, match: Match) -> str:
+        return _with_last_point(match, dates.whole_name(self._language, match.group()))
 
     def _month_day(self, match: Match) -> str:
-        return f"{match['month']} {numbers.ordinal('en', Decimal(match['day']))}"
+        return f"{dates.whole_name('en', match['month'])} {numbers.ordinal('en', Decimal(match['day']))}"
 
     # ------------------------------------------------------------------------ addresses and signs
 
@@ -284,7 +374,7 @@ class Expressions:
         following = match.string[match.end() : match.end() + 2]
         if written == "St." and self._language == "en" and not re.match(" [A-Z]", following):
             words = "Street"
-        return f"{words}." if written[-1] == "." and match.end() == len(match.string) else words
+        return _with_last_point(match, words)
 
     def _sign(self, match: Match) -> str:
         joint = self._words.joint
@@ -299,16 +389,6 @@ def expressions(language: str) -> Expressions | None:
     return Expressions(primary) if primary in VOCABULARIES else None
 
 
-@cache
-def _months(language: str) -> tuple[str, ...]:
-    if language in ("vi", "zh"):
-        return ()
-    from babel import Locale
-
-    names = Locale.parse(language).months["format"]["wide"]
-    return tuple(names[number] for number in range(1, 13))
-
-
 def in_usual_characters(match: Match) -> str:
     """Return a rare character as the one it stands for: ℃ as °C, ½ as 1/2, Ｆ as F, ٣ as 3."""
     character = match.group()
@@ -318,9 +398,14 @@ def in_usual_characters(match: Match) -> str:
     return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
 
 
-def _check_letter(match: Match) -> str:
-    """Return the check letter that ends an ISBN, apart from its digits."""
-    return ", X" if match.group()[-1] in "xX" else ""
+def _with_last_point(match: Match, words: str) -> str:
+    """Return the words of an abbreviation; its point at the end of a text ends a sentence too."""
+    return f"{words}." if match.group()[-1] == "." and match.end() == len(match.string) else words
+
+
+def _quotes(match: Match) -> int:
+    """Return how many quotation marks stand before; those behind digits are inches."""
+    return len(re.findall(r'(?<!\d)"', match.string[: match.start()]))
 
 
 def _before(match: Match) -> str:

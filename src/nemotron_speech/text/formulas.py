@@ -10,12 +10,14 @@ from nemotron_speech.text.rewrite import Rewrite
 from nemotron_speech.text.vocabulary import VOCABULARIES
 
 SUPERSCRIPTS = {**dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)), "⁻": "-", "⁺": "", "ⁿ": "n"}
-POWER = rf"(?<=[\w)])(?:\^\{{?(?:[-−+]?\d{{1,9}}|[A-Za-z])\}}?|[{''.join(SUPERSCRIPTS)}]{{1,9}})"
+_EXPONENT = r"[-−+]?\d{1,9}(?:\.\d{1,9})?(?!\d)|[A-Za-z](?![\w{])"
+POWER = rf"(?<=[\w)])(?:\^\{{?(?:{_EXPONENT})(?:\}}|(?![-+−\w]*\}}))|[{''.join(SUPERSCRIPTS)}]{{1,9}})"
 """An exponent behind its base: ^2, ^{10}, ²³."""
 SCIENTIFIC = r"(?<![\w.,])\d{1,9}(?:\.\d{1,9})?[eE][-−+]?\d{1,3}(?![\w]|\.\d)"
 """A number in powers of ten: 1e-5, 6.02E23."""
 
 _MATH = re.compile(r"\$\$?(?=\S)(?=[^$\n]{0,200}[A-Za-z\\^=])(?P<math>[^$\n]{1,200})(?<=\S)\$\$?(?!\d)")
+_POWER_IN_CODE = re.compile(r"(?<![*\w])(?P<base>\w{1,9})\*\*(?P<exponent>-?\d{1,3})(?![\w*])")
 _AMOUNT = re.compile(r"[\d.,]+(?:\s\w+)+")
 """Text between two dollar signs that is money and words, no formula: $5 and a$."""
 _COMMAND = re.compile(
@@ -31,6 +33,8 @@ _NAMES = {
 
 def open_math(rewrite: Rewrite) -> None:
     """Take the dollar signs off inline math, and write its LaTeX commands as signs."""
+    if "**" in rewrite.text:
+        rewrite.substitute(_POWER_IN_CODE, lambda match: f"{match['base']}^{match['exponent']}")
     if "$" in rewrite.text:
         rewrite.substitute(_MATH, _in_signs)
 
@@ -74,4 +78,5 @@ def scientific(language: str, written: str) -> str:
 
 def _exponent(language: str, exponent: str) -> str:
     exponent = exponent.replace("−", "-")
-    return numbers.cardinal(language, Decimal(exponent)) if exponent.lstrip("-").isdigit() else exponent
+    number = exponent.lstrip("-").replace(".", "").isdigit()
+    return numbers.cardinal(language, Decimal(exponent)) if number else exponent

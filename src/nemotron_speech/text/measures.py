@@ -17,12 +17,19 @@ CURRENCIES = {
     "NZD": "NZD", "SGD": "SGD", "HKD": "HKD", "CZK": "CZK",
     "USD": "USD", "EUR": "EUR", "GBP": "GBP", "JPY": "JPY", "INR": "INR", "CNY": "CNY", "VND": "VND",
     "AUD": "AUD", "CAD": "CAD", "SEK": "SEK", "NOK": "NOK", "DKK": "DKK", "PLN": "PLN", "BRL": "BRL",
-    "MXN": "MXN",
+    "MXN": "MXN", "Rs.": "INR", "Rs": "INR",
 }  # fmt: skip
 CENT_SIGNS = {"¢": "USD"}
 _NAMED_DOLLARS = frozenset({"AUD", "CAD", "NZD", "HKD", "SGD", "TWD"})
 """Dollars whose country is said."""
 _CENTS = {"USD": ("cent", "cents"), "EUR": ("cent", "cents"), "GBP": ("penny", "pence")}
+_CENTS_OF_EURO = {
+    "de": ("Cent", "Cent"), "fr": ("centime", "centimes"), "es": ("céntimo", "céntimos"),
+    "it": ("centesimo", "centesimi"),
+}  # fmt: skip
+_LETTERS_OF_SIZE = {
+    "k": "thousand", "K": "thousand", "m": "million", "M": "million", "B": "billion", "bn": "billion",
+}  # fmt: skip
 
 UNITS = {
     "km": "length-kilometer", "m": "length-meter", "cm": "length-centimeter", "mm": "length-millimeter",
@@ -47,7 +54,13 @@ UNITS = {
     "km2": "area-square-kilometer", "cm²": "area-square-centimeter", "ha": "area-hectare",
     "m³": "volume-cubic-meter", "m3": "volume-cubic-meter", "cm³": "volume-cubic-centimeter",
     "kcal": "energy-kilocalorie", "cal": "energy-calorie", "kJ": "energy-kilojoule", "%": "concentr-percent",
-    "‰": "concentr-permille",
+    "sq ft": "area-square-foot", "sq. ft.": "area-square-foot", "ft²": "area-square-foot",
+    "sq mi": "area-square-mile", "tbsp": "volume-tablespoon", "tsp": "volume-teaspoon",
+    "fl oz": "volume-fluid-ounce", "hp": "power-horsepower", "‰": "concentr-permille",
+    "secs": "duration-second", "mins": "duration-minute", "wk": "duration-week", "wks": "duration-week",
+    "mos": "duration-month", "yr": "duration-year", "yrs": "duration-year",
+    "Std.": "duration-hour", "Std": "duration-hour", "Min.": "duration-minute", "Min": "duration-minute",
+    "Sek.": "duration-second", "Sek": "duration-second", "seg": "duration-second",
 }  # fmt: skip
 RATES = {
     "kbit/s": "digital-kilobit", "kbps": "digital-kilobit", "Mbit/s": "digital-megabit",
@@ -103,6 +116,13 @@ def duration(language: str, written: str) -> str:
     return (VOCABULARIES[language].joint or "").join(parts)
 
 
+def modifier(written: str) -> str:
+    """Return thirty-minute for 30-min, before what takes so long."""
+    number, _, symbol = written.partition("-")
+    name = with_unit("en", Decimal(1), symbol).removeprefix("one ")
+    return f"{cardinal('en', Decimal(number))}-{name.replace(' ', '-')}"
+
+
 def cents(language: str, number: Decimal, sign: str) -> str:
     """Return ninety-nine cents for 99¢."""
     one, many = _CENTS[CENT_SIGNS[sign]]
@@ -112,6 +132,12 @@ def cents(language: str, number: Decimal, sign: str) -> str:
 def feet_and_inches(language: str, feet: Decimal, inches: Decimal) -> str:
     """Return five feet ten inches."""
     return f"{with_unit(language, feet, 'ft')} {_inches(language, inches)}"
+
+
+def side(written: str) -> str:
+    """Return ten feet for 10', eight point five inches for 8.5\"."""
+    number = Decimal(written[:-1].strip())
+    return with_unit("en", number, "ft") if written[-1] in "'’′" else _inches("en", number)
 
 
 def _inches(language: str, inches: Decimal) -> str:
@@ -168,6 +194,11 @@ def money(language: str, number: Decimal, symbol: str, *, decimals: int = 0, mag
     """
     vocabulary = VOCABULARIES[language]
     code = "CNY" if (language, symbol) == ("zh", "¥") else CURRENCIES[symbol]
+    if magnitude.startswith(("lakh", "crore")):
+        return f"{cardinal(language, number)} {magnitude} {_currency(language, code, Decimal(10**5))}"
+    if magnitude and language == "en" and number != int(number):
+        name = _LETTERS_OF_SIZE.get(magnitude, magnitude)
+        return f"{cardinal(language, number)} {name} {_currency(language, code, Decimal(10**6))}"
     if magnitude:
         return _spoken_money(language, number * vocabulary.magnitudes[magnitude], code)
     units, cents = int(abs(number)), int(abs(number) * 100) % 100
@@ -175,6 +206,9 @@ def money(language: str, number: Decimal, symbol: str, *, decimals: int = 0, mag
         return _spoken_money(language, number, code)
     if not units and language == "en" and code in _CENTS and number > 0:
         return f"{cardinal(language, Decimal(cents))} {_CENTS[code][cents != 1]}"
+    if not units and code == "EUR" and language in _CENTS_OF_EURO and number > 0:
+        amount = counting(language, Decimal(cents))
+        return f"{amount} {_CENTS_OF_EURO[language][cents != 1]}"
     if not units or language in ("vi", "zh"):
         return _spoken_money(language, number, code)
     whole = _spoken_money(language, Decimal(units) * (-1 if number < 0 else 1), code)
@@ -186,7 +220,11 @@ def _spoken_money(language: str, number: Decimal, code: str) -> str:
     parts = [counting(language, number, feminine=code in _FEMININE), _currency(language, code, number)]
     if language in _OF_MILLIONS and number and not number % 10**6:
         parts.insert(1, _OF_MILLIONS[language])
-    return VOCABULARIES[language].joint.join(parts)
+    return (
+        VOCABULARIES[language]
+        .joint.join(parts)
+        .replace(" de euros", " d'euros" if language == "fr" else " de euros")
+    )
 
 
 def _currency(language: str, code: str, number: Decimal) -> str:

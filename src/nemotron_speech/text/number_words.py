@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -55,10 +56,44 @@ def counting(language: str, number: Decimal, *, feminine: bool = False) -> str:
     return _spelled(language, number, "CARDINAL", f"spellout-cardinal-{gender}", "spellout-cardinal")
 
 
+_SPANISH_FEMININE = re.compile(
+    r".*(?:[^d]as?|ción|ciones|dad|dades)|vez|veces|noches?|clases?|calles?|medidas?"
+)
+_SPANISH_MASCULINE = re.compile(
+    r"(?:(?:problem|idiom|program|sistem|tem|map|planet|clim|crucigram)as?|días?)"
+)
+_SPANISH_LINKS = frozenset(
+    {
+        *("a", "al", "ante", "con", "de", "del", "desde", "e", "en", "entre", "es", "era", "hasta", "la"),
+        *("las", "le", "les", "lo", "los", "ni", "o", "para", "pero", "por", "que", "se", "sin", "son"),
+        *("u", "y", "ya"),
+    }
+)
+"""Words behind a number that it does not count."""
+
+
+def before_a_noun(language: str, number: Decimal, noun: str) -> str | None:
+    """Return veintiún before años, doscientas before personas; None where nothing changes."""
+    if language != "es" or number != int(number) or not noun or noun in _SPANISH_LINKS:
+        return None
+    feminine = bool(_SPANISH_FEMININE.fullmatch(noun)) and not _SPANISH_MASCULINE.fullmatch(noun)
+    return counting(language, number, feminine=feminine)
+
+
 def ordinal(language: str, number: Decimal, ending: str = "") -> str:
     """Return first, dritte, primero; `ending` names a form the language has (de: n, r; es: feminine)."""
     wanted = f"spellout-ordinal-{ending}" if ending else "spellout-ordinal"
     return _spelled(language, number, "ORDINAL", wanted, "spellout-ordinal-masculine", "spellout-ordinal")
+
+
+def ordinal_form(language: str, written: str) -> str:
+    """Return the form of an ordinal that its ending asks for: 2da, 3er, 1re."""
+    match language:
+        case "en":
+            return ""
+        case "es" | "it" if written.endswith("er"):
+            return "masculine-adjective"
+    return "feminine" if written.endswith(("ª", "a", "re", "res", "nde", "ndes")) else ""
 
 
 def year(language: str, number: Decimal) -> str:

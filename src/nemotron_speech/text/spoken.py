@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -143,11 +144,19 @@ def _transliterate(rewrite: Rewrite, language: str, unspoken: list[str]) -> None
     from anyascii import anyascii
 
     def in_latin(match: re.Match[str]) -> str:
+        if name := _letter_name(match.group()):
+            return name
         if not (latin := anyascii(match.group()).strip()):
             unspoken.append(match.group())
         return latin or " "
 
     rewrite.substitute(_FOREIGN_TO_CHINESE if language.startswith("zh") else _FOREIGN, in_latin)
+
+
+def _letter_name(word: str) -> str:
+    """Return the name of a Greek letter that stands alone, as in a formula; nothing for other words."""
+    name = unicodedata.name(word, "") if len(word) == 1 else ""
+    return name.split()[-1].lower() if re.fullmatch(r"GREEK (?:SMALL|CAPITAL) LETTER \w+", name) else ""
 
 
 def _words(text: str) -> list[re.Match[str]]:

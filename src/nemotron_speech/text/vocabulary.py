@@ -35,6 +35,14 @@ class Vocabulary:
     cents: str
     """An amount with hundredths: {units} with their currency, and {cents}."""
     abbreviations: Mapping[str, str] = field(default_factory=dict)
+    counted: Mapping[str, str] = field(default_factory=dict)
+    """Abbreviations that stand before a number: p. 12."""
+    per: str = ""
+    """Word for the stroke before a unit: 20 €/Tag."""
+    multiple: str = ""
+    """An amount {n} times as much."""
+    by: str = ""
+    """Word between the lengths of two sides; empty where it is the sign of multiplication."""
     magnitudes: Mapping[str, int] = field(default_factory=dict)
     """Word behind an amount of money to the number that it stands for."""
     power: str = "^ {n}"
@@ -76,10 +84,22 @@ VOCABULARIES = {
             "e.g.": "for example", "i.e.": "that is", "etc.": "et cetera", "vs.": "versus", "vs": "versus",
             "approx.": "approximately", "Ave.": "Avenue", "Blvd.": "Boulevard", "Rd.": "Road",
             "St.": "Saint", "dept.": "department", "Inc.": "Incorporated", "w/": "with", "w/o": "without",
-            "a.m.": "A M", "p.m.": "P M",
+            "a.m.": "A M", "p.m.": "P M", "Mt.": "Mount", "Ltd.": "Limited", "Corp.": "Corporation",
+            "max.": "maximum", "Lt.": "Lieutenant", "Col.": "Colonel", "Rev.": "Reverend",
+            "Gov.": "Governor", "Sen.": "Senator", "Rep.": "Representative", "Hwy.": "Highway",
+            "Co.": "Company", "a.k.a.": "also known as", "C#": "C sharp", "F#": "F sharp",
         },
+        counted={
+            "p.": "page", "pp.": "pages", "Fig.": "Figure", "fig.": "figure", "Figs.": "Figures",
+            "Ch.": "Chapter", "ch.": "chapter", "Vol.": "Volume", "vol.": "volume", "Sec.": "Section",
+            "Eq.": "Equation", "Apt.": "Apartment", "Ext.": "extension",
+            "ext.": "extension", "min.": "minimum", "Nos.": "Numbers",
+            "est.": "established", "Est.": "established", "ca.": "circa",
+        },
+        per="per", multiple="{n} times", by="by",
         magnitudes={"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-                    "k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "bn": 10**9, "B": 10**9},
+                    "k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "bn": 10**9, "B": 10**9,
+                    "lakh": 10**5, "lakhs": 10**5, "crore": 10**7, "crores": 10**7},
         months_before_day=True,
     ),
     "es": Vocabulary(
@@ -99,9 +119,18 @@ VOCABULARIES = {
         abbreviations={
             "Sr.": "señor", "Sra.": "señora", "Srta.": "señorita", "Dr.": "doctor", "Dra.": "doctora",
             "Ud.": "usted", "Uds.": "ustedes", "p. ej.": "por ejemplo", "p.ej.": "por ejemplo",
-            "etc.": "etcétera", "aprox.": "aproximadamente", "Avda.": "avenida",
+            "etc.": "etcétera", "aprox.": "aproximadamente", "Avda.": "avenida", "Av.": "avenida",
+            "EE. UU.": "Estados Unidos", "EE.UU.": "Estados Unidos", "a. C.": "antes de Cristo",
+            "a.C.": "antes de Cristo", "d. C.": "después de Cristo", "d.C.": "después de Cristo",
+            "tel.": "teléfono", "Tel.": "teléfono", "Prof.": "profesor", "dpto.": "departamento",
         },
-        magnitudes={"mil": 10**3, "millón": 10**6, "millones": 10**6, "billones": 10**12},
+        counted={
+            "pág.": "página", "págs.": "páginas", "p.": "página", "núm.": "número", "cap.": "capítulo",
+            "vol.": "volumen", "fig.": "figura", "art.": "artículo", "n.º": "número", "N.º": "número",
+        },
+        per="por", multiple="{n} veces",
+        magnitudes={"k": 10**3, "M": 10**6, "mil": 10**3, "millón": 10**6, "millones": 10**6,
+                    "billones": 10**12},
     ),
     "de": Vocabulary(
         signs=_signs(
@@ -124,9 +153,20 @@ VOCABULARIES = {
             "u. a.": "unter anderem", "u.a.": "unter anderem", "usw.": "und so weiter",
             "bzw.": "beziehungsweise", "ca.": "circa", "etc.": "et cetera", "evtl.": "eventuell",
             "ggf.": "gegebenenfalls", "inkl.": "inklusive", "Str.": "Straße", "St.": "Sankt",
+            "Tel.": "Telefon", "Jh.": "Jahrhundert", "v. Chr.": "vor Christus", "n. Chr.": "nach Christus",
+            "zzgl.": "zuzüglich", "MwSt.": "Mehrwertsteuer", "u.U.": "unter Umständen", "geb.": "geboren",
+            "o.ä.": "oder ähnliches", "s.o.": "siehe oben", "i.d.R.": "in der Regel", "z.T.": "zum Teil",
+            "Mio.": "Millionen", "Mrd.": "Milliarden", "Tsd.": "Tausend",
+            "max.": "maximal", "min.": "minimal", "mind.": "mindestens", "vgl.": "vergleiche",
         },
-        magnitudes={"Tsd.": 10**3, "Mio.": 10**6, "Million": 10**6, "Millionen": 10**6, "Mrd.": 10**9,
-                    "Milliarde": 10**9, "Milliarden": 10**9},
+        counted={
+            "S.": "Seite", "Abb.": "Abbildung", "Kap.": "Kapitel", "Bd.": "Band", "Art.": "Artikel",
+            "Abs.": "Absatz", "Tab.": "Tabelle", "Nr.": "Nummer",
+            "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag", "Sa.": "Samstag",
+        },
+        per="pro", multiple="{n}mal",
+        magnitudes={"k": 10**3, "Tsd.": 10**3, "Mio.": 10**6, "Million": 10**6, "Millionen": 10**6,
+                    "Mrd.": 10**9, "Milliarde": 10**9, "Milliarden": 10**9},
     ),
     "fr": Vocabulary(
         signs=_signs(
@@ -147,8 +187,17 @@ VOCABULARIES = {
             "M.": "Monsieur", "MM.": "Messieurs", "Mme": "Madame", "Mmes": "Mesdames",
             "Mlle": "Mademoiselle", "Dr": "Docteur", "p. ex.": "par exemple", "etc.": "et cetera",
             "env.": "environ", "av.": "avenue", "bd.": "boulevard",
+            "c.-à-d.": "c'est-à-dire", "av. J.-C.": "avant Jésus-Christ", "apr. J.-C.": "après Jésus-Christ",
+            "ap. J.-C.": "après Jésus-Christ", "tél.": "téléphone", "Tél.": "téléphone", "Mlles":
+            "Mesdemoiselles", "Mgr": "Monseigneur", "Pr": "Professeur", "Ste": "Sainte", "St": "Saint",
+            "Mr": "Monsieur", "arr.": "arrondissement", "max.": "maximum", "min.": "minimum", "vs": "versus",
         },
-        magnitudes={"mille": 10**3, "million": 10**6, "millions": 10**6, "milliard": 10**9,
+        counted={
+            "p.": "page", "pp.": "pages", "chap.": "chapitre", "fig.": "figure", "vol.": "volume",
+            "art.": "article", "no": "numéro",
+        },
+        per="par", multiple="{n} fois", by="par",
+        magnitudes={"k": 10**3, "mille": 10**3, "million": 10**6, "millions": 10**6, "milliard": 10**9,
                     "milliards": 10**9, "M": 10**6, "Md": 10**9},
     ),
     "it": Vocabulary(
@@ -168,7 +217,8 @@ VOCABULARIES = {
         abbreviations={
             "Sig.": "signor", "Sig.ra": "signora", "Dott.": "dottor", "Dott.ssa": "dottoressa",
             "Dr.": "dottor", "Prof.": "professor", "ecc.": "eccetera", "es.": "esempio",
-            "p. es.": "per esempio", "ca.": "circa",
+            "p. es.": "per esempio", "ca.": "circa", "a.C.": "avanti Cristo", "d.C.": "dopo Cristo",
+            "tel.": "telefono", "pag.": "pagina", "cap.": "capitolo",
         },
         magnitudes={"mila": 10**3, "milione": 10**6, "milioni": 10**6, "miliardo": 10**9,
                     "miliardi": 10**9, "mln": 10**6, "mld": 10**9},

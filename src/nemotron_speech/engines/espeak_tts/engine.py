@@ -35,6 +35,10 @@ _WORDS_PER_MINUTE = 165
 _SPEEDS = (0.5, 2.7)
 """espeak-ng can do 80 to 450 words per minute."""
 
+_MAX_TEXT = 20_000
+_MAX_IN_WORDS = 10 * _MAX_TEXT
+"""Characters of the longest text once its digits and signs are in words, as `Segment.text` has them."""
+
 _PEAK = 0.89
 
 
@@ -89,7 +93,7 @@ class EspeakEngine:
             languages=("en", *sorted({*library.languages, *_ALIASES} - {"en"})),
             capacity=self._capacity,
             max_batch=min(self._capacity, _LARGEST_BATCH),
-            max_text=20_000,
+            max_text=_MAX_TEXT,
             speeds=_SPEEDS,
         )
 
@@ -101,8 +105,8 @@ class EspeakEngine:
     def open(self, segment: Segment) -> _Stream:
         """Start a segment. Raises BadRequest for an unknown voice or language, TooLarge for a long text."""
         info = self.info
-        if len(segment.text) > info.max_text:
-            raise TooLarge(f"a segment holds at most {info.max_text} characters, not {len(segment.text)}")
+        if len(segment.text) > _MAX_IN_WORDS:
+            raise TooLarge(f"a segment holds at most {_MAX_IN_WORDS} characters, not {len(segment.text)}")
         language = _language(segment.language, info.languages)
         replace(segment, language=language).check(info)
         return _Stream(
