@@ -9,12 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from loguru import logger
+from pipecat.frames.frames import InputAudioRawFrame
 from pipecat.processors.audio.audio_buffer_processor import AudioBufferProcessor
 
 SAMPLE_RATE = 24000
 _SECOND_BYTES = 2 * SAMPLE_RATE
 _MAX_WAITING = 60
 """Seconds of audio a slow disk may be behind; what comes then is left out."""
+
+_SILENCE = InputAudioRawFrame(bytes(_SECOND_BYTES // 50), SAMPLE_RATE, 1)
+"""20 ms of the caller's track."""
 
 
 class WavWriter:
@@ -56,11 +60,30 @@ class WavWriter:
                 pass
 
 
+class CallRecorder(AudioBufferProcessor):
+    """Audio of a call from its start to its end, in silence too, whether or not the caller sends any.
+
+    The base class measures silence from the audio before it, and only where some follows; a frame of silence
+    at both ends gives it that.
+    """
+
+    async def start_recording(self) -> None:
+        """Start the file now, not at the first sound."""
+        await super().start_recording()
+        await self._process_recording(_SILENCE)
+
+    async def stop_recording(self) -> None:
+        """End the file now, not at the last sound."""
+        if self._recording:
+            await self._process_recording(_SILENCE)
+        await super().stop_recording()
+
+
 def recorder(directory: Path, session_id: str | None) -> AudioBufferProcessor:
     """Return a processor that records what passes the transport's output into a new file."""
     stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
     path = directory / f"{stamp}-{(session_id or 'session')[:8]}.wav"
-    processor = AudioBufferProcessor(
+    processor = CallRecorder(
         sample_rate=SAMPLE_RATE, num_channels=2, buffer_size=_SECOND_BYTES, auto_start_recording=True
     )
     writer: WavWriter | None = None

@@ -37,6 +37,9 @@ en | in the 1980s and 90s, a 70s song | in the nineteen eighties and nineties, a
 de | die 1990er Jahre, die 80er, in den 2000ern
   | die neunzehnhundertneunziger Jahre, die achtziger, in den zweitausendern
 es | 21 años, 1 vez, 200 personas, 21 días | veintiún años, una vez, doscientas personas, veintiún días
+fr | 1 heure et 21 minutes, 3 fois | une heure et vingt-et-une minutes, trois fois
+de | 1 Stunde, 1 Tag, 1 Uhr, Kapitel 1 | eine Stunde, ein Tag, ein Uhr, Kapitel eins
+es | 1 mano, 1 y 21 de 100 | una mano, uno y veintiuno de cien
 """
 NAMES_IN_DIGITS = """
 en | Call 1-800-555-0199 now. | Call one, eight zero zero, five five five, zero one nine nine now.
@@ -76,6 +79,7 @@ en | ISBN 9780306406157, ISBN 030640615X
     zero six one five, X
 en | 10000000000 and 1234567890 | ten billion and one two three four five six seven eight nine zero
 en | F-16, GPT-4, Q1-Q3 | F-sixteen, GPT-four, Q one-Q three
+en | 10 20 30 40 | ten twenty thirty forty
 """
 RANGES = """
 en | 5-10% and 5%-10% | five to ten percent and five percent to ten percent
@@ -129,6 +133,7 @@ en | 2^0.5, 2^{n+1}, 10**3 | two to the power of zero point five, two to the pow
 en | 6/3 = 2, π ≈ 3.14, 3x faster
   | six divided by three equals two, pi about three point one four, three times faster
 de | 3x so schnell | dreimal so schnell
+en | 2 x 500 mg, 10 x 12 ft | two times five hundred milligrams, ten by twelve feet
 """
 LENGTHS_AND_CLOCKS = """
 en | He is 5'10" tall, she is 6' 2". | He is five feet ten inches tall, she is six feet two inches.
@@ -157,6 +162,7 @@ de | Mo., 3. Januar, Mo. 3. Jan. | Mo., dritten Januar, Montag dritten Januar.
 fr | le 24/12, le 5 févr. 2024, 3 sept jours
   | le vingt-quatre décembre, le cinq février deux mille vingt-quatre, trois sept jours
 es | el 24/12, 5 de ene. | el veinticuatro de diciembre, cinco de enero.
+fr | le 3/4 du temps, le 5/6 | le trois quarts du temps, le cinq juin
 """
 ORDINALS_AND_NUMERALS = """
 en | World War II, Henry VIII, Chapter IV | World War two, Henry the eighth, Chapter four
@@ -165,6 +171,7 @@ de | Ludwig XIV. kam, Elisabeth II. | Ludwig der Vierzehnte kam, Elisabeth die Z
 fr | le XXIe siècle, François Ier, Louis XIV | le vingt-et-unième siècle, François premier, Louis quatorze
 es | el siglo XXI, Felipe II, el 3er piso, la 2da vez
   | el siglo veintiuno, Felipe segundo, el tercer piso, la segunda vez
+de | Der 2. und 3. Platz, am 1. und 2. Mai | Der zweite und dritte Platz, am ersten und zweiten Mai
 """
 ABBREVIATIONS = """
 en | Mt. Everest, Fig. 3, pp. 3-5, Ltd., C#

@@ -11,7 +11,7 @@ _BEGINS = r"(?<![\w.,-])(?<!\d )"
 TELEPHONES = (
     r"(?<![\w.,])0\d(?:\.\d{2}){4}(?!\.?\d)",  # in France, with points
     rf"{_BEGINS}1[38]00 \d{{3}} \d{{3}}(?![\d-]|,\d)",  # services in Australia
-    rf"{_BEGINS}\d{{2,3}}(?: \d{{2,3}}){{2,3}} \d{{2}}(?![\d-]|,\d| \d)",
+    rf"{_BEGINS}(?=(?:\d\d ){{0,4}}\d{{3}} )\d{{2,3}}(?: \d{{2,3}}){{2,3}} \d{{2}}(?![\d-]|,\d| \d)",
     r"(?<![\w.,])\(0\d{1,4}\) ?\d{3,8}(?![\d-])",
 )
 """Telephone numbers in groups of the lengths that one country has; the first of all matches."""

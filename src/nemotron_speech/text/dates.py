@@ -11,8 +11,8 @@ from nemotron_speech.text import number_words as numbers
 from nemotron_speech.text.vocabulary import VOCABULARIES
 
 _SHORT_TOO = {"en": {9: ("Sept",)}, "de": {9: ("Sep",), 3: ("Mär", "Mrz"), 1: ("Jän",)}}
-_WITH_POINT = ("fr",)
-"""Languages of whose short months some are words: sept is seven."""
+_WITH_POINT = {"fr": None, "es": ("mar",)}
+"""Short months (None: all of them) that are words too without a point: sept is seven, mar the sea."""
 _DAY_IN_FRONT = {
     "en": ("on", "On", "by", "until", "till", "since", "before", "after", "from"),
     "fr": ("le", "Le", "du", "au"),
@@ -61,8 +61,8 @@ def short_month(language: str) -> str:
 
 
 def _short(language: str) -> list[str]:
-    point = r"\." if language in _WITH_POINT else r"\.?"
-    return [name + point for name in short_months(language)]
+    words = _WITH_POINT.get(language, ())
+    return [name + (r"\." if words is None or name in words else r"\.?") for name in short_months(language)]
 
 
 def whole_name(language: str, month: str) -> str:
@@ -74,7 +74,10 @@ def whole_name(language: str, month: str) -> str:
 def day_and_month(language: str) -> str:
     """Return the pattern of 24/12 behind a word that makes a day of it."""
     marks = "|".join(rf"(?<=\b{word} )" for word in _DAY_IN_FRONT.get(language, ()))
-    return rf"(?:{marks})[0-3]?\d/[0-3]?\d(?![\w/%]|[.,]\d|\sof\b)" if marks else ""
+    parts = "" if language == "en" else r"(?!1/[234]\b|2/3\b|3/4\b)"  # a half, a third, a quarter
+    if not marks:
+        return ""
+    return rf"(?:{marks}){parts}[0-3]?\d/[0-3]?\d(?![\w/%]|[.,]\d|\s(?:of|du|des?|del?|dell[ao])\b)"
 
 
 def spoken(language: str, day: str, month: int, year: int | None = None) -> str:

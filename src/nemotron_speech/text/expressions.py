@@ -120,7 +120,7 @@ class Expressions:
 
     def _plain_number(self, match: Match) -> str:
         value = self.value(match.group())
-        noun = re.match(r"\s([a-záéíóúñ]+)", match.string[match.end() : match.end() + 20])
+        noun = re.match(r"\s([^\W\d_]+)", match.string[match.end() : match.end() + 20])
         if counted := numbers.before_a_noun(self._language, value, noun[1] if noun else ""):
             return counted
         return numbers.spelled(
@@ -156,7 +156,7 @@ class Expressions:
 
     def _times(self, match: Match) -> str:
         power = re.match(r"10[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]", match.string[match.end() : match.end() + 3])
-        sign = power or match.group().strip() in "·⋅"
+        sign = power or match.group().strip() in "·⋅" or _is_a_dose(match)
         return f" {self._words.signs['×'] if sign else self._words.by or self._words.signs['×']} "
 
     def _multiple(self, match: Match) -> str:
@@ -183,7 +183,8 @@ class Expressions:
         return numbers.ordinal(self._language, value, numbers.ordinal_form(self._language, match.group()))
 
     def _german(self, match: Match) -> str:
-        before = match.string[max(0, match.start() - 20) : match.start()].split()[-1:]
+        behind = match.string[max(0, match.start() - 30) : match.start()]
+        before = re.sub(r"\d+\.\s(?:und|oder|bis)\s$", "", behind).split()[-1:]
         word = before[0].lower() if before else ""
         strong = not before or word in ("mein", "sein", "ihr", "unser", "jeder")
         ending = "" if word in ("der", "die", "das", "jede") else "r" if strong else "n"
@@ -396,6 +397,15 @@ def in_usual_characters(match: Match) -> str:
         return str(unicodedata.decimal(character))
     plain = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
     return f" {plain}" if "/" in plain and _before(match).isdigit() else plain
+
+
+def _is_a_dose(match: Match) -> bool:
+    """Return True where a sign of multiplication stands apart, and no length follows: 2 x 500 mg."""
+    lengths = (
+        r"\d+(?:\.\d+)?\s?(?:ft|feet|foot|m|cm|mm|in|inch|inches|meters?|metres?|px|pixels?|room|grid)\b"
+    )
+    apart = match.group()[0] == match.group()[-1] == " "
+    return apart and not re.match(lengths, match.string[match.end() : match.end() + 20])
 
 
 def _with_last_point(match: Match, words: str) -> str:

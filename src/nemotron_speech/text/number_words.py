@@ -57,7 +57,7 @@ def counting(language: str, number: Decimal, *, feminine: bool = False) -> str:
 
 
 _SPANISH_FEMININE = re.compile(
-    r".*(?:[^d]as?|ción|ciones|dad|dades)|vez|veces|noches?|clases?|calles?|medidas?"
+    r".*(?:[^d]as?|ción|ciones|dad|dades)|vez|veces|manos?|noches?|clases?|calles?|medidas?"
 )
 _SPANISH_MASCULINE = re.compile(
     r"(?:(?:problem|idiom|program|sistem|tem|map|planet|clim|crucigram)as?|días?)"
@@ -72,11 +72,27 @@ _SPANISH_LINKS = frozenset(
 """Words behind a number that it does not count."""
 
 
+_FRENCH_FEMININE = re.compile(
+    r"(?:heure|minute|seconde|tonne|livre|semaine|année|journée|nuit|personne|page|chose|voiture|femme|fille)s?|fois"
+)
+_GERMAN_FEMININE = re.compile(
+    r"[A-ZÄÖÜ].*(?:[^aeäöü]e|ung|heit|keit|ion|schaft|tät)|Person|Nacht|Stadt|Frau|Woche"
+)
+
+
 def before_a_noun(language: str, number: Decimal, noun: str) -> str | None:
-    """Return veintiún before años, doscientas before personas; None where nothing changes."""
-    if language != "es" or number != int(number) or not noun or noun in _SPANISH_LINKS:
+    """Return veintiún before años, une before heure, ein before Tag; None where nothing changes."""
+    if number != int(number) or not noun:
         return None
-    feminine = bool(_SPANISH_FEMININE.fullmatch(noun)) and not _SPANISH_MASCULINE.fullmatch(noun)
+    match language:
+        case "es" if noun.islower() and noun not in _SPANISH_LINKS:
+            feminine = bool(_SPANISH_FEMININE.fullmatch(noun)) and not _SPANISH_MASCULINE.fullmatch(noun)
+        case "fr" if _FRENCH_FEMININE.fullmatch(noun):
+            feminine = True
+        case "de" if number == 1 and noun[0].isupper():
+            feminine = bool(_GERMAN_FEMININE.fullmatch(noun))
+        case _:
+            return None
     return counting(language, number, feminine=feminine)
 
 

@@ -132,7 +132,8 @@ _ORDINALS = {
     "de": (
         rf"(?<![\w.,])\d{{1,3}}\.(?=\s(?:{_MONTHS}|Jahrhundert))"
         rf"|(?<![\w.,])\d{{1,2}}\.(?=\s(?:und|oder|bis)\s\d{{1,2}}\.\s(?:{_MONTHS}))"
-        rf"|(?:{_GERMAN_BEFORE})\d{{1,3}}\.(?=\s[A-ZÄÖÜ])"
+        rf"|(?:{_GERMAN_BEFORE})\d{{1,3}}\.(?=\s[A-ZÄÖÜ]|\s(?:und|oder|bis)\s\d{{1,3}}\.\s[A-ZÄÖÜ])"
+        r"|(?<=\d\. und )\d{1,3}\.(?=\s[A-ZÄÖÜ])"
     ),
     "es": r"(?<![\w.,])(?:\d{1,9}\.?[ºª]|1°|\d{1,2}(?:er|[rdtmvn][oa]))(?![\w])",
     "fr": r"(?<![\w.,])\d{1,9}(?:ères?|ers?|res?|èmes?|ndes?|nds?|es?)\b",
