@@ -91,6 +91,7 @@ def question(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.e2e
 def test_up_in_the_background_talk_and_down(nemotron: Nemotron, question: Path, tmp_path: Path) -> None:
     servers = (*nemotron.server_ports(), *SCRIPTED)
     up = nemotron.run("up", "-d", *servers)
@@ -126,6 +127,7 @@ def test_up_stops_its_servers_on_ctrl_c(nemotron: Nemotron) -> None:
         assert not any(process.alive for process in processes)
 
 
+@pytest.mark.e2e
 def test_a_killed_supervisor_takes_its_servers_along(nemotron: Nemotron) -> None:
     with nemotron.running("up", *nemotron.server_ports(), *SCRIPTED, until="All servers are ready") as up:
         processes = nemotron.processes()

@@ -180,6 +180,7 @@ async def predicted_total(url: str) -> int:
 PREDICTED_TOTAL = "llamacpp:tokens_predicted_total "
 
 
+@pytest.mark.e2e
 async def test_closing_the_connection_stops_the_answer_and_frees_the_slot(long_server: str) -> None:
     whole = finish_of(await ask(long_server, ENDLESS)).completion_tokens
     assert whole > 100

@@ -177,6 +177,7 @@ async def test_a_speaker_that_reads_nothing_delays_no_other(shell: str) -> None:
             assert (await last_final(client))["text"] == str(round)
 
 
+@pytest.mark.e2e
 async def test_a_speaker_faster_than_the_engine_is_held_back_by_its_socket(shell: str) -> None:
     engine = EchoAsr(wanted_samples=16_000)
     samples = np.arange(1000, 17_000, dtype="<i2")

@@ -48,6 +48,8 @@ from tests.llama.conftest import (  # noqa: F401 - fixtures
 from tests.llama.server import running_llama_server
 from tests.llama.tiny_gguf import GREETING, STORY, Architecture, build
 
+pytestmark = pytest.mark.e2e
+
 QUESTION = "Tell me a story"
 PARAMS = PipelineParams(enable_metrics=True, enable_usage_metrics=True)
 

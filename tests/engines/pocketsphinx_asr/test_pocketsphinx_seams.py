@@ -15,9 +15,12 @@ from nemotron_speech.engines.base import Flush
 from nemotron_speech.engines.pocketsphinx_asr import stream as pocketsphinx_stream
 from nemotron_speech.engines.pocketsphinx_asr.worker import Worker, WorkerAnswer, WorkerJob
 
-pytestmark = pytest.mark.skipif(
-    not flite_voices(), reason="flite is not installed: no voice the recogniser understands"
-)
+pytestmark = [
+    pytest.mark.accuracy,
+    pytest.mark.skipif(
+        not flite_voices(), reason="flite is not installed: no voice the recogniser understands"
+    ),
+]
 
 SENTENCES = (
     "please tell me a story about a dragon and a small village in the mountains",
