@@ -1,7 +1,7 @@
 """A llama.cpp server as a bot's language model, answering in chunks as the voice takes them.
 
 The answer is streamed and cut into chunks (`nemotron_speech.text.Chunker`). Two strategies say what becomes
-of the request while the voice is behind (`handshake.Strategy`): `chunked` closes it after each chunk,
+of the request while the voice is behind (`llm/backpressure.py`): `chunked` closes it after each chunk,
 `streamed` reads on. The next request goes on after the text so far, which the server has in its cache.
 """
 

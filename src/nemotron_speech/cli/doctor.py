@@ -21,7 +21,7 @@ from rich.text import Text
 
 from nemotron_speech import models as catalogue
 from nemotron_speech.cli.settings import CliSettings
-from nemotron_speech.engines.requirements import Missing, mends, voices
+from nemotron_speech.engines.requirements import Missing, available_memory, mends, voices
 from nemotron_speech.invocation import command, install
 from nemotron_speech.supervisor.health import Health, HealthProbe
 from nemotron_speech.supervisor.ports import holder, is_free
@@ -106,9 +106,9 @@ def _table(checks: Sequence[Check]) -> Table:
 def _machine_checks() -> Iterator[Check]:
     yield python_check(sys.version_info[:3])
     yield cores_check(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
-    memory = _memory_gib()
+    memory = available_memory()
     if memory is not None:
-        yield memory_check(memory)
+        yield memory_check(memory / GIB)
     yield disk_check(shutil.disk_usage(_existing(CliSettings().state_dir)).free / GIB)
     yield gpu_check(_gpus())
     yield pipecat_check(_version("pipecat-ai"))
@@ -161,17 +161,6 @@ def page_check(page: Path | None) -> Check:
             "page", CheckResult.NOTE, "the /client page is not built", "cd web && npm ci && npm run build"
         )
     return Check("page", CheckResult.OK, "built")
-
-
-def _memory_gib() -> float | None:
-    """Memory that programs can still get; None where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024 / GIB
-    except OSError:
-        pass
-    return None
 
 
 def _existing(path: Path) -> Path:

@@ -14,6 +14,7 @@ from rich.console import Console
 from nemotron_speech import models
 from nemotron_speech.cli.models import fetched
 from nemotron_speech.cli.up import RunOptions
+from nemotron_speech.engines.requirements import available_memory
 from nemotron_speech.errors import ConfigurationError
 from nemotron_speech.supervisor.profiles import profile_named
 
@@ -57,7 +58,9 @@ def largest_that_runs(names: Sequence[str], memory_mb: float | None = None, core
         memory_mb: Memory that is free; this machine's if None.
         cores: Cores of the machine; this machine's if None.
     """
-    memory_mb = _available_mb() if memory_mb is None else memory_mb
+    if memory_mb is None:
+        free = available_memory()
+        memory_mb = math.inf if free is None else free / 1024**2
     cores = cores or os.cpu_count() or 1
     fitting = [
         name
@@ -65,15 +68,6 @@ def largest_that_runs(names: Sequence[str], memory_mb: float | None = None, core
         if (needs := models.entries()[name].memory_mb) <= memory_mb / 2 and needs <= 1500 * (cores - 1)
     ]
     return fitting[-1] if fitting else names[0]
-
-
-def _available_mb() -> float:
-    """Return the memory that programs can have without swapping; unlimited where Linux does not say."""
-    facts = Path("/proc/meminfo")
-    if not facts.exists():
-        return math.inf
-    lines = dict(line.split(":", 1) for line in facts.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) / 1024
 
 
 def _with_ears(out: Console, wanted: RunOptions) -> RunOptions:

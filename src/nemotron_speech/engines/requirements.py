@@ -129,3 +129,14 @@ def _extras() -> tuple[str, ...]:
         return tuple(metadata("nemotron-speech").get_all("Provides-Extra") or ())
     except PackageNotFoundError:
         return ()
+
+
+def available_memory() -> int | None:
+    """Return the bytes that programs can still get without swapping; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None

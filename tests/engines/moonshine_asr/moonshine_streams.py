@@ -6,30 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
+from nemotron_speech.engines.base import AsrResult
 from nemotron_speech.engines.moonshine_asr.engine import MoonshineEngine
 from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineModel, MoonshineReading
-from nemotron_speech.engines.moonshine_asr.stream import MoonshineStream
+from tests.engines.asr_streams import feed
 
 RATE = 16000
-
-
-def heard(engine: MoonshineEngine, stream: MoonshineStream, pcm: bytes, flush: Flush) -> AsrResult:
-    (result,) = engine.step([AsrWork(stream, pcm, flush)])
-    assert isinstance(result, AsrResult), result
-    return result
-
-
-def feed(
-    engine: MoonshineEngine, stream: MoonshineStream, pcm: bytes, flush: Flush = Flush.HARD
-) -> list[AsrResult]:
-    """Give the audio as a server does; return every result, the flushed one last."""
-    results = []
-    while len(pcm) >= 2 * stream.wanted_samples:
-        size = 2 * stream.wanted_samples
-        results.append(heard(engine, stream, pcm[:size], Flush.NONE))
-        pcm = pcm[size:]
-    return [*results, heard(engine, stream, pcm, flush)]
 
 
 def final(engine: MoonshineEngine, pcm: bytes) -> AsrResult:

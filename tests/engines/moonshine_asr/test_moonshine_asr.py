@@ -19,8 +19,9 @@ from nemotron_speech.engines.moonshine_asr.model import Audio, MoonshineReading
 from nemotron_speech.engines.moonshine_asr.vocabulary import SpokenWord
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 from tests.contract import test_recognisers as contract
+from tests.engines.asr_streams import feed, heard
 from tests.engines.conftest import MakeMoonshine
-from tests.engines.moonshine_asr.moonshine_streams import RATE, feed, final, heard, loaded, note_readings
+from tests.engines.moonshine_asr.moonshine_streams import RATE, final, loaded, note_readings
 from tests.engines.whisper_asr.whisper_streams import chirp, silence, vowels
 
 PROMISES = sorted(name.removeprefix("test_") for name in vars(contract) if name.startswith("test_"))

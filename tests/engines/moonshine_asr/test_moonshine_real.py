@@ -12,7 +12,8 @@ from nemotron_speech.bench.wer import errors, words_of
 from nemotron_speech.engines.base import Flush
 from nemotron_speech.engines.moonshine_asr.engine import MODEL, MoonshineEngine
 from tests.contract.test_recognisers import speech
-from tests.engines.moonshine_asr.moonshine_streams import feed, final, loaded, note_readings
+from tests.engines.asr_streams import feed
+from tests.engines.moonshine_asr.moonshine_streams import final, loaded, note_readings
 
 pytestmark = [pytest.mark.real_models, pytest.mark.timeout(600)]
 

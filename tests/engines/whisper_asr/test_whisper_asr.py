@@ -17,8 +17,9 @@ from nemotron_speech.engines.whisper_asr.model import Reading, WhisperReading
 from nemotron_speech.engines.whisper_asr.words import Piece, pieces, words
 from nemotron_speech.errors import BadRequest, ConfigurationError
 from tests.contract import test_recognisers as contract
+from tests.engines.asr_streams import feed, heard
 from tests.engines.conftest import MakeWhisper
-from tests.engines.whisper_asr.whisper_streams import RATE, chirp, feed, final, heard, silence, vowels
+from tests.engines.whisper_asr.whisper_streams import RATE, chirp, final, silence, vowels
 
 pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
 

@@ -15,7 +15,8 @@ from nemotron_speech.bench.wer import errors
 from nemotron_speech.engines.base import Flush, Word
 from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
 from nemotron_speech.engines.whisper_asr.model import Reading, WhisperReading
-from tests.engines.whisper_asr.whisper_streams import RATE, feed
+from tests.engines.asr_streams import feed
+from tests.engines.whisper_asr.whisper_streams import RATE
 
 WORD, GAP = RATE * 3 // 10, RATE // 25
 """Samples from one word to the next, and of silence at the end of each."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nemotron_speech.engines.base import AsrResult, AsrWork, Flush
-from nemotron_speech.engines.whisper_asr.engine import WhisperEngine, WhisperStream
+from nemotron_speech.engines.whisper_asr.engine import WhisperEngine
+from tests.engines.asr_streams import feed
 
 RATE = 16000
 
@@ -36,24 +36,6 @@ def vowels(seconds: float) -> bytes:
 
 def silence(seconds: float) -> bytes:
     return bytes(2 * int(seconds * RATE))
-
-
-def heard(engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush) -> AsrResult:
-    (result,) = engine.step([AsrWork(stream, pcm, flush)])
-    assert isinstance(result, AsrResult), result
-    return result
-
-
-def feed(
-    engine: WhisperEngine, stream: WhisperStream, pcm: bytes, flush: Flush = Flush.HARD
-) -> list[AsrResult]:
-    """Give the audio as a server does; return every result, the flushed one last."""
-    results = []
-    while len(pcm) >= 2 * stream.wanted_samples:
-        size = 2 * stream.wanted_samples
-        results.append(heard(engine, stream, pcm[:size], Flush.NONE))
-        pcm = pcm[size:]
-    return [*results, heard(engine, stream, pcm, flush)]
 
 
 def final(engine: WhisperEngine, pcm: bytes) -> str:

@@ -19,6 +19,7 @@ from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork,
 from nemotron_speech.engines.moonshine_asr.model import RATE, Audio, MoonshineModel, MoonshineReading
 from nemotron_speech.engines.moonshine_asr.speech import FRAME, AudibleGate, SpeechGate, SpeechMap, voice_gate
 from nemotron_speech.engines.moonshine_asr.stream import Due, MoonshineStream
+from nemotron_speech.engines.shared.option_range import check_range
 from nemotron_speech.errors import BadRequest, ConfigurationError, EngineError
 
 MODEL = "moonshine-tiny-en"
@@ -52,11 +53,11 @@ class MoonshineEngine:
         buffer_s: float = 10.0,
         vad: bool = True,
     ) -> None:
-        _check("threads", threads, 0, 64)
-        _check("capacity", capacity, 1, 1000)
-        _check("step_s", step_s, 0.1, 1.0)
-        _check("max_step_s", max_step_s, step_s, 4.0)
-        _check("buffer_s", buffer_s, 4.0, 20.0)
+        check_range("threads", threads, 0, 64)
+        check_range("capacity", capacity, 1, 1000)
+        check_range("step_s", step_s, 0.1, 1.0)
+        check_range("max_step_s", max_step_s, step_s, 4.0)
+        check_range("buffer_s", buffer_s, 4.0, 20.0)
         self._model_name, self._threads = model, threads or _planned_threads()
         self._step, self._max_step = round(step_s * RATE), round(max_step_s * RATE)
         self._buffer = round(buffer_s * RATE)
@@ -167,8 +168,3 @@ def _own(stream: AsrStream) -> MoonshineStream:
     if not isinstance(stream, MoonshineStream):
         raise TypeError(f"not a stream of this engine: {stream!r}")
     return stream
-
-
-def _check(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigurationError(f"{option}: {value}; allowed: {least} to {most}")

@@ -19,6 +19,7 @@ from loguru import logger
 
 from nemotron_speech.engines.base import AsrInfo, AsrResult, AsrStream, AsrWork, Flush, Word
 from nemotron_speech.engines.shared.isolation import BatchLimit
+from nemotron_speech.engines.shared.option_range import check_range
 from nemotron_speech.engines.shared.running_text import MOST_WORDS
 from nemotron_speech.engines.whisper_asr.local_agreement import LocalAgreement
 from nemotron_speech.engines.whisper_asr.model import RATE, Audio, Reading, WhisperModel, WhisperReading
@@ -134,13 +135,13 @@ class WhisperEngine:
         buffer_s: float = 20.0,
         vad: bool = True,
     ) -> None:
-        _check("capacity", capacity, 1, 1000)
-        _check("max_batch", max_batch, 0, 256)
-        _check("threads", threads, 0, 1000)
-        _check("beam_size", beam_size, 1, 20)
-        _check("step_s", step_s, 0.1, 1.0)
-        _check("max_step_s", max_step_s, step_s, 4.0)
-        _check("buffer_s", buffer_s, 5.0, 25.0)
+        check_range("capacity", capacity, 1, 1000)
+        check_range("max_batch", max_batch, 0, 256)
+        check_range("threads", threads, 0, 1000)
+        check_range("beam_size", beam_size, 1, 20)
+        check_range("step_s", step_s, 0.1, 1.0)
+        check_range("max_step_s", max_step_s, step_s, 4.0)
+        check_range("buffer_s", buffer_s, 5.0, 25.0)
         self._model_name, self._language = model, language
         self._options = (device, compute_type, threads, beam_size, vad)
         self._step, self._max_step = round(step_s * RATE), round(max_step_s * RATE)
@@ -332,8 +333,3 @@ def _own(stream: AsrStream) -> WhisperStream:
     if not isinstance(stream, WhisperStream):
         raise TypeError(f"not a stream of this engine: {stream!r}")
     return stream
-
-
-def _check(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigurationError(f"{option}: {value}; allowed: {least} to {most}")
